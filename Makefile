@@ -1,0 +1,48 @@
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(or $(wildcard $(BIN)/uv),uv)
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help run test demo lint types histories lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.installed  ## start everything on this machine, until Ctrl-C
+	@exec $(BIN)/python -m dev.run
+
+test: .venv/.installed  ## run the tests
+	$(BIN)/python -m pytest
+
+demo: .venv/.installed  ## see a connection die and come back
+	@exec $(BIN)/python -m dev.demo
+
+lint: .venv/.installed  ## check style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/.installed  ## check types
+	$(BIN)/mypy
+
+histories: .venv/.installed  ## record the workflow histories that the tests replay
+	$(BIN)/python -m tests.record_histories
+
+lock:  ## pin the dependencies of pyproject.toml (needs uv)
+	@$(UV) --version >/dev/null 2>&1 || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
+	$(LOCK) --all-extras --group dev pyproject.toml -o requirements.txt
+	$(LOCK) --extra service pyproject.toml -o requirements-service.txt
+
+clean:  ## remove .venv, the development state in .everlink, and caches
+	rm -rf .venv .everlink .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Everlink needs Python 3.11 or newer, which '$(PYTHON)' is not; try: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "'$(PYTHON)' has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

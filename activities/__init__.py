@@ -1,0 +1,33 @@
+"""Everything that touches the outside world, one file per concern."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from activities.deliver import DeliverActivities
+from activities.farewell import FarewellActivities
+from activities.probe import ProbeActivities
+from activities.record import RecordActivities
+from activities.refresh import RefreshActivities
+from activities.shared import Shared
+
+
+def activities(shared: Shared) -> list[Callable[..., Any]]:
+    """All activities, on what they share."""
+    refresh, probe = RefreshActivities(shared), ProbeActivities(shared)
+    farewell, record, deliver = (
+        FarewellActivities(shared),
+        RecordActivities(shared),
+        DeliverActivities(shared),
+    )
+    return [
+        refresh.refresh,
+        refresh.store_sealed,
+        probe.probe,
+        farewell.revoke_upstream,
+        farewell.purge_credential,
+        record.record_transition,
+        deliver.deliver_webhook,
+        deliver.close_delivery,
+    ]

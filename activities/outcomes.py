@@ -1,0 +1,45 @@
+"""Answers that several activities give."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from temporalio.exceptions import ApplicationError
+
+from everlink.contract import TRANSIENT, CredentialOutcome, CredentialTask, TransientFailure, Verdict
+from providers.catalog import CatalogEntry
+from store.credentials import StoredCredential
+
+LONG_WAIT_SECONDS = 60.0  # what is longer than this is waited out by the workflow, on its page
+
+
+def superseded(
+    stored: StoredCredential | None, entry: CatalogEntry, task: CredentialTask, now: datetime
+) -> CredentialOutcome:
+    """A newer credential is in the vault: the winner's deadline is the one that counts."""
+    if stored is None:
+        return CredentialOutcome(
+            verdict=Verdict.SUPERSEDED, generation=task.generation, note="the credential was purged"
+        )
+    return CredentialOutcome(
+        verdict=Verdict.SUPERSEDED,
+        generation=stored.generation,
+        lifetimes=entry.lifetimes(renewable=stored.renewable, expires_in=stored.seconds_left(now)),
+        note="a newer credential is in the vault",
+    )
+
+
+def retryable(outcome: CredentialOutcome) -> ApplicationError:
+    """The typed failure that Temporal retries; a long wait goes back to the workflow, which shows it.
+
+    Its text and details are static words and numbers.
+    """
+    wait = outcome.retry_after
+    failure = TransientFailure(note=outcome.note, retry_after=wait)
+    return ApplicationError(
+        outcome.note,
+        failure,
+        type=TRANSIENT,
+        non_retryable=wait is not None and wait > LONG_WAIT_SECONDS,
+        next_retry_delay=timedelta(seconds=wait) if wait else None,
+    )

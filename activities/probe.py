@@ -1,0 +1,44 @@
+"""Asks the provider whether a credential still works."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.outcomes import retryable, superseded
+from activities.shared import Shared
+from everlink.contract import Activity, CredentialOutcome, CredentialTask, Verdict
+from providers.probe import probe
+from store.scope import Scope
+
+
+class ProbeActivities:
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    @activity.defn(name=Activity.PROBE)
+    async def probe(self, task: CredentialTask) -> CredentialOutcome:
+        """One try. A refusal counts only for the credential that is still there."""
+        shared, scope, entry = self._shared, Scope.of(task.ref), self._shared.entry(task.ref)
+        stored = await shared.credentials.read(scope, task.ref.connection_id)
+        if stored is None or stored.generation != task.generation:
+            return superseded(stored, entry, task, shared.clock())
+        if entry.probe is None:
+            return CredentialOutcome(
+                verdict=Verdict.UNSUPPORTED, generation=task.generation, note="the application has no probe"
+            )
+        verdict = await probe(shared.http, entry.probe, await shared.open(task.ref, stored.sealed))
+        if verdict.verdict is Verdict.DEAD:
+            latest = await shared.credentials.read(scope, task.ref.connection_id)
+            if latest is None or latest.generation != task.generation:
+                return superseded(latest, entry, task, shared.clock())
+        outcome = CredentialOutcome(
+            verdict=verdict.verdict,
+            generation=task.generation,
+            lifetimes=entry.lifetimes(renewable=stored.renewable, expires_in=stored.seconds_left(shared.clock())),
+            reason=verdict.reason,
+            retry_after=verdict.retry_after,
+            note=verdict.note,
+        )
+        if outcome.verdict is Verdict.TRANSIENT:
+            raise retryable(outcome)
+        return outcome

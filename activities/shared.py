@@ -1,0 +1,107 @@
+"""What the activities share: the store, the vault, the catalog, one HTTP client, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+from temporalio.client import Client as TemporalClient
+from temporalio.exceptions import ApplicationError
+
+from everlink.contract import ConnectionRef
+from providers.catalog import Catalog, CatalogEntry
+from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
+from providers.guard import TargetGuard
+from providers.http import make_client
+from providers.oauth2 import Client
+from store.connections import Connections
+from store.credentials import Credentials, StoredClient
+from store.database import Clock, Database, utc_now
+from store.scope import Scope
+from store.settings import Settings
+from store.vault import Kind, MasterKeys, Vault
+from store.webhooks import Webhooks
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Shared:
+    """Made once for each worker process."""
+
+    database: Database
+    vault: Vault
+    catalog: Catalog
+    http: httpx.AsyncClient
+    clock: Clock = utc_now
+    temporal: TemporalClient | None = None  # set when the worker has connected
+    _shielded: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.credentials = Credentials(self.database)
+        self.connections = Connections(self.database)
+        self.webhooks = Webhooks(self.database)
+
+    async def to_the_end(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run work that neither a cancellation nor a graceful shutdown may cut off."""
+        task = asyncio.create_task(work)
+        self._shielded.add(task)
+        task.add_done_callback(self._shielded.discard)
+        return await asyncio.shield(task)
+
+    async def finish(self) -> None:
+        """Wait for everything that runs to its end; called before the process exits."""
+        await asyncio.gather(*self._shielded, return_exceptions=True)
+
+    async def open(self, ref: ConnectionRef, sealed: bytes) -> Credential:
+        secret = await self.vault.open(Scope.of(ref), Kind.CREDENTIAL, ref.connection_id, sealed)
+        entry = self.entry(ref)
+        model = OAuthCredential if entry.oauth2 is not None else KeyCredential
+        return model.model_validate_json(secret)
+
+    async def seal(self, ref: ConnectionRef, credential: Credential) -> bytes:
+        return await self.vault.seal(Scope.of(ref), Kind.CREDENTIAL, ref.connection_id, to_bytes(credential))
+
+    async def client_of(self, ref: ConnectionRef) -> tuple[StoredClient, Client] | None:
+        """The organization's client at the provider, its secret opened."""
+        scope = Scope.of(ref)
+        stored = await self.credentials.read_client(scope, ref.slug)
+        if stored is None or stored.client_id is None:
+            return None
+        secret = None
+        if stored.client_secret is not None:
+            opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, stored.client_secret)
+            secret = opened.decode()
+        return stored, Client(stored.client_id, secret)
+
+    def entry(self, ref: ConnectionRef) -> CatalogEntry:
+        entry = self.catalog.get(ref.slug)
+        if entry is None:
+            raise ApplicationError("this worker's catalog lacks the application", type="UnknownApplication")
+        return entry
+
+
+@asynccontextmanager
+async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
+    """Everything that the settings name, closed at the end after shielded work has finished.
+
+    Raises:
+        MasterKeyMissing: no master key is set, and this is not development.
+        CatalogError: a catalog file is not valid.
+    """
+    master_keys = MasterKeys.from_settings(settings)
+    folders = [settings.catalog_dir] if settings.catalog_dir is not None else []
+    catalog = Catalog.load(*folders)
+    database = Database(settings.database_url.get_secret_value())
+    guard = TargetGuard(settings.allowed_targets.split())
+    async with make_client(guard) as http:
+        shared = Shared(database, Vault(database, master_keys), catalog, http)
+        try:
+            yield shared
+        finally:
+            await shared.finish()
+            await database.close()

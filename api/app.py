@@ -1,0 +1,60 @@
+"""The API application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import add_error_handlers
+from api.routes import ROUTERS
+from api.services import open_services
+from store.settings import Settings
+
+DESCRIPTION = """
+Keeps your customers' connections to other people's software alive, and says so at once when it can't.
+
+Authenticate with `x-api-key`; the key decides organization and environment. Routes under `/api/v2/public` are
+compatible with the product that Everlink replaces; `/v1` is what that one lacks.
+"""
+
+
+class RequestId:
+    """Gives every request an id, which its answer and its error carry."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["request_id"] = request_id = uuid4().hex
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-request-id", request_id.encode()))
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application; what it needs is opened when it starts."""
+    chosen = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(chosen) as made:
+            app.state.services = made
+            yield
+
+    app = FastAPI(title="Everlink", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    app.add_middleware(RequestId)
+    add_error_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

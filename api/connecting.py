@@ -1,0 +1,197 @@
+"""Takes a customer through connecting: by OAuth 2 in a browser, or with the fields of a key."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from api.errors import ApiError
+from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
+from api.services import Services
+from everlink.contract import ConnectionView, Verdict
+from providers.catalog import CatalogEntry, OAuth2
+from providers.credential import Credential, KeyCredential
+from providers.http import RequestFailed
+from providers.oauth2 import Client, authorize_url, exchange_code, new_verifier
+from providers.probe import probe
+from providers.verdict import judge_token_answer
+from store.scope import Scope
+from store.tickets import Ticket
+from store.vault import Kind
+
+
+class ConnectFailed(Exception):
+    """Connecting did not work; the text is for the customer."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What the browser brought back from the provider (RFC 6749 section 4.1.2, RFC 9207)."""
+
+    state: str | None
+    code: str | None
+    error: str | None
+    issuer: str | None
+
+
+async def start_link(
+    made: Services, scope: Scope, account_id: str, entry: CatalogEntry, connection_id: str | None = None
+) -> str:
+    """A link for the customer's browser, good once and for a quarter of an hour."""
+    await oauth_client(made, scope, entry)
+    secret = await made.tickets.issue(scope, account_id, entry.slug, connection_id, made.clock())
+    return f"{made.settings.public_url}/connect/start/{secret}"
+
+
+async def oauth_client(made: Services, scope: Scope, entry: CatalogEntry) -> tuple[OAuth2, Client, tuple[str, ...]]:
+    """How to speak with the provider on behalf of this tenant.
+
+    Raises:
+        ApiError: the application is not enabled, or does not connect by OAuth 2.
+    """
+    application = await made.tenants.application(scope, entry.slug)
+    if entry.oauth2 is None:
+        raise ApiError(400, "not_oauth2", "this application does not connect by OAuth 2")
+    if application is None or application.client_id is None:
+        raise ApiError(400, "application_not_configured", "the application has no client id here")
+    secret = None
+    if application.client_secret is not None:
+        opened = await made.vault.open(scope, Kind.CLIENT_SECRET, application.id, application.client_secret)
+        secret = opened.decode()
+    scopes = tuple(application.scopes) or entry.oauth2.scopes
+    return entry.oauth2, Client(application.client_id, secret), scopes
+
+
+async def depart(made: Services, ticket: Ticket, browser: str) -> str:
+    """The provider's consent page for this browser, with a state that only it can bring back."""
+    entry = _entry(made, ticket.slug)
+    oauth2, client, scopes = await oauth_client(made, ticket.scope, entry)
+    state, verifier = secrets.token_urlsafe(32), new_verifier()
+    sealed = await made.vault.seal(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, verifier.encode())
+    await made.tickets.depart(ticket, state, browser, sealed, made.clock())
+    return authorize_url(
+        oauth2,
+        client,
+        redirect_uri=redirect_uri(made, entry.slug),
+        state=state,
+        verifier=verifier,
+        scopes=scopes,
+    )
+
+
+async def arrive(made: Services, slug: str, browser: str | None, callback: Callback) -> ConnectionView:
+    """The browser is back from the provider: trade the code, learn whose account it is, keep the grant.
+
+    Raises:
+        ConnectFailed: it did not work; nothing is connected that was not before.
+    """
+    if not callback.state or not browser:
+        raise ConnectFailed(400, "This link was opened in another browser, or it is not complete.")
+    visit = await made.tickets.arrive(callback.state, browser, slug, made.clock())
+    if visit is None:
+        raise ConnectFailed(400, "This link has expired or was used before. Please start again.")
+    ticket, entry = visit.ticket, _entry(made, slug)
+    oauth2, client, _ = await oauth_client(made, ticket.scope, entry)
+    _check_issuer(oauth2, callback)
+    if callback.error is not None:
+        raise ConnectFailed(400, _denied_words(entry, callback.error))
+    if not callback.code:
+        raise ConnectFailed(400, f"{entry.name} sent no code. Please start again.")
+    verifier = await made.vault.open(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, visit.sealed_verifier)
+    try:
+        answer = await exchange_code(
+            made.http,
+            oauth2,
+            client,
+            code=callback.code,
+            redirect_uri=redirect_uri(made, slug),
+            verifier=verifier.decode(),
+        )
+    except RequestFailed:
+        raise ConnectFailed(502, f"{entry.name} cannot be reached right now. Please try again later.") from None
+    verdict = judge_token_answer(answer, oauth2, None)
+    if verdict.credential is None:
+        raise ConnectFailed(502, f"{entry.name} did not accept the connection. Please start again.")
+    identifier, display_name = await _identify(made, entry, verdict.credential)
+    grant = Grant(
+        credential=verdict.credential,
+        renewable=verdict.credential.refresh_token is not None,
+        expires_in=verdict.expires_in,
+        identifier=identifier,
+        display_name=display_name,
+    )
+    try:
+        target = Target(ticket.scope, ticket.linked_account_id, ticket.connection_id)
+        view = await establish(made, target, entry, grant)
+    except ApiError as error:
+        raise ConnectFailed(error.status, f"{error.message.capitalize()}.") from None
+    await made.tickets.use(ticket, made.clock())
+    return view
+
+
+async def save_key(
+    made: Services, scope: Scope, account_id: str, entry: CatalogEntry, fields: dict[str, str]
+) -> ConnectionView:
+    """Keep a key, after the provider accepted it.
+
+    Raises:
+        ApiError: 422 `credentials_refused` or `invalid_fields`, and nothing is stored; 502 where nobody answers.
+    """
+    if await made.tenants.application(scope, entry.slug) is None:
+        raise ApiError(400, "application_not_configured", "the application is not enabled here")
+    credential = KeyCredential(fields=_complete(entry, fields))
+    identifier, display_name = await _identify(made, entry, credential)
+    grant = Grant(credential, False, None, identifier, display_name)
+    return await establish(made, Target(scope, account_id), entry, grant)
+
+
+def redirect_uri(made: Services, slug: str) -> str:
+    return f"{made.settings.public_url}/api/v1/{slug}/callback"
+
+
+def _entry(made: Services, slug: str) -> CatalogEntry:
+    entry = made.catalog.get(slug)
+    if entry is None:
+        raise ConnectFailed(404, "There is no such application.")
+    return entry
+
+
+def _check_issuer(oauth2: OAuth2, callback: Callback) -> None:
+    """RFC 9207: an answer of another server must not pass for this one's. Some servers omit it on errors."""
+    if oauth2.issuer is None:
+        return
+    missing_on_error = callback.issuer is None and callback.error is not None
+    if callback.issuer != oauth2.issuer and not missing_on_error:
+        raise ConnectFailed(400, "The answer did not come from the expected server. Please start again.")
+
+
+def _denied_words(entry: CatalogEntry, error: str) -> str:
+    if error == "access_denied":
+        return f"Access to {entry.name} was not granted. Nothing has been connected."
+    return f"{entry.name} could not complete the connection. Please try again later."
+
+
+def _complete(entry: CatalogEntry, fields: dict[str, str]) -> dict[str, str]:
+    missing = [field.name for field in entry.fields if field.required and not fields.get(field.name)]
+    unknown = sorted(set(fields) - {field.name for field in entry.fields})
+    if missing or unknown:
+        raise ApiError(422, "invalid_fields", "fields are missing or unknown", missing=missing, unknown=unknown)
+    return fields
+
+
+async def _identify(made: Services, entry: CatalogEntry, credential: Credential) -> tuple[str, str | None]:
+    """Whose account the credential opens, which also proves that it works."""
+    if entry.probe is None:
+        return UNIDENTIFIED, None
+    verdict = await probe(made.http, entry.probe, credential)
+    if verdict.verdict is Verdict.OK:
+        return verdict.identifier or UNIDENTIFIED, verdict.display_name
+    if isinstance(credential, KeyCredential) and verdict.verdict is Verdict.DEAD:
+        raise ApiError(422, "credentials_refused", "the provider does not accept these credentials")
+    if isinstance(credential, KeyCredential):
+        raise ApiError(502, "provider_unreachable", "the provider could not check these credentials")
+    raise ConnectFailed(502, f"{entry.name} did not say whose account this is. Please try again later.")

@@ -1,0 +1,106 @@
+"""Errors as the API gives them: `{status_code, http_error_type, error_code, message, request_id}`, static-worded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from temporalio.service import RPCError
+
+from store.database import StoreUnavailable
+
+log = logging.getLogger("everlink.api")
+
+
+class ErrorBody(BaseModel):
+    """What every error looks like."""
+
+    status_code: int
+    http_error_type: str
+    error_code: str
+    message: str
+    request_id: str
+    details: list[dict[str, Any]] | None = None
+
+
+class ApiError(Exception):
+    """An error that is the caller's to know. `error_code` is stable."""
+
+    def __init__(
+        self,
+        status: int,
+        error_code: str,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_code = error_code
+        self.message = message
+        self.headers = dict(headers or {})
+        self.fields = fields  # what the caller can act on
+
+
+def not_found(what: str) -> ApiError:
+    """Another tenant's id looks like any other that does not exist."""
+    return ApiError(404, f"{what}_not_found", f"there is no such {what.replace('_', ' ')}")
+
+
+def unavailable(error_code: str, message: str) -> ApiError:
+    return ApiError(503, error_code, message, headers={"retry-after": "5"})
+
+
+def render(request: Request, error: ApiError) -> JSONResponse:
+    body = {
+        "status_code": error.status,
+        "http_error_type": HTTPStatus(error.status).phrase,
+        "error_code": error.error_code,
+        "message": error.message,
+        "request_id": request.scope.get("request_id", ""),
+        **error.fields,
+    }
+    return JSONResponse(body, error.status, headers=error.headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Every failure leaves in the same shape, without a stack and without what was sent."""
+
+    @app.exception_handler(ApiError)
+    async def on_api_error(request: Request, error: ApiError) -> JSONResponse:
+        return render(request, error)
+
+    @app.exception_handler(StoreUnavailable)
+    async def on_store_unavailable(request: Request, _: StoreUnavailable) -> JSONResponse:
+        return render(request, unavailable("database_unavailable", "the database cannot be reached"))
+
+    @app.exception_handler(RPCError)
+    async def on_temporal_unavailable(request: Request, error: RPCError) -> JSONResponse:
+        log.warning("temporal: %s", error.status.name)
+        return render(request, unavailable("temporal_unavailable", "Temporal cannot be reached or is busy"))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # Where and what, never the value: it may be a secret.
+        details = [{"loc": list(item["loc"]), "type": item["type"], "msg": item["msg"]} for item in error.errors()]
+        return render(request, ApiError(422, "invalid_request", "the request is not valid", details=details))
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_")
+        headers = error.headers or {}
+        return render(request, ApiError(error.status_code, code, phrase.lower(), headers=headers))
+
+    @app.exception_handler(Exception)
+    async def on_defect(request: Request, error: Exception) -> JSONResponse:
+        log.error("defect: %s at %s", type(error).__name__, request.url.path)
+        return render(request, ApiError(500, "internal_error", "something went wrong here"))

@@ -1,0 +1,220 @@
+"""`/v1/connections`: what the seed's API lacks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from api.auth import Made, Tenant
+from api.connecting import start_link
+from api.errors import ApiError, ErrorBody, not_found
+from api.lifecycle import disconnect, find, fresh_token, refresh, report_rejected
+from everlink.contract import ConnectionStatus, ReauthReason, connection_workflow_id
+from providers.credential import OAuthCredential
+from store.connections import ConnectionFilter
+from store.tables import Connection
+
+router = APIRouter(
+    prefix="/v1/connections",
+    tags=["Connections"],
+    responses={401: {"model": ErrorBody}, 404: {"model": ErrorBody}, 503: {"model": ErrorBody}},
+)
+
+MAX_PAGE = 200
+
+
+class ConnectionOut(BaseModel):
+    """A connection as the store has it."""
+
+    id: str = Field(examples=["con_5f2c..."])
+    linked_account_id: str = Field(examples=["acme"])
+    slug: str = Field(examples=["sandbox"])
+    identifier: str = Field(examples=["ada@acme.example"], description="The account at the provider")
+    display_name: str | None
+    auth_type: str
+    status: str = Field(examples=["active"])
+    health: str = Field(examples=["ok"])
+    reason: str | None = Field(examples=["access_revoked"])
+    status_since: datetime
+    connected_at: datetime | None
+    sequence: int = Field(description="Of the latest transition; events carry the same numbers")
+    workflow_url: str = Field(description="The connection's page in Temporal's Web UI")
+
+
+class ConnectionPage(BaseModel):
+    connections: list[ConnectionOut]
+    next_cursor: str | None = Field(description="Give it back as `cursor` for the next page")
+
+
+class TransitionOut(BaseModel):
+    sequence: int
+    at: datetime
+    previous_status: str
+    status: str
+    health: str
+    reason: str | None
+    event: str | None
+    note: str
+
+
+class Timeline(BaseModel):
+    as_of: datetime
+    transitions: list[TransitionOut]
+
+
+class TokenOut(BaseModel):
+    """A credential in the clear. Do not store it: ask again."""
+
+    connection_id: str
+    access_token: str | None = Field(description="For OAuth 2 applications")
+    token_type: str | None
+    fields: dict[str, str] | None = Field(description="For key-based applications")
+    extra: dict[str, Any] = Field(description="What else the provider granted, e.g. `instance_url`")
+    expires_at: datetime | None
+    generation: int = Field(description="Name it when you report a refusal")
+
+
+class RefreshOut(BaseModel):
+    status: str
+    health: str
+    generation: int
+    expires_at: datetime | None
+    verdict: str | None = Field(examples=["ok"])
+
+
+class Report(BaseModel):
+    generation: int | None = Field(default=None, ge=1, description="Of the credential that was refused")
+
+
+class Reported(BaseModel):
+    accepted: bool = True
+
+
+class ReconnectOut(BaseModel):
+    connect_url: str
+
+
+class DeliveryOut(BaseModel):
+    event_id: str
+    endpoint_id: str
+    status: str
+    attempts: int
+    last_note: str
+    next_attempt_at: datetime | None
+
+
+@router.get("")
+async def list_connections(
+    made: Made,
+    scope: Tenant,
+    status: Annotated[ConnectionStatus | None, Query()] = None,
+    reason: Annotated[ReauthReason | None, Query()] = None,
+    application: Annotated[str | None, Query(max_length=100)] = None,
+    linked_account_id: Annotated[str | None, Query(max_length=255)] = None,
+    cursor: Annotated[str | None, Query(pattern="^con_[0-9a-f]{32}$")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> ConnectionPage:
+    """Connections, narrowed by what is given, page by page."""
+    wanted = ConnectionFilter(status=status, reason=reason, slug=application, linked_account_id=linked_account_id)
+    rows = await made.connections.page(scope, wanted, after=cursor, limit=limit + 1)
+    more = rows[limit - 1].id if len(rows) > limit else None
+    return ConnectionPage(connections=[_out(made, row) for row in rows[:limit]], next_cursor=more)
+
+
+@router.get("/{connection_id}")
+async def get_connection(made: Made, scope: Tenant, connection_id: str) -> ConnectionOut:
+    return _out(made, await find(made, scope, connection_id))
+
+
+@router.get("/{connection_id}/events")
+async def timeline(made: Made, scope: Tenant, connection_id: str) -> Timeline:
+    """Everything that happened to a connection, with reasons."""
+    await find(made, scope, connection_id)
+    rows = await made.connections.timeline(scope, connection_id)
+    return Timeline(as_of=made.clock(), transitions=[TransitionOut(**row.model_dump()) for row in rows])
+
+
+@router.get("/{connection_id}/token", responses={409: {"model": ErrorBody}})
+async def token(
+    made: Made,
+    scope: Tenant,
+    response: Response,
+    connection_id: str,
+    min_ttl: Annotated[float, Query(ge=0, le=3600, description="Seconds that the token must live")] = 10,
+) -> TokenOut:
+    """A fresh token. Answered from the store; refreshed through the workflow only where it must be."""
+    fresh = await fresh_token(made, scope, connection_id, min_ttl)
+    response.headers["cache-control"] = "no-store"
+    credential = fresh.credential
+    oauth = credential if isinstance(credential, OAuthCredential) else None
+    return TokenOut(
+        connection_id=connection_id,
+        access_token=oauth.access_token if oauth else None,
+        token_type=oauth.token_type if oauth else None,
+        fields=None if isinstance(credential, OAuthCredential) else credential.fields,
+        extra=oauth.extra if oauth else {},
+        expires_at=fresh.stored.expires_at,
+        generation=fresh.stored.generation,
+    )
+
+
+@router.post("/{connection_id}/refresh", responses={409: {"model": ErrorBody}})
+async def force_refresh(made: Made, scope: Tenant, connection_id: str) -> RefreshOut:
+    """Refresh (or probe) now; the answer says what the provider said."""
+    row = await find(made, scope, connection_id)
+    if row.status == ConnectionStatus.PENDING:
+        raise ApiError(409, "connection_pending", "the customer has not finished connecting")
+    view = await refresh(made, connection_id)
+    return RefreshOut(
+        status=view.status,
+        health=view.health,
+        generation=view.generation,
+        expires_at=view.expires_at,
+        verdict=view.last_verdict,
+    )
+
+
+@router.post("/{connection_id}/report", status_code=202, responses={409: {"model": ErrorBody}})
+async def report(made: Made, scope: Tenant, connection_id: str, body: Report) -> Reported:
+    """The provider refused the credential (a 401): it is verified before it is believed."""
+    await report_rejected(made, await find(made, scope, connection_id), body.generation)
+    return Reported()
+
+
+@router.post("/{connection_id}/reconnect")
+async def reconnect(made: Made, scope: Tenant, connection_id: str) -> ReconnectOut:
+    """A link for the customer that mends this connection under its id."""
+    row = await find(made, scope, connection_id)
+    entry = made.catalog.get(row.slug)
+    if entry is None:
+        raise not_found("application")
+    if row.status == ConnectionStatus.DISCONNECTED:
+        raise ApiError(409, "connection_disconnected", "the connection has ended")
+    return ReconnectOut(connect_url=await start_link(made, scope, row.linked_account_id, entry, row.id))
+
+
+@router.delete("/{connection_id}")
+async def remove(made: Made, scope: Tenant, connection_id: str) -> ConnectionOut:
+    """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again."""
+    row = await find(made, scope, connection_id)
+    if row.status != ConnectionStatus.DISCONNECTED:
+        await disconnect(made, row)
+    return _out(made, await find(made, scope, connection_id))
+
+
+@router.get("/{connection_id}/deliveries")
+async def deliveries(made: Made, scope: Tenant, connection_id: str) -> list[DeliveryOut]:
+    """How the connection's events fared at the webhook endpoints."""
+    await find(made, scope, connection_id)
+    rows = await made.webhooks.deliveries(scope, connection_id)
+    return [DeliveryOut(**row.model_dump()) for row in rows]
+
+
+def _out(made: Made, row: Connection) -> ConnectionOut:
+    settings = made.settings
+    page = f"{settings.web_ui_url}/namespaces/{settings.temporal_namespace}/workflows"
+    workflow_id = connection_workflow_id(row.id).replace("/", "%2F")
+    return ConnectionOut(**row.model_dump(), workflow_url=f"{page}/{workflow_id}")

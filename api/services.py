@@ -1,0 +1,73 @@
+"""What the handlers share: the stores, the vault, the catalog, clients. Made once for each API process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from fastapi import Request
+from temporalio.client import Client as TemporalClient
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from providers.catalog import Catalog
+from providers.guard import TargetGuard
+from providers.http import make_client
+from store.connections import Connections
+from store.credentials import Credentials
+from store.database import Clock, Database, utc_now
+from store.settings import Settings
+from store.tenants import Tenants
+from store.tickets import Tickets
+from store.vault import MasterKeys, Vault
+from store.webhooks import Webhooks
+
+
+@dataclass
+class Services:
+    settings: Settings
+    database: Database
+    vault: Vault
+    catalog: Catalog
+    guard: TargetGuard
+    http: httpx.AsyncClient
+    temporal: TemporalClient
+    clock: Clock = utc_now
+
+    def __post_init__(self) -> None:
+        self.tenants = Tenants(self.database)
+        self.connections = Connections(self.database)
+        self.credentials = Credentials(self.database)
+        self.tickets = Tickets(self.database)
+        self.webhooks = Webhooks(self.database)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything that the settings name. Temporal is connected at the first use, so that reads work without it.
+
+    Raises:
+        MasterKeyMissing: no master key is set, and this is not development.
+        CatalogError: a catalog file is not valid.
+    """
+    master_keys = MasterKeys.from_settings(settings)
+    folders = [settings.catalog_dir] if settings.catalog_dir is not None else []
+    database = Database(settings.database_url.get_secret_value())
+    guard = TargetGuard(settings.allowed_targets.split())
+    temporal = await TemporalClient.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=pydantic_data_converter,
+        lazy=True,
+    )
+    async with make_client(guard) as http:
+        vault = Vault(database, master_keys)
+        yield Services(settings, database, vault, Catalog.load(*folders), guard, http, temporal)
+    await database.close()
+
+
+def services(request: Request) -> Services:
+    """The dependency that hands them to a handler."""
+    made: Services = request.app.state.services
+    return made

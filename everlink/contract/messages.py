@@ -1,0 +1,98 @@
+"""What is said to a `Connection` workflow, and what it answers. No message holds a secret."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from everlink.contract.words import (
+    AuthType,
+    ConnectionStatus,
+    Environment,
+    Health,
+    ProviderEventKind,
+    ReauthReason,
+    Verdict,
+)
+
+
+class Message(BaseModel):
+    """Base of all messages: immutable, and tolerant of fields that a newer release added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ConnectionRef(Message):
+    """Which connection, whose, and to what."""
+
+    org_id: str
+    environment: Environment
+    connection_id: str
+    slug: str
+    linked_account_id: str
+    identifier: str
+    auth_type: AuthType
+
+
+class Lifetimes(Message):
+    """How long a credential lives, in seconds from when it was stored.
+
+    Activities and the API return durations; the workflow computes deadlines from its own clock, so
+    that time can be skipped in tests and no host's clock decides about a refresh.
+    """
+
+    expires_in: float | None = None
+    renewable: bool = False  # a refresh can be tried
+    refresh_margin: float | None = None  # overrides the default margin before expiry
+    probe_every: float | None = None
+
+
+class ConnectCommand(Message):
+    """A new credential is in the vault under this generation."""
+
+    generation: int
+    lifetimes: Lifetimes
+
+
+class RefreshCommand(Message):
+    """Refresh now, unless the credential is already newer than the one the caller has seen."""
+
+    newer_than: int | None = None
+
+
+class DisconnectCommand(Message):
+    pass
+
+
+class CredentialRejected(Message):
+    """A product saw the provider refuse the credential of this generation."""
+
+    request_id: str
+    generation: int | None = None
+
+
+class ProviderEvent(Message):
+    """A verified inbound webhook of the provider about this grant."""
+
+    request_id: str
+    kind: ProviderEventKind
+    occurred_at: datetime
+
+
+class ConnectionView(Message):
+    """The answer of the updates and of the `status` query."""
+
+    connection_id: str
+    status: ConnectionStatus
+    health: Health
+    reason: ReauthReason | None
+    generation: int
+    since: datetime | None
+    expires_at: datetime | None
+    next_at: datetime | None
+    waiting_for: str  # in words
+    last_failure: str | None
+    refreshes: int
+    sequence: int
+    last_verdict: Verdict | None = None

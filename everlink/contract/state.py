@@ -1,0 +1,91 @@
+"""The state of a `Connection` workflow: its input, what continue-as-new carries, what its page shows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+
+from everlink.contract.messages import ConnectionRef, Lifetimes, Message
+from everlink.contract.words import ConnectionStatus, EventType, Health, ReauthReason
+
+TIMELINE_LENGTH = 20
+SEEN_LENGTH = 100
+
+
+class Transition(Message):
+    """One change in a connection's life, with the event that announces it, if any."""
+
+    sequence: int
+    at: datetime
+    previous_status: ConnectionStatus
+    status: ConnectionStatus
+    health: Health
+    reason: ReauthReason | None = None
+    event: EventType | None = None
+    note: str = ""  # static words, never a provider's text
+
+    def event_id(self, connection_id: str) -> UUID:
+        """Stable over retries, so that a lost acknowledgement makes no twin event."""
+        return uuid5(NAMESPACE_URL, f"everlink:{connection_id}:{self.sequence}")
+
+
+class ConnectionState(BaseModel):
+    """Everything a `Connection` workflow knows. Deadlines are absolute, by the workflow's clock."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    ref: ConnectionRef
+    status: ConnectionStatus = ConnectionStatus.PENDING
+    health: Health = Health.OK
+    reason: ReauthReason | None = None
+    since: datetime | None = None
+    generation: int = 0
+    grant_generation: int = 0  # the generation with which the present grant began
+    granted_at: datetime | None = None  # when the customer gave it
+    lifetimes: Lifetimes = Lifetimes()
+    expires_at: datetime | None = None
+    next_at: datetime | None = None  # when the next refresh or probe is due
+    suspect: bool = False  # somebody says the credential is dead: verify before believing it
+    refreshes: int = 0
+    failures: int = 0  # failed rounds in a row
+    last_failure: str | None = None
+    sequence: int = 0
+    unrecorded: list[Transition] = []  # changes that are not in the store yet
+    timeline: list[Transition] = []  # the last ones, for the Web UI
+    seen: list[str] = []  # request ids of the last signals
+
+
+STATUS = SearchAttributeKey.for_keyword("ConnectionStatus")
+APPLICATION = SearchAttributeKey.for_keyword("Application")
+LINKED_ACCOUNT = SearchAttributeKey.for_keyword("LinkedAccount")
+ENVIRONMENT = SearchAttributeKey.for_keyword("Environment")
+REAUTH_REASON = SearchAttributeKey.for_keyword("ReauthReason")
+ORGANIZATION = SearchAttributeKey.for_keyword("Organization")
+SEARCH_ATTRIBUTES = (STATUS, APPLICATION, LINKED_ACCOUNT, ENVIRONMENT, REAUTH_REASON, ORGANIZATION)
+
+
+def search_attributes(ref: ConnectionRef, status: ConnectionStatus | None = None) -> TypedSearchAttributes:
+    """What the lists of Temporal's Web UI can be filtered by, as set when a workflow starts."""
+    pairs = [
+        SearchAttributePair(APPLICATION, ref.slug),
+        SearchAttributePair(LINKED_ACCOUNT, ref.linked_account_id),
+        SearchAttributePair(ENVIRONMENT, ref.environment.value),
+        SearchAttributePair(ORGANIZATION, ref.org_id),
+    ]
+    if status is not None:
+        pairs.append(SearchAttributePair(STATUS, status.value))
+    return TypedSearchAttributes(pairs)
+
+
+def static_summary(ref: ConnectionRef) -> str:
+    return f"{ref.linked_account_id} · {ref.slug} · {ref.identifier}"
+
+
+def static_details(ref: ConnectionRef) -> str:
+    return (
+        f"Keeps the **{ref.slug}** connection of **{ref.linked_account_id}** ({ref.identifier}) alive "
+        f"in the {ref.environment.value} environment of organization `{ref.org_id}`."
+    )

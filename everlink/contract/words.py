@@ -1,0 +1,133 @@
+"""The vocabulary: every state, reason, event and name that crosses a boundary."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+TASK_QUEUE = "everlink"
+
+
+class Environment(StrEnum):
+    """Which of an organization's two worlds a thing belongs to; the API key decides."""
+
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class AuthType(StrEnum):
+    """How an application authenticates its customers."""
+
+    OAUTH2 = "oauth2"
+    KEY_BASED = "keybased"
+
+
+class ConnectionStatus(StrEnum):
+    PENDING = "pending"  # never finished connecting
+    ACTIVE = "active"
+    REAUTH_REQUIRED = "reauth_required"  # only the customer can mend it
+    DISCONNECTED = "disconnected"  # the end; a disconnected id never lives again
+
+
+class Health(StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"  # refreshes are failing, but nothing says that the grant is dead
+
+
+class ReauthReason(StrEnum):
+    """Why a connection needs its customer."""
+
+    REFRESH_TOKEN_EXPIRED = "refresh_token_expired"
+    CREDENTIALS_INVALID = "credentials_invalid"
+    ACCESS_REVOKED = "access_revoked"
+    APP_UNINSTALLED = "app_uninstalled"
+    APPLICATION_DELETED = "application_deleted"
+    REFRESH_OUTCOME_UNKNOWN = "refresh_outcome_unknown"
+
+    @property
+    def words(self) -> str:
+        """The reason as a sentence for people."""
+        return _REASON_WORDS[self]
+
+
+_REASON_WORDS = {
+    ReauthReason.REFRESH_TOKEN_EXPIRED: "the refresh token has expired",
+    ReauthReason.CREDENTIALS_INVALID: "the provider no longer accepts the key or password",
+    ReauthReason.ACCESS_REVOKED: "access was revoked at the provider",
+    ReauthReason.APP_UNINSTALLED: "the application was uninstalled at the provider",
+    ReauthReason.APPLICATION_DELETED: "the application was deleted",
+    ReauthReason.REFRESH_OUTCOME_UNKNOWN: "a refresh was cut off and the provider refuses the old token",
+}
+
+
+class EventType(StrEnum):
+    """What a webhook can announce; the values are the names on the wire."""
+
+    CREATED = "Connection Created"
+    EXPIRED = "Connection Expired"
+    DELETED = "Connection Deleted"
+    REAUTHENTICATED = "Connection Reauthenticated"
+    EXPIRING = "Connection Expiring"
+    DEGRADED = "Connection Degraded"
+    RECOVERED = "Connection Recovered"
+
+
+class Verdict(StrEnum):
+    """What a provider's answer means for the credential."""
+
+    OK = "ok"
+    DEAD = "dead"  # the grant is gone; a reason goes with it
+    TRANSIENT = "transient"  # says nothing about the grant; try later
+    APPLICATION_ERROR = "application_error"  # our own client is wrong; no customer's fault
+    SUPERSEDED = "superseded"  # a newer credential is in the vault; the answer is about an old one
+    UNSUPPORTED = "unsupported"  # the application's catalog entry has no such request
+
+
+class ProviderEventKind(StrEnum):
+    """What an inbound provider webhook says of a grant."""
+
+    UNINSTALLED = "uninstalled"
+    REVOKED = "revoked"
+    SUSPECT = "suspect"  # not proof by itself: verify
+
+
+class Workflow(StrEnum):
+    """Workflow types, as they stand in Temporal."""
+
+    CONNECTION = "Connection"
+    DELIVERY = "Delivery"
+
+
+class Update(StrEnum):
+    CONNECT = "connect"
+    REFRESH = "refresh"
+    DISCONNECT = "disconnect"
+
+
+class Signal(StrEnum):
+    CREDENTIAL_REJECTED = "credential_rejected"
+    PROVIDER_EVENT = "provider_event"
+
+
+class Query(StrEnum):
+    STATUS = "status"
+
+
+class Activity(StrEnum):
+    """Activity types, as they stand in Temporal."""
+
+    REFRESH = "refresh"
+    STORE_SEALED = "store_sealed"
+    PROBE = "probe"
+    REVOKE_UPSTREAM = "revoke_upstream"
+    PURGE_CREDENTIAL = "purge_credential"
+    RECORD_TRANSITION = "record_transition"
+    DELIVER_WEBHOOK = "deliver_webhook"
+    CLOSE_DELIVERY = "close_delivery"
+
+
+def connection_workflow_id(connection_id: str) -> str:
+    return f"connection/{connection_id}"
+
+
+def delivery_workflow_id(event_id: str, endpoint_id: str) -> str:
+    return f"delivery/{event_id}/{endpoint_id}"

@@ -1,0 +1,160 @@
+"""Operator's commands that need the store: `python manage.py --help`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment
+from store.database import Database, StoreUnavailable, utc_now
+from store.migrate import migrate
+from store.scope import Scope
+from store.settings import Settings
+from store.tenants import Tenants
+from store.vault import Kind, MasterKeys, Vault, VaultError, new_master_key
+
+Result = TypeVar("Result")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command("new-master-key")
+def new_master_key_command(name: Annotated[str, typer.Argument(help="The key's id")] = "k1") -> None:
+    """Print a new master key for EVERLINK_MASTER_KEY. Keep it safe: without it no credential can be read."""
+    print(new_master_key(name))
+
+
+@app.command()
+def init() -> None:
+    """Bring the database to the present schema and register the search attributes in Temporal. Idempotent."""
+    settings = Settings()
+
+    async def work() -> None:
+        database = Database(settings.database_url.get_secret_value())
+        await migrate(database)
+        await database.close()
+        await _register_search_attributes(settings)
+
+    _run(work())
+    print("database and search attributes are ready")
+
+
+@app.command("create-organization")
+def create_organization(name: str) -> None:
+    """Add an organization and print its id."""
+    print(_run(_with_tenants(lambda tenants: tenants.add_organization(name, utc_now()))))
+
+
+@app.command("create-api-key")
+def create_api_key(org_id: str, environment: Environment, name: str = "default") -> None:
+    """Make an API key and print it. It is shown once and cannot be read again."""
+    scope = Scope(org_id, environment)
+    print(_run(_with_tenants(lambda tenants: tenants.add_api_key(scope, name, utc_now()))))
+
+
+@app.command("revoke-api-key")
+def revoke_api_key(public_id: Annotated[str, typer.Argument(help="The middle part of the key")]) -> None:
+    """Revoke an API key at once."""
+    if not _run(_with_tenants(lambda tenants: tenants.revoke_api_key(public_id, utc_now()))):
+        sys.exit("there is no such living key")
+    print("revoked")
+
+
+@app.command("check-worker")
+def check_worker() -> None:
+    """Exit 0 where a worker of this host polls Temporal; for container health checks."""
+    settings = Settings()
+
+    async def polls() -> bool:
+        client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+        answer = await client.workflow_service.describe_task_queue(
+            DescribeTaskQueueRequest(
+                namespace=settings.temporal_namespace,
+                task_queue=TaskQueue(name=TASK_QUEUE),
+                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+            )
+        )
+        return any(poller.identity.endswith(f"@{socket.gethostname()}") for poller in answer.pollers)
+
+    if not _run(polls()):
+        sys.exit("no worker of this host polls Temporal")
+    print("ok")
+
+
+@app.command("dev-seed", hidden=True)
+def dev_seed() -> None:
+    """For `make run`: an organization, a key, the sandbox applications and a linked account. Idempotent."""
+    print(json.dumps(_run(_dev_seed(Settings()))))
+
+
+async def _dev_seed(settings: Settings) -> dict[str, str]:
+    if not settings.dev:
+        sys.exit("dev-seed is for development: EVERLINK_DEV=1")
+    file = settings.state_dir / "dev.json"
+    if file.exists():
+        seed: dict[str, str] = json.loads(file.read_text())
+        return seed
+    database, now = Database(settings.database_url.get_secret_value()), utc_now()
+    tenants, vault = Tenants(database), Vault(database, MasterKeys.from_settings(settings))
+    scope = Scope(await tenants.add_organization("Development", now), Environment.TEST)
+    api_key = await tenants.add_api_key(scope, "development", now)
+    application = await tenants.enable_application(scope, "sandbox", {"client_id": "everlink-sandbox"}, now)
+    sealed = await vault.seal(scope, Kind.CLIENT_SECRET, application, b"sandbox-secret")
+    await tenants.enable_application(scope, "sandbox", {"client_secret": sealed}, now)
+    await tenants.enable_application(scope, "sandbox-key", {}, now)
+    await tenants.save_linked_account(scope, "acme", {"name": "Acme Inc."}, now)
+    await database.close()
+    headers = f"-H 'x-api-key: {api_key}' -H 'linked_account_id: acme'"
+    seed = {
+        "organization": scope.org_id,
+        "api_key": api_key,
+        "linked_account": "acme",
+        "connect_command": f"curl {headers} "
+        f"{settings.public_url}/api/v2/public/linked-account/integration/oauth-url/sandbox",
+    }
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(seed))
+    return seed
+
+
+async def _register_search_attributes(settings: Settings) -> None:
+    client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+    operator, namespace = client.operator_service, settings.temporal_namespace
+    known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
+    missing = {key.name: key._metadata_type for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes}
+    if missing:
+        await operator.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
+
+
+async def _with_tenants(work: Any) -> Any:
+    database = Database(Settings().database_url.get_secret_value())
+    try:
+        return await work(Tenants(database))
+    finally:
+        await database.close()
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end; what an operator can mend is one line."""
+    try:
+        return asyncio.run(work)
+    except (VaultError, StoreUnavailable) as error:
+        sys.exit(f"everlink: {error}")
+    except (RPCError, RuntimeError) as error:
+        sys.exit(f"everlink: Temporal at {Settings().temporal_address}: {error}")
+
+
+if __name__ == "__main__":
+    app()

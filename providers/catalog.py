@@ -1,0 +1,151 @@
+"""What is known of each application: one YAML file each, validated when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from everlink.contract import AuthType, Lifetimes, ReauthReason
+
+BUILT_IN = Path(__file__).parent / "catalog"
+
+
+class CatalogError(Exception):
+    """A catalog file is not what the schema says; names the file and the field."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AnswerRule(_Entry):
+    """An answer of the provider, recognized by what is given here; all that is given must match."""
+
+    status: int | None = None
+    field: str = "error"  # where the code stands in the JSON body, dots go deeper
+    code: str | None = None
+    source: str | None = None  # where this is written down
+
+
+class DeadRule(AnswerRule):
+    reason: ReauthReason = ReauthReason.ACCESS_REVOKED
+
+
+class OAuth2(_Entry):
+    """How the application speaks OAuth 2 (RFC 6749)."""
+
+    authorize_url: str
+    token_url: str
+    revoke_url: str | None = None  # RFC 7009
+    issuer: str | None = None  # RFC 9207: what `iss` must be, where the server sends it
+    client_auth: Literal["basic", "post"] = "basic"
+    pkce: bool = True
+    scopes: tuple[str, ...] = ()
+    scope_separator: str = " "
+    authorize_params: Mapping[str, str] = Field(default_factory=dict)
+    access_token_seconds: float | None = None  # where the answer has no `expires_in`
+    refresh_margin_seconds: float | None = None
+    dead: tuple[DeadRule, ...] = (DeadRule(code="invalid_grant", source="RFC 6749 section 5.2"),)
+    application_errors: tuple[AnswerRule, ...] = (
+        AnswerRule(code="invalid_client", source="RFC 6749 section 5.2"),
+        AnswerRule(code="unauthorized_client", source="RFC 6749 section 5.2"),
+    )
+
+
+class Header(_Entry):
+    """A header of the probe; `{name}` stands for a field of the credential, `{access_token}` for the token."""
+
+    name: str
+    value: str
+
+
+class Probe(_Entry):
+    """A cheap authenticated request that tells whether a credential works."""
+
+    method: Literal["GET", "POST"] = "GET"
+    url: str
+    headers: tuple[Header, ...] = ()
+    basic: tuple[str, str] | None = None  # user and password, templates like the headers
+    every_seconds: float | None = None
+    dead: tuple[DeadRule, ...] = (DeadRule(status=401, reason=ReauthReason.CREDENTIALS_INVALID),)
+    identifier: str | None = None  # where the account's stable id stands in the answer
+    display_name: str | None = None
+
+
+class KeyField(_Entry):
+    """One field of a key-based credential, as the form shows it."""
+
+    name: str
+    label: str
+    placeholder: str = ""
+    required: bool = True
+    type: Literal["text", "password"] = "password"
+    help_text: str = ""
+
+
+class CatalogEntry(_Entry):
+    """One application."""
+
+    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str
+    description: str
+    icon: str
+    tags: tuple[str, ...] = ()
+    version: str = "1.0.0"
+    auth_type: AuthType
+    oauth2: OAuth2 | None = None
+    fields: tuple[KeyField, ...] = ()
+    probe: Probe | None = None
+    sources: tuple[str, ...] = ()
+
+    def model_post_init(self, _: Any) -> None:
+        if self.auth_type is AuthType.OAUTH2 and self.oauth2 is None:
+            raise ValueError("an oauth2 application needs `oauth2`")
+        if self.auth_type is AuthType.KEY_BASED and not self.fields:
+            raise ValueError("a key-based application needs `fields`")
+
+    def lifetimes(self, *, renewable: bool, expires_in: float | None) -> Lifetimes:
+        """A credential's lifetimes with what the application says about renewing and probing it."""
+        return Lifetimes(
+            expires_in=expires_in,
+            renewable=renewable,
+            refresh_margin=self.oauth2.refresh_margin_seconds if self.oauth2 else None,
+            probe_every=self.probe.every_seconds if self.probe else None,
+        )
+
+
+class Catalog:
+    """All applications by slug."""
+
+    def __init__(self, entries: Iterable[CatalogEntry]) -> None:
+        self._entries = {entry.slug: entry for entry in entries}
+
+    @classmethod
+    def load(cls, *folders: Path) -> Catalog:
+        """Read the built-in folder and these.
+
+        Raises:
+            CatalogError: a file is not valid.
+        """
+        files = [file for folder in (BUILT_IN, *folders) for file in sorted(folder.glob("*.yaml"))]
+        return cls(_read(file) for file in files)
+
+    def get(self, slug: str) -> CatalogEntry | None:
+        return self._entries.get(slug)
+
+    def __iter__(self) -> Any:
+        return iter(self._entries.values())
+
+
+def _read(file: Path) -> CatalogEntry:
+    try:
+        entry = CatalogEntry.model_validate(yaml.safe_load(file.read_text()))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise CatalogError(f"{file.name}: {error}") from error
+    if entry.slug != file.stem:
+        raise CatalogError(f"{file.name}: the slug is {entry.slug!r}, the file must be named after it")
+    return entry

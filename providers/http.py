@@ -1,0 +1,112 @@
+"""Requests to providers and customers' servers: a total deadline, a cap on bytes, no redirects, no proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from providers.guard import GuardedTransport, TargetGuard, TargetRefused
+
+DEADLINE_SECONDS = 20.0
+MAX_BYTES = 1024 * 1024
+
+
+class RequestFailed(Exception):
+    """No complete answer. `sent` says whether the server may have acted on the request."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer. Its body may hold a secret and is never shown."""
+
+    status: int
+    headers: httpx.Headers = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def json(self) -> dict[str, Any] | None:
+        """The body as a JSON object; None for anything else."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def retry_after(self, now: datetime | None = None) -> float | None:
+        """Seconds that the server asks to wait (RFC 9110 section 10.2.3); None where it does not."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isdigit():
+            return float(text[:9])
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def make_client(guard: TargetGuard) -> httpx.AsyncClient:
+    """The one client of a process, kept for its life: making one costs more than a request."""
+    return httpx.AsyncClient(
+        transport=GuardedTransport(guard),
+        follow_redirects=False,
+        trust_env=False,
+        timeout=httpx.Timeout(DEADLINE_SECONDS, connect=10.0),
+        headers={"user-agent": "Everlink/0.1", "accept": "application/json", "accept-encoding": "identity"},
+    )
+
+
+async def send(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    data: Mapping[str, str] | None = None,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    auth: tuple[str, str] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Answer:
+    """Send one request and read the answer whole.
+
+    Raises:
+        RequestFailed: refused, unreachable, cut off, too slow in all, or larger than `max_bytes`.
+    """
+    request = client.build_request(method, url, data=data, content=content, headers=headers)
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            response = await client.send(request, auth=auth, stream=True)
+            try:
+                return Answer(response.status_code, response.headers, await _read(response, max_bytes))
+            finally:
+                await response.aclose()
+    except TargetRefused:
+        raise RequestFailed("the address is not allowed", sent=False) from None
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol):
+        raise RequestFailed("the server could not be reached", sent=False) from None
+    except (TimeoutError, httpx.TimeoutException):
+        raise RequestFailed("the server did not answer in time", sent=True) from None
+    except httpx.HTTPError:
+        raise RequestFailed("the connection broke before the answer was complete", sent=True) from None
+
+
+async def _read(response: httpx.Response, max_bytes: int) -> bytes:
+    body = bytearray()
+    # Raw: we asked for no compression, and a server that compresses all the same gets no bomb through.
+    async for chunk in response.aiter_raw(65536):
+        body += chunk
+        if len(body) > max_bytes:
+            raise RequestFailed("the answer is too large", sent=True)
+    return bytes(body)

@@ -1,0 +1,296 @@
+"""Connections, their timeline and the events that announce it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from everlink.contract import (
+    AuthType,
+    ConnectionRef,
+    ConnectionStatus,
+    Environment,
+    Health,
+    Transition,
+)
+from store.credentials import StoredCredential
+from store.database import Database
+from store.scope import Scope
+from store.tables import (
+    CONNECTIONS,
+    CREDENTIALS,
+    DELIVERIES,
+    EVENTS,
+    TRANSITIONS,
+    WEBHOOK_ENDPOINTS,
+    Connection,
+    TransitionRow,
+)
+
+
+@dataclass(frozen=True)
+class ConnectionFilter:
+    """What a list of connections is narrowed to."""
+
+    status: ConnectionStatus | None = None
+    reason: str | None = None
+    slug: str | None = None
+    linked_account_id: str | None = None
+    living: bool = False  # without the disconnected
+
+
+@dataclass(frozen=True)
+class CredentialRead:
+    """What `/token` needs to know."""
+
+    status: ConnectionStatus
+    reason: str | None
+    slug: str
+    stored: StoredCredential | None
+
+
+class Connections:
+    """The store's side of connections."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, scope: Scope, connection_id: str) -> Connection | None:
+        query = select(CONNECTIONS).where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return Connection(**row._mapping) if row is not None else None
+
+    async def page(
+        self, scope: Scope, wanted: ConnectionFilter, *, after: str | None = None, limit: int = 100
+    ) -> list[Connection]:
+        """Connections in the order of their ids, from behind `after`."""
+        query = _narrowed(select(CONNECTIONS), scope, wanted).order_by(CONNECTIONS.c.id).limit(limit)
+        if after is not None:
+            query = query.where(CONNECTIONS.c.id > after)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [Connection(**row._mapping) for row in rows]
+
+    async def find_or_create(
+        self,
+        scope: Scope,
+        *,
+        linked_account_id: str,
+        slug: str,
+        identifier: str,
+        display_name: str | None,
+        auth_type: AuthType,
+        now: datetime,
+    ) -> Connection:
+        """The living connection of this account at the provider: the same id for as long as it lives."""
+        wanted = select(CONNECTIONS).where(
+            scope.owns(CONNECTIONS),
+            CONNECTIONS.c.linked_account_id == linked_account_id,
+            CONNECTIONS.c.slug == slug,
+            CONNECTIONS.c.identifier == identifier,
+            CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value,
+        )
+        created = Connection(
+            id=f"con_{uuid4().hex}",
+            org_id=scope.org_id,
+            environment=scope.environment,
+            linked_account_id=linked_account_id,
+            slug=slug,
+            identifier=identifier,
+            display_name=display_name,
+            auth_type=auth_type,
+            status_since=now,
+            created_at=now,
+        )
+        async with self._database.writing() as connection:
+            row = (await connection.execute(wanted)).one_or_none()
+            if row is not None:
+                return Connection(**row._mapping)
+        try:
+            async with self._database.writing() as connection:
+                await connection.execute(CONNECTIONS.insert().values(_values(created)))
+        except IntegrityError:  # somebody else was faster
+            async with self._database.reading() as connection:
+                return Connection(**(await connection.execute(wanted)).one()._mapping)
+        return created
+
+    async def timeline(self, scope: Scope, connection_id: str) -> list[TransitionRow]:
+        query = (
+            select(TRANSITIONS)
+            .where(TRANSITIONS.c.connection_id == connection_id, scope.owns(TRANSITIONS))
+            .order_by(TRANSITIONS.c.sequence)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [TransitionRow(**row._mapping) for row in rows]
+
+    async def record(self, ref: ConnectionRef, transition: Transition, now: datetime) -> list[str]:
+        """Write a transition, the connection's new state and the event in one transaction.
+
+        Idempotent. Answers the ids of the webhook endpoints that the event is due at.
+        """
+        scope = Scope.of(ref)
+        async with self._database.writing() as connection:
+            await connection.execute(self._database.insert_or_ignore(TRANSITIONS, _transition_values(ref, transition)))
+            await connection.execute(_projection(scope, ref, transition))
+            if transition.event is None:
+                return []
+            return await self._write_event(connection, ref, transition, now)
+
+    async def _write_event(
+        self, connection: AsyncConnection, ref: ConnectionRef, transition: Transition, now: datetime
+    ) -> list[str]:
+        scope, event_id = Scope.of(ref), str(transition.event_id(ref.connection_id))
+        event = {
+            "id": event_id,
+            **scope.columns,
+            "connection_id": ref.connection_id,
+            "sequence": transition.sequence,
+            "type": str(transition.event),
+            "slug": ref.slug,
+            "body": event_body(ref, transition),
+            "created_at": now,
+        }
+        await connection.execute(self._database.insert_or_ignore(EVENTS, event))
+        endpoints = (
+            await connection.execute(
+                select(WEBHOOK_ENDPOINTS.c.id, WEBHOOK_ENDPOINTS.c.events).where(
+                    scope.owns(WEBHOOK_ENDPOINTS), WEBHOOK_ENDPOINTS.c.is_enabled.is_(True)
+                )
+            )
+        ).all()
+        due = [row.id for row in endpoints if transition.event in row.events]
+        for endpoint_id in due:
+            delivery = {
+                "event_id": event_id,
+                "endpoint_id": endpoint_id,
+                **scope.columns,
+                "status": "scheduled",
+                "attempts": 0,
+                "last_note": "",
+                "next_attempt_at": now,
+                "updated_at": now,
+            }
+            await connection.execute(self._database.insert_or_ignore(DELIVERIES, delivery))
+        return due
+
+    async def with_credential(self, scope: Scope, connection_id: str) -> CredentialRead | None:
+        """A connection's status with its sealed credential, in one read."""
+        joined = CONNECTIONS.outerjoin(CREDENTIALS, CREDENTIALS.c.connection_id == CONNECTIONS.c.id)
+        query = (
+            select(
+                CONNECTIONS.c.status,
+                CONNECTIONS.c.reason,
+                CONNECTIONS.c.slug,
+                CREDENTIALS.c.generation,
+                CREDENTIALS.c.sealed,
+                CREDENTIALS.c.renewable,
+                CREDENTIALS.c.expires_at,
+            )
+            .select_from(joined)
+            .where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        stored = StoredCredential(row.generation, row.sealed, row.renewable, row.expires_at) if row.sealed else None
+        return CredentialRead(ConnectionStatus(row.status), row.reason, row.slug, stored)
+
+
+def connection_ref(row: Connection) -> ConnectionRef:
+    """A row's identity as the contract names it."""
+    return ConnectionRef(
+        org_id=row.org_id,
+        environment=Environment(row.environment),
+        connection_id=row.id,
+        slug=row.slug,
+        linked_account_id=row.linked_account_id,
+        identifier=row.identifier,
+        auth_type=AuthType(row.auth_type),
+    )
+
+
+def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
+    """The webhook's body: the seed's fields first, then what tells duplicates and order apart."""
+    return {
+        "linked_account_id": ref.linked_account_id,
+        "org_id": ref.org_id,
+        "environment": ref.environment.value,
+        "type": "General",
+        "event": str(transition.event),
+        "slug": ref.slug,
+        "createdAt": format_datetime(transition.at, usegmt=True),
+        "event_id": str(transition.event_id(ref.connection_id)),
+        "connection_id": ref.connection_id,
+        "identifier": ref.identifier,
+        "auth_type": ref.auth_type.value,
+        "reason": transition.reason.value if transition.reason else None,
+        "previous_status": transition.previous_status.value,
+        "status": transition.status.value,
+        "sequence": transition.sequence,
+    }
+
+
+def _narrowed(query: Select[Any], scope: Scope, wanted: ConnectionFilter) -> Select[Any]:
+    query = query.where(scope.owns(CONNECTIONS))
+    if wanted.status is not None:
+        query = query.where(CONNECTIONS.c.status == wanted.status.value)
+    if wanted.living:
+        query = query.where(CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value)
+    for column in ("reason", "slug", "linked_account_id"):
+        value = getattr(wanted, column)
+        if value is not None:
+            query = query.where(CONNECTIONS.c[column] == value)
+    return query
+
+
+def _values(row: Connection) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in CONNECTIONS.columns}
+
+
+def _transition_values(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
+    return {
+        "connection_id": ref.connection_id,
+        "sequence": transition.sequence,
+        **Scope.of(ref).columns,
+        "at": transition.at,
+        "previous_status": transition.previous_status.value,
+        "status": transition.status.value,
+        "health": transition.health.value,
+        "reason": transition.reason.value if transition.reason else None,
+        "event": transition.event.value if transition.event else None,
+        "note": transition.note,
+    }
+
+
+def _projection(scope: Scope, ref: ConnectionRef, transition: Transition) -> Any:
+    """The connection's row follows the workflow, and never goes back behind a newer transition."""
+    values: dict[str, Any] = {
+        "status": transition.status.value,
+        "health": transition.health.value,
+        "reason": transition.reason.value if transition.reason else None,
+        "sequence": transition.sequence,
+    }
+    if transition.status is not transition.previous_status:
+        values["status_since"] = transition.at
+    connected = transition.status is ConnectionStatus.ACTIVE and transition.health is Health.OK
+    if connected and transition.status is not transition.previous_status:
+        values["connected_at"] = transition.at
+    return (
+        update(CONNECTIONS)
+        .where(
+            CONNECTIONS.c.id == ref.connection_id,
+            scope.owns(CONNECTIONS),
+            CONNECTIONS.c.sequence < transition.sequence,
+        )
+        .values(values)
+    )

@@ -1,0 +1,216 @@
+"""Credentials and the intents to refresh them. Core statements only: this is the hot path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import uuid4
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.database import Database
+from store.scope import Scope
+from store.tables import APPLICATIONS, CREDENTIALS, REFRESH_INTENTS
+
+
+class IntentOutcome(StrEnum):
+    """How a token request ended, as far as this side knows."""
+
+    NOT_SENT = "not_sent"
+    ANSWERED = "answered"
+    UNKNOWN = "unknown"  # it may have rotated the grant
+
+
+@dataclass(frozen=True)
+class StoredCredential:
+    """A credential row; the secret is still sealed."""
+
+    generation: int
+    sealed: bytes
+    renewable: bool
+    expires_at: datetime | None
+
+    def seconds_left(self, now: datetime) -> float | None:
+        """Until expiry, at least one; None where it does not expire."""
+        return None if self.expires_at is None else max(1.0, (self.expires_at - now).total_seconds())
+
+
+@dataclass(frozen=True)
+class StoredClient:
+    """The organization's client at a provider; its secret is still sealed."""
+
+    application_id: str
+    client_id: str | None
+    client_secret: bytes | None
+    alarm: str | None
+
+
+@dataclass(frozen=True)
+class Intent:
+    """The right to send one token request for this generation."""
+
+    id: str
+    in_doubt: bool  # an earlier request of this generation may have rotated the grant
+
+
+@dataclass(frozen=True)
+class Leased:
+    """Another request of this generation has not come back and may still."""
+
+    seconds_left: float
+
+
+class Credentials:
+    """Reads and compare-and-swap writes of credentials."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, scope: Scope, connection_id: str) -> StoredCredential | None:
+        query = select(
+            CREDENTIALS.c.generation, CREDENTIALS.c.sealed, CREDENTIALS.c.renewable, CREDENTIALS.c.expires_at
+        ).where(CREDENTIALS.c.connection_id == connection_id, scope.owns(CREDENTIALS))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return StoredCredential(*row) if row is not None else None
+
+    async def read_client(self, scope: Scope, slug: str) -> StoredClient | None:
+        query = select(
+            APPLICATIONS.c.id, APPLICATIONS.c.client_id, APPLICATIONS.c.client_secret, APPLICATIONS.c.alarm
+        ).where(APPLICATIONS.c.slug == slug, scope.owns(APPLICATIONS))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return StoredClient(*row) if row is not None else None
+
+    async def begin(
+        self, connection_id: str, generation: int, now: datetime, lease: timedelta
+    ) -> Intent | Leased | None:
+        """Write the intent to refresh this generation, which also proves that the store can be written.
+
+        Returns None where the generation has moved; `Leased` where an unfinished intent's lease still runs.
+        """
+        async with self._database.writing() as connection:
+            moved = select(CREDENTIALS.c.generation).where(CREDENTIALS.c.connection_id == connection_id)
+            if (await connection.execute(moved)).scalar_one_or_none() != generation:
+                return None
+            earlier = (
+                await connection.execute(
+                    select(REFRESH_INTENTS.c.attempt, REFRESH_INTENTS.c.outcome, REFRESH_INTENTS.c.lease_until)
+                    .where(
+                        REFRESH_INTENTS.c.connection_id == connection_id,
+                        REFRESH_INTENTS.c.generation == generation,
+                    )
+                    .order_by(REFRESH_INTENTS.c.attempt)
+                )
+            ).all()
+            unfinished = [row.lease_until for row in earlier if row.outcome is None and row.lease_until > now]
+            if unfinished:
+                return Leased((max(unfinished) - now).total_seconds())
+            intent = Intent(
+                id=str(uuid4()),
+                in_doubt=any(row.outcome in (None, IntentOutcome.UNKNOWN) for row in earlier),
+            )
+            await connection.execute(
+                REFRESH_INTENTS.insert().values(
+                    id=intent.id,
+                    connection_id=connection_id,
+                    generation=generation,
+                    attempt=earlier[-1].attempt + 1 if earlier else 1,
+                    started_at=now,
+                    lease_until=now + lease,
+                )
+            )
+            return intent
+
+    async def close(self, intent: Intent, outcome: IntentOutcome) -> None:
+        """Record how the request ended; an outcome stands once given."""
+        async with self._database.writing() as connection:
+            await _close(connection, intent.id, outcome)
+
+    async def swap(
+        self,
+        connection_id: str,
+        expected: int,
+        credential: StoredCredential,
+        now: datetime,
+        intent: Intent | None = None,
+    ) -> bool:
+        """Store a refreshed credential if the generation is still the expected one; close its intent with it."""
+        async with self._database.writing() as connection:
+            result = await connection.execute(
+                update(CREDENTIALS)
+                .where(CREDENTIALS.c.connection_id == connection_id, CREDENTIALS.c.generation == expected)
+                .values(
+                    generation=credential.generation,
+                    sealed=credential.sealed,
+                    renewable=credential.renewable,
+                    expires_at=credential.expires_at,
+                    updated_at=now,
+                )
+            )
+            if intent is not None:
+                await _close(connection, intent.id, IntentOutcome.ANSWERED)
+            if result.rowcount == 1:
+                # Intents only matter while their generation stands.
+                await connection.execute(
+                    delete(REFRESH_INTENTS).where(
+                        REFRESH_INTENTS.c.connection_id == connection_id,
+                        REFRESH_INTENTS.c.generation < expected,
+                    )
+                )
+            return result.rowcount == 1
+
+    async def grant(
+        self,
+        scope: Scope,
+        connection_id: str,
+        sealed: bytes,
+        *,
+        renewable: bool,
+        expires_at: datetime | None,
+        now: datetime,
+    ) -> int:
+        """Store what a customer has just granted, over whatever was there; answers its generation."""
+        values = {
+            "sealed": sealed,
+            "renewable": renewable,
+            "expires_at": expires_at,
+            "updated_at": now,
+        }
+        statement = (
+            self._database.insert(CREDENTIALS)
+            .values(connection_id=connection_id, **scope.columns, generation=1, **values)
+            .on_conflict_do_update(
+                index_elements=["connection_id"], set_={"generation": CREDENTIALS.c.generation + 1, **values}
+            )
+            .returning(CREDENTIALS.c.generation)
+        )
+        async with self._database.writing() as connection:
+            return int((await connection.execute(statement)).scalar_one())
+
+    async def purge(self, scope: Scope, connection_id: str) -> None:
+        """Forget the credential for good."""
+        async with self._database.writing() as connection:
+            await connection.execute(delete(REFRESH_INTENTS).where(REFRESH_INTENTS.c.connection_id == connection_id))
+            await connection.execute(
+                delete(CREDENTIALS).where(CREDENTIALS.c.connection_id == connection_id, scope.owns(CREDENTIALS))
+            )
+
+    async def set_alarm(self, application_id: str, alarm: str | None, now: datetime) -> None:
+        """The provider refuses (or again accepts) the organization's client itself."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(APPLICATIONS)
+                .where(APPLICATIONS.c.id == application_id)
+                .values(alarm=alarm, alarm_at=now if alarm else None)
+            )
+
+
+async def _close(connection: AsyncConnection, intent_id: str, outcome: IntentOutcome) -> None:
+    await connection.execute(
+        update(REFRESH_INTENTS)
+        .where(REFRESH_INTENTS.c.id == intent_id, REFRESH_INTENTS.c.outcome.is_(None))
+        .values(outcome=outcome.value)
+    )

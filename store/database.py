@@ -1,0 +1,118 @@
+"""The one way to the database: SQLite by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Table, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+Clock = Callable[[], datetime]
+
+TIMEOUT_SECONDS = 10  # for a connection, a lock and a statement each
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be reached or does not answer in time. Nothing was decided; try again."""
+
+
+class Database:
+    """Transactions on one pool. A failure to reach the database is always `StoreUnavailable`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = create_async_engine(self.url, hide_parameters=True, **self._options())
+        if self.is_sqlite:
+            _tame_sqlite(self._engine.sync_engine)
+
+    def _options(self) -> dict[str, Any]:
+        if self.is_sqlite:
+            if self.url.database:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            return {"connect_args": {"timeout": TIMEOUT_SECONDS}}
+        connect = {"timeout": TIMEOUT_SECONDS, "command_timeout": TIMEOUT_SECONDS}
+        return {
+            "connect_args": connect,
+            "pool_pre_ping": True,
+            "pool_size": 10,
+            "pool_timeout": TIMEOUT_SECONDS,
+        }
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        with _translated():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that writes; on SQLite it takes the write lock at once, never halfway through.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        with _translated():
+            async with self._engine.connect() as connection:
+                await connection.execution_options(everlink_writes=True)
+                async with connection.begin():
+                    yield connection
+
+    def insert_or_ignore(self, table: Table, values: dict[str, Any]) -> Insert:
+        """An insert that leaves an existing row alone."""
+        statement: Insert = self.insert(table).values(values).on_conflict_do_nothing()
+        return statement
+
+    def insert(self, table: Table) -> Any:
+        """The dialect's own insert, which knows ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+class _translated:
+    """Turns failures to reach the database into `StoreUnavailable`, whose text holds no statement."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        if isinstance(error, IntegrityError):
+            return
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        if lost or isinstance(error, OperationalError | InterfaceError | PoolTimeout | OSError):
+            raise StoreUnavailable("the database cannot be reached") from None
+
+
+def _tame_sqlite(engine: Any) -> None:
+    """Several processes share the file: WAL, waiting for locks, foreign keys held, nothing lost at power loss."""
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("everlink_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

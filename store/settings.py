@@ -1,0 +1,30 @@
+"""Settings: environment variables `EVERLINK_*`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What the service is told from outside; the README lists each."""
+
+    model_config = SettingsConfigDict(env_prefix="EVERLINK_", extra="ignore")
+
+    dev: bool = False  # development: makes its own master key; set only by `make run`
+    state_dir: Path = Path(".everlink")  # where development keeps its files
+    database_url: SecretStr = SecretStr("sqlite+aiosqlite:///.everlink/everlink.sqlite3")
+    master_key: SecretStr | None = None  # "id:base64 of 32 bytes", several separated by commas; the first writes
+    master_key_file: Path | None = None
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    web_ui_url: str = "http://127.0.0.1:8233"  # Temporal's Web UI, for links
+    public_url: str = "http://127.0.0.1:8080"  # how browsers and providers reach the API
+    host: str = "127.0.0.1"
+    port: int = 8080
+    catalog_dir: Path | None = None  # further application catalog entries
+    allowed_targets: str = ""  # hosts that outgoing requests may reach although they are not public
+    build_id: str | None = None  # turns Temporal's worker versioning on
+    log_level: str = "INFO"

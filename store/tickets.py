@@ -1,0 +1,132 @@
+"""Links into the connect flow, and the one-time states of its visits to a provider."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import delete, select, update
+
+from everlink.contract import Environment
+from store.database import Database
+from store.scope import Scope
+from store.tables import CONNECT_TICKETS, OAUTH_STATES
+from store.tenants import sha256
+
+TICKET_LIFETIME = timedelta(minutes=15)
+STATE_LIFETIME = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """The right to connect one application for one linked account, until used or expired."""
+
+    id: str
+    scope: Scope
+    linked_account_id: str
+    slug: str
+    connection_id: str | None
+    used: bool
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visit to the consent page that came back; the verifier is still sealed."""
+
+    ticket: Ticket
+    sealed_verifier: bytes
+
+
+class Tickets:
+    """The store's side of the connect flow. Only hashes of what is secret are kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def issue(
+        self, scope: Scope, linked_account_id: str, slug: str, connection_id: str | None, now: datetime
+    ) -> str:
+        """Make a link's secret. It is answered here, once."""
+        secret = secrets.token_urlsafe(32)
+        async with self._database.writing() as connection:
+            await connection.execute(
+                CONNECT_TICKETS.insert().values(
+                    id=uuid4().hex,
+                    secret_sha256=sha256(secret),
+                    **scope.columns,
+                    linked_account_id=linked_account_id,
+                    slug=slug,
+                    connection_id=connection_id,
+                    expires_at=now + TICKET_LIFETIME,
+                )
+            )
+        return secret
+
+    async def open(self, secret: str, now: datetime) -> Ticket | None:
+        query = select(CONNECT_TICKETS).where(
+            CONNECT_TICKETS.c.secret_sha256 == sha256(secret), CONNECT_TICKETS.c.expires_at > now
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return _ticket(row) if row is not None else None
+
+    async def use(self, ticket: Ticket, now: datetime) -> None:
+        """The link has done its work."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(CONNECT_TICKETS).where(CONNECT_TICKETS.c.id == ticket.id).values(used_at=now)
+            )
+
+    async def depart(self, ticket: Ticket, state: str, browser: str, sealed_verifier: bytes, now: datetime) -> None:
+        """A browser leaves for the provider with this state."""
+        async with self._database.writing() as connection:
+            await connection.execute(delete(OAUTH_STATES).where(OAUTH_STATES.c.expires_at < now))
+            await connection.execute(
+                OAUTH_STATES.insert().values(
+                    state_sha256=sha256(state),
+                    ticket_id=ticket.id,
+                    browser_sha256=sha256(browser),
+                    verifier=sealed_verifier,
+                    expires_at=now + STATE_LIFETIME,
+                )
+            )
+
+    async def arrive(self, state: str, browser: str, slug: str, now: datetime) -> Visit | None:
+        """The browser is back: the state is used up, and only the browser that left with it may."""
+        async with self._database.writing() as connection:
+            used = await connection.execute(
+                update(OAUTH_STATES)
+                .where(
+                    OAUTH_STATES.c.state_sha256 == sha256(state),
+                    OAUTH_STATES.c.browser_sha256 == sha256(browser),
+                    OAUTH_STATES.c.used_at.is_(None),
+                    OAUTH_STATES.c.expires_at > now,
+                )
+                .values(used_at=now)
+                .returning(OAUTH_STATES.c.ticket_id, OAUTH_STATES.c.verifier)
+            )
+            visit = used.one_or_none()
+            if visit is None:
+                return None
+            ticket = (
+                await connection.execute(
+                    select(CONNECT_TICKETS).where(
+                        CONNECT_TICKETS.c.id == visit.ticket_id, CONNECT_TICKETS.c.slug == slug
+                    )
+                )
+            ).one_or_none()
+        return Visit(_ticket(ticket), visit.verifier) if ticket is not None else None
+
+
+def _ticket(row: object) -> Ticket:
+    columns = row._mapping  # type: ignore[attr-defined]
+    return Ticket(
+        id=columns["id"],
+        scope=Scope(columns["org_id"], Environment(columns["environment"])),
+        linked_account_id=columns["linked_account_id"],
+        slug=columns["slug"],
+        connection_id=columns["connection_id"],
+        used=columns["used_at"] is not None,
+    )

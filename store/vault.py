@@ -1,0 +1,193 @@
+"""Credentials at rest: AES-256-GCM under a data key per organization and environment, which a master key wraps.
+
+A blob is `version (1) | data key id (16) | nonce (12) | ciphertext`. What it is, whose, and under which key
+is authenticated with it, so that a blob moved to another row does not open.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from enum import StrEnum
+from uuid import UUID, uuid4
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import select
+
+from store.database import Clock, Database, utc_now
+from store.scope import Scope
+from store.settings import Settings
+from store.tables import DATA_KEYS
+
+VERSION = b"\x01"
+NONCE_BYTES = 12
+KEY_BYTES = 32
+
+
+class VaultError(Exception):
+    """Base of what the vault raises."""
+
+
+class MasterKeyMissing(VaultError):
+    """No master key is set. Without one, nothing can be sealed or opened."""
+
+
+class MasterKeyInvalid(VaultError):
+    """A master key is not `id:base64 of 32 bytes`, or none of the keys opens a data key."""
+
+
+class SealBroken(VaultError):
+    """A blob does not open: altered, truncated, moved from another row, or under an unknown key."""
+
+
+class Kind(StrEnum):
+    """What a blob is; part of what is authenticated."""
+
+    CREDENTIAL = "credential"
+    CLIENT_SECRET = "client_secret"
+    WEBHOOK_SECRET = "webhook_secret"
+    PKCE_VERIFIER = "pkce_verifier"
+
+
+class MasterKeys:
+    """The key-encryption keys: the first wraps, all unwrap."""
+
+    def __init__(self, text: str) -> None:
+        self._keys = dict(_parse(part) for part in text.split(",") if part.strip())
+        if not self._keys:
+            raise MasterKeyMissing("EVERLINK_MASTER_KEY is empty")
+        self._writer = next(iter(self._keys))
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> MasterKeys:
+        """The keys that the settings name; development makes its own.
+
+        Raises:
+            MasterKeyMissing: none is set, and this is not development.
+            MasterKeyInvalid: what is set is not a key.
+        """
+        if settings.master_key is not None:
+            return cls(settings.master_key.get_secret_value())
+        if settings.master_key_file is not None:
+            return cls(settings.master_key_file.read_text().strip())
+        if settings.dev:
+            return cls(_development_key(settings))
+        raise MasterKeyMissing(
+            "set EVERLINK_MASTER_KEY or EVERLINK_MASTER_KEY_FILE; `python manage.py new-master-key` makes one"
+        )
+
+    def wrap(self, data_key: bytes, context: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        name = self._writer.encode()
+        sealed = AESGCM(self._keys[self._writer]).encrypt(nonce, data_key, context + name)
+        return VERSION + bytes([len(name)]) + name + nonce + sealed
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        size = wrapped[1]
+        name, nonce, sealed = wrapped[2 : 2 + size], wrapped[2 + size : 14 + size], wrapped[14 + size :]
+        key = self._keys.get(name.decode())
+        if key is None:
+            raise MasterKeyInvalid("a data key is wrapped by a master key that is not set")
+        try:
+            return AESGCM(key).decrypt(nonce, sealed, context + name)
+        except InvalidTag:
+            raise MasterKeyInvalid("the master key does not open a data key") from None
+
+
+class Vault:
+    """Seals and opens secrets. Data keys are kept in memory once unwrapped."""
+
+    def __init__(self, database: Database, master_keys: MasterKeys, clock: Clock = utc_now) -> None:
+        self._database = database
+        self._master_keys = master_keys
+        self._clock = clock
+        self._ids: dict[Scope, UUID] = {}
+        self._keys: dict[tuple[Scope, UUID], AESGCM] = {}
+
+    async def seal(self, scope: Scope, kind: Kind, owner_id: str, secret: bytes) -> bytes:
+        """Seal a secret of this owner.
+
+        Raises:
+            StoreUnavailable: the data key is not in memory and the database cannot be reached.
+        """
+        key_id = self._ids.get(scope) or await self._load(scope)
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._keys[scope, key_id].encrypt(nonce, secret, _context(scope, kind, owner_id, key_id))
+        return VERSION + key_id.bytes + nonce + sealed
+
+    async def open(self, scope: Scope, kind: Kind, owner_id: str, blob: bytes) -> bytes:
+        """Open what was sealed for this owner.
+
+        Raises:
+            SealBroken: the blob was altered, truncated or moved.
+            MasterKeyInvalid: the data key is wrapped by a master key that is not set.
+            StoreUnavailable: the data key is not in memory and the database cannot be reached.
+        """
+        if len(blob) < 1 + 16 + NONCE_BYTES + 16 or blob[:1] != VERSION:
+            raise SealBroken("not a sealed blob")
+        key_id, nonce, sealed = UUID(bytes=blob[1:17]), blob[17:29], blob[29:]
+        if (scope, key_id) not in self._keys and await self._load(scope) != key_id:
+            raise SealBroken("sealed under an unknown data key")
+        try:
+            return self._keys[scope, key_id].decrypt(nonce, sealed, _context(scope, kind, owner_id, key_id))
+        except InvalidTag:
+            raise SealBroken("the blob does not open") from None
+
+    async def _load(self, scope: Scope) -> UUID:
+        """Read this tenant's data key, made at its first use."""
+        query = select(DATA_KEYS.c.id, DATA_KEYS.c.wrapped).where(scope.owns(DATA_KEYS))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            await self._create(scope)
+            async with self._database.reading() as connection:
+                row = (await connection.execute(query)).one()
+        key_id = UUID(row.id)
+        key = AESGCM(self._master_keys.unwrap(row.wrapped, _context(scope, "data_key", row.id, key_id)))
+        self._ids[scope], self._keys[scope, key_id] = key_id, key
+        return key_id
+
+    async def _create(self, scope: Scope) -> None:
+        key_id = uuid4()
+        context = _context(scope, "data_key", str(key_id), key_id)
+        values = {
+            "id": str(key_id),
+            **scope.columns,
+            "wrapped": self._master_keys.wrap(os.urandom(KEY_BYTES), context),
+            "created_at": self._clock(),
+        }
+        async with self._database.writing() as connection:
+            await connection.execute(self._database.insert_or_ignore(DATA_KEYS, values))
+
+
+def new_master_key(name: str = "k1") -> str:
+    """A new master key as the setting takes it."""
+    return f"{name}:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}"
+
+
+def _context(scope: Scope, kind: str, owner_id: str, key_id: UUID) -> bytes:
+    parts = [kind, scope.org_id, scope.environment.value, owner_id, VERSION.hex(), key_id.hex]
+    return json.dumps(parts).encode()
+
+
+def _parse(part: str) -> tuple[str, bytes]:
+    name, _, text = part.strip().partition(":")
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if not name or len(name.encode()) > 64 or len(key) != KEY_BYTES:
+        raise MasterKeyInvalid("a master key is written as id:base64 of 32 bytes")
+    return name, key
+
+
+def _development_key(settings: Settings) -> str:
+    path = settings.state_dir / "master.key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(new_master_key("dev"))
+    return path.read_text().strip()

@@ -1,0 +1,136 @@
+"""Webhook endpoints and what was delivered to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from store.database import Database
+from store.scope import Scope
+from store.tables import CONNECTIONS, DELIVERIES, EVENTS, WEBHOOK_ENDPOINTS, Delivery, WebhookEndpoint
+
+
+@dataclass(frozen=True)
+class DueDelivery:
+    """An event and the endpoint that it goes to; the secret is still sealed."""
+
+    url: str
+    method: str
+    headers: dict[str, str]
+    sealed_secret: bytes
+    is_enabled: bool
+    body: dict[str, Any]
+
+
+class Webhooks:
+    """The store's side of webhooks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, endpoint: WebhookEndpoint) -> None:
+        values = {column.name: getattr(endpoint, column.name) for column in WEBHOOK_ENDPOINTS.columns}
+        async with self._database.writing() as connection:
+            await connection.execute(WEBHOOK_ENDPOINTS.insert().values(values))
+
+    async def endpoints(self, scope: Scope) -> list[WebhookEndpoint]:
+        query = select(WEBHOOK_ENDPOINTS).where(scope.owns(WEBHOOK_ENDPOINTS)).order_by(WEBHOOK_ENDPOINTS.c.id)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [WebhookEndpoint(**row._mapping) for row in rows]
+
+    async def get(self, scope: Scope, endpoint_id: str) -> WebhookEndpoint | None:
+        query = select(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return WebhookEndpoint(**row._mapping) if row is not None else None
+
+    async def change(self, scope: Scope, endpoint_id: str, values: dict[str, Any]) -> None:
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(WEBHOOK_ENDPOINTS)
+                .where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
+                .values(values)
+            )
+
+    async def remove(self, scope: Scope, endpoint_id: str) -> None:
+        """Forget an endpoint and how its deliveries fared; the events stay."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                delete(DELIVERIES).where(DELIVERIES.c.endpoint_id == endpoint_id, scope.owns(DELIVERIES))
+            )
+            await connection.execute(
+                delete(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
+            )
+
+    async def due(self, scope: Scope, event_id: str, endpoint_id: str) -> DueDelivery | None:
+        query = (
+            select(
+                WEBHOOK_ENDPOINTS.c.url,
+                WEBHOOK_ENDPOINTS.c.method,
+                WEBHOOK_ENDPOINTS.c.headers,
+                WEBHOOK_ENDPOINTS.c.secret,
+                WEBHOOK_ENDPOINTS.c.is_enabled,
+                EVENTS.c.body,
+            )
+            .where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
+            .where(EVENTS.c.id == event_id, scope.owns(EVENTS))
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return DueDelivery(*row) if row is not None else None
+
+    async def attempted(
+        self,
+        scope: Scope,
+        event_id: str,
+        endpoint_id: str,
+        *,
+        attempts: int,
+        note: str,
+        now: datetime,
+        next_delay: float | None,
+    ) -> None:
+        next_at = None if next_delay is None else now + timedelta(seconds=next_delay)
+        values = {
+            "attempts": attempts,
+            "last_note": note,
+            "next_attempt_at": next_at,
+            "updated_at": now,
+        }
+        await self._update_delivery(scope, event_id, endpoint_id, values)
+
+    async def closed(
+        self, scope: Scope, event_id: str, endpoint_id: str, *, delivered: bool, note: str, now: datetime
+    ) -> None:
+        status = "delivered" if delivered else "failed"
+        values = {"status": status, "last_note": note, "next_attempt_at": None, "updated_at": now}
+        await self._update_delivery(scope, event_id, endpoint_id, values)
+
+    async def _update_delivery(self, scope: Scope, event_id: str, endpoint_id: str, values: dict[str, Any]) -> None:
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(DELIVERIES)
+                .where(
+                    DELIVERIES.c.event_id == event_id,
+                    DELIVERIES.c.endpoint_id == endpoint_id,
+                    scope.owns(DELIVERIES),
+                )
+                .values(values)
+            )
+
+    async def deliveries(self, scope: Scope, connection_id: str) -> list[Delivery]:
+        """How the events of one connection fared."""
+        query = (
+            select(DELIVERIES)
+            .join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
+            .join(CONNECTIONS, CONNECTIONS.c.id == EVENTS.c.connection_id)
+            .where(EVENTS.c.connection_id == connection_id, scope.owns(DELIVERIES))
+            .order_by(EVENTS.c.sequence)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [Delivery(**row._mapping) for row in rows]

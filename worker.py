@@ -1,0 +1,100 @@
+"""The worker process: one plugin for worker, tests and replayer; connects; runs until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from activities import activities
+from activities.shared import Shared, open_shared
+from everlink.contract import TASK_QUEUE
+from providers.catalog import CatalogError
+from store.settings import Settings
+from store.vault import VaultError
+from workflows import WORKFLOWS
+
+# Longer than a token request, its deadline and the write behind it; compose's grace period is longer still.
+GRACEFUL_SHUTDOWN = timedelta(seconds=45)
+DEPLOYMENT = "everlink"
+
+log = logging.getLogger("everlink.worker")
+
+
+def plugin(shared: Shared | None = None) -> SimplePlugin:
+    """Workflows, converter and sandbox for client, worker and replayer; activities where there is a store."""
+    return SimplePlugin(
+        "everlink.worker",
+        data_converter=pydantic_data_converter,
+        workflows=WORKFLOWS,
+        activities=activities(shared) if shared is not None else None,
+        workflow_runner=_sandboxed,
+    )
+
+
+def _sandboxed(runner: WorkflowRunner | None) -> WorkflowRunner:
+    """Modules that are deterministic and costly to load again for every workflow pass through."""
+    if not isinstance(runner, SandboxedWorkflowRunner):
+        return runner or SandboxedWorkflowRunner()
+    return SandboxedWorkflowRunner(
+        restrictions=runner.restrictions.with_passthrough_modules("everlink", "pydantic", "httpx", "workflows")
+    )
+
+
+def make_worker(client: Client, settings: Settings) -> Worker:
+    """A worker on a client that was connected with the plugin."""
+    versioning = None
+    if settings.build_id is not None:
+        versioning = WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(deployment_name=DEPLOYMENT, build_id=settings.build_id),
+            use_worker_versioning=True,
+            default_versioning_behavior=VersioningBehavior.PINNED,
+        )
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        deployment_config=versioning,
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what must not be cut off."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_shared(settings) as shared:
+        shared.temporal = await Client.connect(
+            settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin(shared)]
+        )
+        async with make_worker(shared.temporal, settings):
+            log.info("worker ready on task queue %s at %s", TASK_QUEUE, settings.temporal_address)
+            await stop.wait()
+            log.info("worker stopping")
+
+
+def main() -> None:
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs URLs
+    try:
+        asyncio.run(run(settings))
+    except (VaultError, CatalogError) as error:
+        sys.exit(f"everlink worker: {error}")
+    except RuntimeError as error:  # how the SDK says that the server cannot be reached
+        sys.exit(f"everlink worker: Temporal at {settings.temporal_address}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Timeouts and retry policies of every activity, each with its reason, named once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.common import Priority, RetryPolicy
+
+# A token or probe request has a total deadline of 20 s and the store 10 s each side of it.
+PROVIDER_CALL = timedelta(seconds=45)
+
+# One round of tries: short trouble passes without anybody hearing of it; what lasts longer ends the round,
+# and the workflow goes on with its own timer, on which the state shows in words.
+ROUND = RetryPolicy(
+    initial_interval=timedelta(seconds=2),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=30),
+    maximum_attempts=5,
+)
+
+# A local activity is a first try only; every retry is a normal activity, whose attempts the Web UI shows.
+FIRST_TRY = RetryPolicy(maximum_attempts=1)
+
+# Writes to our own store are retried without end: what happened must be recorded, however long it takes.
+STORE_CALL = timedelta(seconds=30)
+WITHOUT_END = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
+)
+
+# Revoking upstream is a courtesy to the customer: tried for a week, then the credential is purged all the same.
+REVOKE_FOR = timedelta(days=7)
+REVOKE = RetryPolicy(
+    initial_interval=timedelta(seconds=2), backoff_coefficient=3.0, maximum_interval=timedelta(hours=6)
+)
+
+# The delivery's schedule is the workflow's, so that the history shows each attempt and when the next is due.
+# Only the worker's death or the store's trouble is retried here.
+DELIVERY_CALL = timedelta(seconds=60)
+
+
+def priority(org_id: str, *, urgent: bool) -> Priority:
+    """Somebody waits (a forced refresh, a reconnect): ahead of routine; fair between organizations."""
+    return Priority(priority_key=1 if urgent else 3, fairness_key=org_id)

@@ -1,0 +1,51 @@
+"""What a connection's page in Temporal's Web UI says, in words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from everlink.contract import ConnectionState, ConnectionStatus, Transition
+
+
+def clock(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "-"
+
+
+def waiting_for(state: ConnectionState) -> str:
+    """What the connection waits for."""
+    match state.status:
+        case ConnectionStatus.PENDING:
+            return "the customer to finish connecting"
+        case ConnectionStatus.REAUTH_REQUIRED:
+            why = f" ({state.reason.words})" if state.reason else ""
+            return f"the customer to reconnect{why}"
+        case ConnectionStatus.DISCONNECTED:
+            return "nothing: disconnected"
+        case ConnectionStatus.ACTIVE:
+            refresh = state.lifetimes.renewable and state.expires_at is not None
+            what = "refresh" if refresh else "probe"
+            retry = f", try again after {state.failures} failed rounds" if state.failures else ""
+            return f"{what} due {clock(state.next_at)}{retry}"
+
+
+def details(state: ConnectionState) -> str:
+    """The current details, in Markdown."""
+    lines = [
+        f"**{state.status}** since {clock(state.since)}, health {state.health}",
+        "",
+        f"- Waiting for: {waiting_for(state)}",
+        f"- Credential: generation {state.generation}, expires {clock(state.expires_at)}, "
+        f"refreshed {state.refreshes} times",
+    ]
+    if state.last_failure:
+        lines.append(f"- Last failure: {state.last_failure}")
+    if state.timeline:
+        lines += ["", "| # | when | what | why |", "|---|---|---|---|"]
+        lines += [_row(transition) for transition in reversed(state.timeline)]
+    return "\n".join(lines)
+
+
+def _row(transition: Transition) -> str:
+    what = transition.event or f"{transition.status}, {transition.health}"
+    why = transition.note or (transition.reason.words if transition.reason else "")
+    return f"| {transition.sequence} | {clock(transition.at)} | {what} | {why} |"
