@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
 import typer
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
@@ -103,37 +103,36 @@ async def _dev_seed(settings: Settings) -> dict[str, str]:
     if not settings.dev:
         sys.exit("dev-seed is for development: EVERLINK_DEV=1")
     file = settings.state_dir / "dev.json"
-    if file.exists():
-        seed: dict[str, str] = json.loads(file.read_text())
-        return seed
+    if not file.exists():
+        seed = await _make_dev_seed(settings)
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(seed))
+    seed = json.loads(file.read_text())
+    headers = f"-H 'x-api-key: {seed['api_key']}' -H 'linked_account_id: {seed['linked_account_id']}'"
+    link = f"{settings.public_url}/api/v2/public/linked-account/integration/oauth-url/sandbox"
+    return {**seed, "connect_command": f"curl {headers} {link}"}
+
+
+async def _make_dev_seed(settings: Settings) -> dict[str, str]:
     database, now = Database(settings.database_url.get_secret_value()), utc_now()
     tenants, vault = Tenants(database), Vault(database, MasterKeys.from_settings(settings))
     scope = Scope(await tenants.add_organization("Development", now), Environment.TEST)
-    api_key = await tenants.add_api_key(scope, "development", now)
     application = await tenants.enable_application(scope, "sandbox", {"client_id": "everlink-sandbox"}, now)
     sealed = await vault.seal(scope, Kind.CLIENT_SECRET, application, b"sandbox-secret")
     await tenants.enable_application(scope, "sandbox", {"client_secret": sealed}, now)
     await tenants.enable_application(scope, "sandbox-key", {}, now)
     await tenants.save_linked_account(scope, "acme", {"name": "Acme Inc."}, now)
+    api_key = await tenants.add_api_key(scope, "development", now)
     await database.close()
-    headers = f"-H 'x-api-key: {api_key}' -H 'linked_account_id: acme'"
-    seed = {
-        "organization": scope.org_id,
-        "api_key": api_key,
-        "linked_account": "acme",
-        "connect_command": f"curl {headers} "
-        f"{settings.public_url}/api/v2/public/linked-account/integration/oauth-url/sandbox",
-    }
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(seed))
-    return seed
+    return {"organization": scope.org_id, "api_key": api_key, "linked_account_id": "acme"}
 
 
 async def _register_search_attributes(settings: Settings) -> None:
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     operator, namespace = client.operator_service, settings.temporal_namespace
     known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
-    missing = {key.name: key._metadata_type for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes}
+    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    missing = {key.name: keyword for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes}
     if missing:
         await operator.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
 

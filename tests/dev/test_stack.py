@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,10 @@ def group(leader: int) -> set[int]:
     """The living processes of a process group."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
+        with suppress(OSError):
             state, _, pgrp, *_ = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(pgrp) == leader and state != "Z":
-            found.add(int(stat.parent.name))
+            if int(pgrp) == leader and state != "Z":
+                found.add(int(stat.parent.name))
     return found
 
 

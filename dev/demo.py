@@ -1,0 +1,271 @@
+"""`make demo`: one connection's life and one key's, on real parts, each step observed; exits 0 only if all were.
+
+Uses the stack that `make run` has started; where none runs, starts one and stops it at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from dev import StackConfig, StackError, StackInfo, running_stack, say
+from dev.listener import Listener
+from dev.stack import Stack
+from sandbox.customer import Customer
+
+
+class StepFailed(Exception):
+    """A step was not observed."""
+
+
+@dataclass
+class Demo:
+    """What the steps share."""
+
+    api: httpx.AsyncClient
+    sandbox: str
+    listener: Listener
+    account: str
+    state: StackConfig
+    started: float = field(default_factory=time.monotonic)
+    pages: dict[str, str] = field(default_factory=dict)
+
+    async def step(self, words: str, work: Awaitable[str]) -> None:
+        """Observe one step, and say how long it took; a failing one ends the demo."""
+        began = time.monotonic()
+        try:
+            seen = await work
+        except (StepFailed, httpx.HTTPError, TimeoutError, PermissionError) as error:
+            why = str(error) or type(error).__name__
+            raise StepFailed(f"step failed: {words}: {why}") from None
+        now, took = datetime.now().strftime("%H:%M:%S"), time.monotonic() - began
+        say(f"{now}  {took:6.2f} s  {words:<58} {seen}".rstrip())
+
+    # The product's side
+
+    async def get(self, path: str, **params: Any) -> Any:
+        response = await self.api.get(path, params=params)
+        if response.status_code >= 400:
+            raise StepFailed(f"GET {path}: HTTP {response.status_code} {response.json().get('error_code')}")
+        return response.json()
+
+    async def application(self, slug: str) -> dict[str, Any]:
+        """The seed's object, as the product reads it."""
+        listed = await self.get("/api/v2/public/application")
+        found: dict[str, Any] = next(item for item in listed if item["slug"] == slug)
+        return found
+
+    async def connection(self, slug: str) -> dict[str, Any]:
+        page = await self.get("/v1/connections", linked_account_id=self.account, application=slug)
+        found: dict[str, Any] = page["connections"][0]
+        self.pages[slug] = found["workflow_url"]
+        return found
+
+    async def token(self, slug: str) -> dict[str, Any]:
+        connection = await self.connection(slug)
+        fresh: dict[str, Any] = await self.get(f"/v1/connections/{connection['id']}/token", min_ttl=0)
+        return fresh
+
+    async def until(self, what: str, seconds: float, check: Callable[[], Awaitable[Any]]) -> Any:
+        """Look again until it holds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := await check():
+                return found
+            await asyncio.sleep(0.1)
+        raise StepFailed(f"{what} was not seen within {seconds:g} s")
+
+    async def works(self, slug: str, token: dict[str, Any]) -> None:
+        """The provider's resource endpoint accepts what the API gave."""
+        async with httpx.AsyncClient(trust_env=False) as provider:
+            if slug == "sandbox":
+                path, headers = "/api/me", {"authorization": f"Bearer {token['access_token']}"}
+            else:
+                path, headers = "/api/key/me", {"x-api-key": token["fields"]["api_key"]}
+            response = await provider.get(f"{self.sandbox}{path}", headers=headers)
+        if response.status_code != 200:
+            raise StepFailed(f"the sandbox answered HTTP {response.status_code} to the token")
+
+    # The steps
+
+    async def connect(self, customer: Customer) -> str:
+        given = await self.get("/api/v2/public/linked-account/integration/oauth-url/sandbox")
+        page = await customer.consent(given["auth_url"])
+        if page.status_code != 200 or "Connected" not in page.text:
+            raise StepFailed(f"the page said HTTP {page.status_code}")
+        connection = await self.connection("sandbox")
+        await self.works("sandbox", await self.token("sandbox"))
+        return f"{connection['id'][:12]}..., token accepted"
+
+    async def refreshed(self, generation: int) -> str:
+        async def newer() -> dict[str, Any] | None:
+            token = await self.token("sandbox")
+            return token if token["generation"] >= generation else None
+
+        token = await self.until(f"generation {generation}", 60, newer)
+        await self.works("sandbox", token)
+        return f"generation {token['generation']}, token accepted"
+
+    async def kill_worker(self) -> str:
+        info = running_stack(self.state.state)
+        if info is None:
+            raise StepFailed("the stack is not running")
+        old = info.pids["worker"]
+        os.kill(old, signal.SIGKILL)
+
+        async def restarted() -> int | None:
+            now = running_stack(self.state.state)
+            pid = now.pids.get("worker") if now else None
+            return pid if pid and pid != old else None
+
+        return f"pid {old} killed, pid {await self.until('a new worker', 30, restarted)} works"
+
+    async def flagged(self, slug: str, reason: str) -> str:
+        async def is_flagged() -> bool:
+            application = await self.application(slug)
+            return application["connected"] is True and application["reauth_required"] is True
+
+        await self.until("reauth_required", 60, is_flagged)
+        connection = await self.connection(slug)
+        if connection["reason"] != reason:
+            raise StepFailed(f"the reason is {connection['reason']}, not {reason}")
+        return f"reauth_required, {reason}"
+
+    async def announced(self, event: str, slug: str) -> str:
+        body = await self.listener.wait_for(event, slug, self.account)
+        return f"signature verified, sequence {body['sequence']}"
+
+    async def reconnect(self, customer: Customer) -> str:
+        before = await self.connection("sandbox")
+        given = await self.api.post(f"/v1/connections/{before['id']}/reconnect")
+        page = await customer.consent(given.json()["connect_url"])
+        after, application = await self.connection("sandbox"), await self.application("sandbox")
+        if page.status_code != 200 or after["id"] != before["id"] or application["reauth_required"] is not False:
+            raise StepFailed(f"HTTP {page.status_code}, status {after['status']}")
+        await self.works("sandbox", await self.token("sandbox"))
+        return "same id, flag cleared, token accepted"
+
+    async def save_key(self, key: str, old_id: str | None = None) -> str:
+        path = "/api/v2/public/linked-account/integration/save-key-credentials/sandbox-key"
+        response = await self.api.put(path, json={"api_key": key})
+        if response.status_code != 200:
+            raise StepFailed(f"HTTP {response.status_code} {response.json().get('error_code')}")
+        connection, application = await self.connection("sandbox-key"), await self.application("sandbox-key")
+        if application["reauth_required"] or (old_id and connection["id"] != old_id):
+            raise StepFailed("the flag is set or the id has changed")
+        await self.works("sandbox-key", await self.token("sandbox-key"))
+        return "same id, flag cleared, key accepted" if old_id else f"{connection['id'][:12]}..., key accepted"
+
+    async def disconnect(self, customer: Customer) -> str:
+        connection = await self.connection("sandbox")
+        living = await customer.live_tokens()
+        response = await self.api.delete(f"/v1/connections/{connection['id']}")
+        if response.status_code != 200 or response.json()["status"] != "disconnected":
+            raise StepFailed(f"HTTP {response.status_code}")
+
+        async def revoked() -> bool:
+            return (await customer.live_tokens())["refresh"] < living["refresh"]
+
+        async def has_receipt() -> bool:
+            timeline = await self.get(f"/v1/connections/{connection['id']}/events")
+            return any(item["note"] == "revoked at the provider" for item in timeline["transitions"])
+
+        await self.until("the revocation at the sandbox", 20, revoked)
+        await self.until("the receipt", 20, has_receipt)
+        gone = await self.api.get(f"/v1/connections/{connection['id']}/token")
+        if gone.status_code != 409:
+            raise StepFailed(f"the token answers HTTP {gone.status_code}")
+        return "revoked at the sandbox, token gone"
+
+
+async def play(demo: Demo, ada: Customer) -> None:
+    """The story, in order."""
+    key_id = await _first(demo, ada)
+    await demo.step("worker killed with -9, restarted by its supervisor", demo.kill_worker())
+    await demo.step("refreshed by itself, second time", demo.refreshed(3))
+    await ada.revoke()
+    await demo.step(
+        "customer revoked at the sandbox; the next refresh found it", demo.flagged("sandbox", "access_revoked")
+    )
+    await demo.step('"Connection Expired" received', demo.announced("Connection Expired", "sandbox"))
+    await demo.step("customer reconnected", demo.reconnect(ada))
+    await demo.step('"Connection Reauthenticated" received', demo.announced("Connection Reauthenticated", "sandbox"))
+    await ada.delete_key(key_id)
+    await demo.step(
+        "API key deleted at the sandbox; the probe found it", demo.flagged("sandbox-key", "credentials_invalid")
+    )
+    await demo.step('"Connection Expired" received', demo.announced("Connection Expired", "sandbox-key"))
+    old_id = (await demo.connection("sandbox-key"))["id"]
+    _, new_key = await ada.create_key()
+    await demo.step("customer gave a new API key", demo.save_key(new_key, old_id))
+    await demo.step("customer disconnected", demo.disconnect(ada))
+    await demo.step('"Connection Deleted" received', demo.announced("Connection Deleted", "sandbox"))
+
+
+async def _first(demo: Demo, ada: Customer) -> int:
+    await demo.step("connected by authorization code with PKCE", demo.connect(ada))
+    await demo.step('"Connection Created" received', demo.announced("Connection Created", "sandbox"))
+    key_id, key = await ada.create_key()
+    await demo.step("connected an API key", demo.save_key(key))
+    await demo.step("refreshed by itself", demo.refreshed(2))
+    return key_id
+
+
+@asynccontextmanager
+async def a_stack(config: StackConfig) -> AsyncIterator[StackInfo]:
+    """The stack that runs already, or one of our own."""
+    if info := running_stack(config.state):
+        say(f"using the stack that runs in {config.state}")
+        yield info
+        return
+    async with Stack(config):
+        info = running_stack(config.state)
+        assert info is not None
+        yield info
+
+
+async def run(config: StackConfig) -> None:
+    async with a_stack(config) as info, Listener() as listener:
+        seed = (config.state / "dev.json").read_text()
+        api_key = httpx.Response(200, text=seed).json()["api_key"]
+        account = f"demo-{datetime.now():%H%M%S}"
+        headers = {"x-api-key": api_key, "linked_account_id": account}
+        async with (
+            httpx.AsyncClient(base_url=info.addresses.api, headers=headers, trust_env=False, timeout=40) as api,
+            Customer(info.addresses.sandbox, "ada", "ada-password") as ada,
+        ):
+            (await api.post("/api/v2/public/linked-account", json={"account_id": account})).raise_for_status()
+            endpoint = await listener.subscribe(api)
+            demo = Demo(api, info.addresses.sandbox, listener, account, config)
+            say(f"\n{'time':<9} {'took':>7}   what happened")
+            try:
+                await play(demo, ada)
+            finally:
+                await api.delete(f"/v1/webhook-endpoints/{endpoint}")
+            took = time.monotonic() - demo.started
+            say(f"\nEvery step was observed, in {took:.0f} s. Temporal's Web UI has both lives:")
+            for slug, page in demo.pages.items():
+                say(f"  {slug:<12} {page}")
+
+
+def main() -> int:
+    try:
+        asyncio.run(run(StackConfig.from_env()))
+    except (StepFailed, StackError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
