@@ -138,10 +138,25 @@ async def find(made: Services, scope: Scope, connection_id: str) -> Connection:
     return row
 
 
-async def refresh(made: Services, connection_id: str, newer_than: int | None = None) -> ConnectionView:
-    """Refresh now, through the workflow."""
-    command = RefreshCommand(newer_than=newer_than)
-    return await _update(made, connection_id, Update.REFRESH, command)
+async def refresh(made: Services, connection_id: str, newer_than: int) -> ConnectionView:
+    """Refresh now, through the workflow, which takes few updates at a time: this process sends one for all."""
+    task = made.refreshing.get(connection_id)
+    if task is None:
+        command = RefreshCommand(newer_than=newer_than)
+        task = asyncio.create_task(_update(made, connection_id, Update.REFRESH, command))
+        made.refreshing[connection_id] = task
+        task.add_done_callback(lambda _: made.refreshing.pop(connection_id, None))
+    return await asyncio.shield(task)
+
+
+async def force_refresh(made: Services, scope: Scope, connection_id: str) -> ConnectionView:
+    """Refresh the credential that is there now."""
+    read = await made.connections.with_credential(scope, connection_id)
+    if read is None:
+        raise not_found("connection")
+    if read.stored is None:
+        raise ApiError(409, "connection_disconnected", "there is no credential to refresh")
+    return await refresh(made, connection_id, read.stored.generation)
 
 
 async def disconnect(made: Services, row: Connection) -> ConnectionView | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 from fastapi import Request
 from temporalio.client import Client as TemporalClient
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
@@ -34,6 +36,7 @@ class Services:
     http: httpx.AsyncClient
     temporal: TemporalClient
     clock: Clock = utc_now
+    refreshing: dict[str, asyncio.Task[ConnectionView]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tenants = Tenants(self.database)

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from dev import StackConfig, StackError, StackInfo, running_stack, say
+from dev.config import StackConfig, StackError, StackInfo, running_stack, say
 from dev.listener import Listener
 from dev.stack import Stack
 from sandbox.customer import Customer

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from dev import say
+from dev.config import say
 from dev.stack import Stack, StackConfig, StackError, StackInterrupted
 
 

@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from dev import ROOT, Process, Say, StackConfig, StackError, StackInfo, StackInterrupted, running_stack, say
+from dev.config import ROOT, Process, Say, StackConfig, StackError, StackInfo, StackInterrupted, running_stack, say
 
 __all__ = ["Process", "Stack", "StackConfig", "StackError", "StackInfo", "StackInterrupted", "running_stack"]
 
-STOP_SECONDS = 15.0
+STOP_SECONDS = 50.0  # at most; the worker takes up to 45 to finish what must not be cut off
 QUICK_DEATH_SECONDS = 2.0
 STOP_SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 

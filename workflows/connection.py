@@ -101,7 +101,7 @@ class ConnectionWorkflow:
     @workflow.update(name=Update.REFRESH)
     async def refresh(self, command: RefreshCommand) -> ConnectionView:
         """Refresh now. Callers that arrive together share one refresh; answers after its first try."""
-        if command.newer_than is None or self._state.generation <= command.newer_than:
+        if self._state.generation <= command.newer_than:
             self._forced = True
             enough = self._tries + 1
             await workflow.wait_condition(lambda: self._tries >= enough or self._is_over())

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from api.auth import Made, Tenant
 from api.connecting import start_link
 from api.errors import ApiError, ErrorBody, not_found
-from api.lifecycle import disconnect, find, fresh_token, refresh, report_rejected
+from api.lifecycle import disconnect, find, force_refresh, fresh_token, report_rejected
 from everlink.contract import ConnectionStatus, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
 from store.connections import ConnectionFilter
@@ -162,12 +162,9 @@ async def token(
 
 
 @router.post("/{connection_id}/refresh", responses={409: {"model": ErrorBody}})
-async def force_refresh(made: Made, scope: Tenant, connection_id: str) -> RefreshOut:
+async def refresh_now(made: Made, scope: Tenant, connection_id: str) -> RefreshOut:
     """Refresh (or probe) now; the answer says what the provider said."""
-    row = await find(made, scope, connection_id)
-    if row.status == ConnectionStatus.PENDING:
-        raise ApiError(409, "connection_pending", "the customer has not finished connecting")
-    view = await refresh(made, connection_id)
+    view = await force_refresh(made, scope, connection_id)
     return RefreshOut(
         status=view.status,
         health=view.health,

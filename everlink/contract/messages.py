@@ -56,9 +56,12 @@ class ConnectCommand(Message):
 
 
 class RefreshCommand(Message):
-    """Refresh now, unless the credential is already newer than the one the caller has seen."""
+    """Refresh now, unless the credential is already newer than the one that the caller has seen.
 
-    newer_than: int | None = None
+    So a crowd that saw the same credential shares one refresh, however late each of its messages arrives.
+    """
+
+    newer_than: int
 
 
 class DisconnectCommand(Message):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import ROOT, StackInfo, logs
+from dev.config import ROOT, StackInfo, logs
 from dev.stack import Process, Stack, StackConfig, StackError, running_stack
 
 UP = "import time; print('up', flush=True); time.sleep(600)"
@@ -21,7 +21,7 @@ PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'impo
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-from dev import logs
+from dev.config import logs
 from dev.stack import Process, Stack, StackConfig
 
 async def main():
@@ -177,7 +177,7 @@ async def test_signal_stops_everything(config: StackConfig, number: signal.Signa
     supervisor = Supervisor(config.state)
     supervisor.process.send_signal(number)
     _, error = supervisor.process.communicate(timeout=10)
-    assert error.splitlines()[-1].decode() == f"dev.StackInterrupted: stopped by {number.name}"
+    assert error.splitlines()[-1].decode() == f"dev.config.StackInterrupted: stopped by {number.name}"
     assert await is_gone(supervisor.worker) and StackInfo.read(config.state) is None
 
 

@@ -1,0 +1,200 @@
+"""Activities for workflow tests: a provider, a store and a vault that a test scripts.
+
+The activities' own tests run the real ones; here only what the workflow makes of their answers counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from temporalio import activity
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
+
+from everlink.contract import (
+    TASK_QUEUE,
+    Activity,
+    AuthType,
+    ConnectCommand,
+    ConnectionRef,
+    ConnectionState,
+    ConnectionView,
+    CredentialOutcome,
+    CredentialTask,
+    DisconnectCommand,
+    Environment,
+    EventType,
+    Lifetimes,
+    ProviderEvent,
+    Query,
+    ReauthReason,
+    RefreshCommand,
+    Signal,
+    StoreSealedTask,
+    Transition,
+    TransitionTask,
+    Update,
+    Verdict,
+    Workflow,
+    connection_workflow_id,
+)
+
+HOURLY = Lifetimes(expires_in=3600.0, renewable=True)
+KEY = Lifetimes(expires_in=None, renewable=False, probe_every=86400.0)
+
+
+@dataclass
+class Provider:
+    """Answers `ok` until a test says otherwise."""
+
+    lifetimes: Lifetimes = HOURLY
+    refreshes: int = 0
+    probes: int = 0
+    store_is_down: bool = False
+    gate: asyncio.Event | None = None  # a refresh waits here for its answer
+    refresh_answer: Callable[[CredentialTask], CredentialOutcome] | None = None
+    probe_answer: Callable[[CredentialTask], CredentialOutcome] | None = None
+    transitions: list[Transition] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[EventType | None]:
+        return [transition.event for transition in self.transitions if transition.event]
+
+    @activity.defn(name=Activity.REFRESH)
+    async def refresh(self, task: CredentialTask) -> CredentialOutcome:
+        self.refreshes += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        outcome = self.refresh_answer(task) if self.refresh_answer else ok(task, self.lifetimes)
+        return _raised(outcome)
+
+    @activity.defn(name=Activity.PROBE)
+    async def probe(self, task: CredentialTask) -> CredentialOutcome:
+        self.probes += 1
+        outcome = self.probe_answer(task) if self.probe_answer else works(task, self.lifetimes)
+        return _raised(outcome)
+
+    @activity.defn(name=Activity.RECORD_TRANSITION)
+    async def record(self, task: TransitionTask) -> None:
+        if self.store_is_down:
+            raise ApplicationError("the database cannot be reached")
+        self.transitions.append(task.transition)
+
+    @activity.defn(name=Activity.STORE_SEALED)
+    async def store_sealed(self, task: StoreSealedTask) -> bool:
+        if self.store_is_down:
+            raise ApplicationError("the database cannot be reached")
+        self.calls.append(f"stored {task.sealed} over {task.replaces}")
+        return True
+
+    @activity.defn(name=Activity.REVOKE_UPSTREAM)
+    async def revoke(self, task: CredentialTask) -> CredentialOutcome:
+        self.calls.append(f"revoked {task.generation}")
+        return CredentialOutcome(verdict=Verdict.OK, generation=task.generation, note="revoked at the provider")
+
+    @activity.defn(name=Activity.PURGE_CREDENTIAL)
+    async def purge(self, task: CredentialTask) -> None:
+        self.calls.append("purged")
+
+    @property
+    def activities(self) -> list[Callable[..., Any]]:
+        return [self.refresh, self.probe, self.record, self.store_sealed, self.revoke, self.purge]
+
+
+def ok(task: CredentialTask, lifetimes: Lifetimes) -> CredentialOutcome:
+    return CredentialOutcome(
+        verdict=Verdict.OK, generation=task.generation + 1, lifetimes=lifetimes, note="the provider granted a token"
+    )
+
+
+def works(task: CredentialTask, lifetimes: Lifetimes) -> CredentialOutcome:
+    return CredentialOutcome(verdict=Verdict.OK, generation=task.generation, lifetimes=lifetimes, note="accepted")
+
+
+def dead(task: CredentialTask, reason: ReauthReason = ReauthReason.ACCESS_REVOKED) -> CredentialOutcome:
+    return CredentialOutcome(verdict=Verdict.DEAD, generation=task.generation, reason=reason, note="refused")
+
+
+def transient(task: CredentialTask) -> CredentialOutcome:
+    return CredentialOutcome(verdict=Verdict.TRANSIENT, generation=task.generation, note="HTTP 503")
+
+
+def application_error(task: CredentialTask) -> CredentialOutcome:
+    return CredentialOutcome(verdict=Verdict.APPLICATION_ERROR, generation=task.generation, note="invalid client")
+
+
+def _raised(outcome: CredentialOutcome) -> CredentialOutcome:
+    if outcome.verdict is Verdict.TRANSIENT and not activity.info().is_local:
+        details = {"note": outcome.note, "retry_after": outcome.retry_after}
+        raise ApplicationError(outcome.note, details, type="Transient")
+    return outcome
+
+
+@dataclass
+class Life:
+    """One connection under test."""
+
+    client: Client
+    provider: Provider
+    ref: ConnectionRef
+
+    @property
+    def handle(self) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(connection_workflow_id(self.ref.connection_id))
+
+    async def connect(self, generation: int = 1, lifetimes: Lifetimes | None = None) -> ConnectionView:
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            Workflow.CONNECTION,
+            ConnectionState(ref=self.ref),
+            id=connection_workflow_id(self.ref.connection_id),
+            task_queue=TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        command = ConnectCommand(generation=generation, lifetimes=lifetimes or self.provider.lifetimes)
+        view: ConnectionView = await self.client.execute_update_with_start_workflow(
+            Update.CONNECT, command, start_workflow_operation=start, result_type=ConnectionView
+        )
+        return view
+
+    async def refresh(self, newer_than: int = 1) -> ConnectionView:
+        command = RefreshCommand(newer_than=newer_than)
+        view: ConnectionView = await self.handle.execute_update(Update.REFRESH, command, result_type=ConnectionView)
+        return view
+
+    async def disconnect(self) -> ConnectionView:
+        view: ConnectionView = await self.handle.execute_update(
+            Update.DISCONNECT, DisconnectCommand(), result_type=ConnectionView
+        )
+        return view
+
+    async def tell(self, event: ProviderEvent) -> None:
+        await self.handle.signal(Signal.PROVIDER_EVENT, event)
+
+    async def status(self) -> ConnectionView:
+        view: ConnectionView = await self.handle.query(Query.STATUS, result_type=ConnectionView)
+        return view
+
+
+@asynccontextmanager
+async def living(client: Client, provider: Provider | None = None, **options: Any) -> AsyncIterator[Life]:
+    """A worker with scripted activities and a connection that nobody has connected yet."""
+    provider = provider or Provider()
+    ref = ConnectionRef(
+        org_id="org",
+        environment=Environment.TEST,
+        connection_id=f"con_{uuid4().hex}",
+        slug="sandbox",
+        linked_account_id="acme",
+        identifier="ada@acme.example",
+        auth_type=AuthType.OAUTH2,
+    )
+    async with Worker(client, task_queue=TASK_QUEUE, activities=provider.activities, **options):
+        yield Life(client, provider, ref)
