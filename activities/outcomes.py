@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from everlink.contract import TRANSIENT, CredentialOutcome, CredentialTask, TransientFailure, Verdict
 from providers.catalog import CatalogEntry
@@ -40,6 +40,7 @@ def retryable(outcome: CredentialOutcome) -> ApplicationError:
         outcome.note,
         failure,
         type=TRANSIENT,
+        category=ApplicationErrorCategory.BENIGN,  # expected: the worker's log needs no stack of it
         non_retryable=wait is not None and wait > LONG_WAIT_SECONDS,
         next_retry_delay=timedelta(seconds=wait) if wait else None,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -17,9 +16,9 @@ from everlink.contract import SEARCH_ATTRIBUTES
 from store.database import Database
 from store.migrate import migrate
 from tests.postgres import Postgres, binaries
+from tests.skipping import BIN, start_skipping
 from worker import plugin
 
-BIN = Path(sys.executable).parent
 NOTHING_SKIPPED = "EVERLINK_TEST_NOTHING_SKIPPED"
 
 
@@ -96,10 +95,8 @@ async def temporal() -> AsyncIterator[WorkflowEnvironment]:
 
 @pytest.fixture
 async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    """The time-skipping server. It knows no search attributes of ours until they are set."""
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(BIN / "temporal-test-server"), plugins=[plugin()]
-    ) as environment:
+    """The time-skipping server, one for each test: a test's clock is its own."""
+    async with await start_skipping() as environment:
         yield environment
 
 

@@ -8,13 +8,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from everlink.contract import (
-    SEARCH_ATTRIBUTES,
     TASK_QUEUE,
     ConnectionState,
     ConnectionStatus,
@@ -41,17 +38,6 @@ from tests.workflows.provider import (
     transient,
     works,
 )
-
-
-@pytest.fixture
-async def skipping(skipping: WorkflowEnvironment) -> WorkflowEnvironment:
-    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    await skipping.client.operator_service.add_search_attributes(
-        AddSearchAttributesRequest(
-            namespace="default", search_attributes={key.name: keyword for key in SEARCH_ATTRIBUTES}
-        )
-    )
-    return skipping
 
 
 @pytest.fixture

@@ -1,0 +1,212 @@
+"""`make histories`: records one history for each state and transition, for the replay test to keep true.
+
+A changed workflow must replay what the released one has written. Record anew only for a scenario that is new:
+existing files are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from temporalio import activity
+from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from everlink.contract import (
+    TASK_QUEUE,
+    Activity,
+    AttemptOutcome,
+    AttemptTask,
+    CloseDeliveryTask,
+    CredentialRejected,
+    DeliveryTask,
+    Environment,
+    Lifetimes,
+    ProviderEvent,
+    ProviderEventKind,
+    ReauthReason,
+    Signal,
+    Workflow,
+)
+from tests.skipping import start_skipping
+from tests.workflows.provider import HOURLY, KEY, Life, Provider, application_error, dead, living, ok, transient, works
+
+FOLDER = Path(__file__).parent / "histories"
+
+Scenario = Callable[[Life, WorkflowEnvironment], Awaitable[None]]
+
+
+async def connected(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+
+
+async def refreshed(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    await server.sleep(timedelta(hours=5))
+
+
+async def continued_as_new(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    await server.sleep(timedelta(hours=20))  # 24 refreshes, and some in the next run
+
+
+async def forced(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    await life.refresh()
+
+
+async def degraded_and_recovered(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = transient
+    await server.sleep(timedelta(hours=3))
+    life.provider.refresh_answer = None
+    await server.sleep(timedelta(hours=2))
+
+
+async def application_refused(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = application_error
+    await server.sleep(timedelta(hours=2))
+
+
+async def dead_then_reconnected(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = dead
+    await server.sleep(timedelta(hours=2))
+    life.provider.refresh_answer = None
+    await life.connect(generation=2)
+    await server.sleep(timedelta(hours=1))
+
+
+async def suspected(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.probe_answer = dead
+    await life.handle.signal(Signal.CREDENTIAL_REJECTED, CredentialRejected(request_id="one"))
+    await server.sleep(timedelta(seconds=5))
+
+
+async def cleared_of_suspicion(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.probe_answer = lambda task: works(task, HOURLY)
+    await life.handle.signal(Signal.CREDENTIAL_REJECTED, CredentialRejected(request_id="one"))
+    await server.sleep(timedelta(seconds=5))
+
+
+async def uninstalled(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    now = await server.get_current_time() + timedelta(seconds=1)
+    event = ProviderEvent(request_id="one", kind=ProviderEventKind.UNINSTALLED, occurred_at=now)
+    await life.tell(event)
+    await server.sleep(timedelta(seconds=5))
+
+
+async def disconnected(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    await life.disconnect()
+    await life.handle.result()
+
+
+async def sealed(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = lambda task: ok(task, HOURLY).model_copy(update={"sealed": "Y2lwaGVy"})
+    await life.refresh()
+
+
+async def key_probed_then_dead(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.lifetimes = KEY
+    await life.connect()
+    await server.sleep(timedelta(days=2))
+    life.provider.probe_answer = lambda task: dead(task, ReauthReason.CREDENTIALS_INVALID)
+    await server.sleep(timedelta(days=2))
+
+
+async def ended_without_refresh_token(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.lifetimes = Lifetimes(expires_in=3600.0, renewable=False)
+    life.provider.probe_answer = dead
+    await life.connect()
+    await server.sleep(timedelta(hours=2))
+
+
+SCENARIOS: list[Scenario] = [
+    connected,
+    refreshed,
+    continued_as_new,
+    forced,
+    degraded_and_recovered,
+    application_refused,
+    dead_then_reconnected,
+    suspected,
+    cleared_of_suspicion,
+    uninstalled,
+    disconnected,
+    sealed,
+    key_probed_then_dead,
+    ended_without_refresh_token,
+]
+
+DELIVERIES = {
+    "delivery_at_once": [AttemptOutcome(delivered=True, note="delivered (HTTP 200)")],
+    "delivery_retried": [
+        AttemptOutcome(note="the endpoint answered HTTP 500"),
+        AttemptOutcome(retry_after=600.0, note="the endpoint answered HTTP 429"),
+        AttemptOutcome(delivered=True, note="delivered (HTTP 200)"),
+    ],
+    "delivery_exhausted": [AttemptOutcome(note="the endpoint answered HTTP 500")] * 10,
+    "delivery_gone": [AttemptOutcome(stop=True, note="the endpoint is gone (HTTP 410) and was disabled")],
+}
+
+
+async def record_connection(server: WorkflowEnvironment, scenario: Scenario) -> None:
+    async with living(server.client, Provider()) as life:
+        await scenario(life, server)
+        first = (await life.handle.describe()).raw_description.workflow_execution_info.first_run_id
+        handle = server.client.get_workflow_handle(life.handle.id, run_id=first)
+        await _save(handle, f"connection_{scenario.__name__}")
+        latest = await life.handle.describe()
+        if latest.run_id != first:
+            await _save(life.handle, f"connection_{scenario.__name__}_next_run")
+
+
+async def record_delivery(server: WorkflowEnvironment, name: str, outcomes: list[AttemptOutcome]) -> None:
+    answers = iter(outcomes)
+
+    @activity.defn(name=Activity.DELIVER_WEBHOOK)
+    async def deliver(task: AttemptTask) -> AttemptOutcome:
+        return next(answers)
+
+    @activity.defn(name=Activity.CLOSE_DELIVERY)
+    async def close(task: CloseDeliveryTask) -> None:
+        return None
+
+    task = DeliveryTask(org_id="org", environment=Environment.TEST, event_id=str(uuid4()), endpoint_id="we_1")
+    async with Worker(server.client, task_queue=TASK_QUEUE, activities=[deliver, close]):
+        await server.client.execute_workflow(Workflow.DELIVERY, task, id=name, task_queue=TASK_QUEUE)
+        await _save(server.client.get_workflow_handle(name), name)
+
+
+async def _save(handle: WorkflowHandle[Any, Any], name: str) -> None:
+    (FOLDER / f"{name}.json").write_text((await handle.fetch_history()).to_json() + "\n")
+
+
+async def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for scenario in SCENARIOS:
+        if not (FOLDER / f"connection_{scenario.__name__}.json").exists():
+            async with await start_skipping() as server:
+                await record_connection(server, scenario)
+    for name, outcomes in DELIVERIES.items():
+        if not (FOLDER / f"{name}.json").exists():
+            async with await start_skipping() as server:
+                await record_delivery(server, name, outcomes)
+    print(f"{len(list(FOLDER.glob('*.json')))} histories in {FOLDER.name}/")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,29 @@
+"""The time-skipping server, ready for connections."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.testing import WorkflowEnvironment
+
+from everlink.contract import SEARCH_ATTRIBUTES
+from worker import plugin
+
+BIN = Path(sys.executable).parent
+
+
+async def start_skipping() -> WorkflowEnvironment:
+    """A time-skipping server that knows our search attributes, with the worker's plugin."""
+    environment = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(BIN / "temporal-test-server"), plugins=[plugin()]
+    )
+    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    await environment.client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace="default", search_attributes={key.name: keyword for key in SEARCH_ATTRIBUTES}
+        )
+    )
+    return environment

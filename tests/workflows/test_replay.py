@@ -1,0 +1,59 @@
+"""What released workflows have written replays on the present code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+
+from everlink.contract import STATUS, ConnectionState, Workflow
+from tests.record_histories import DELIVERIES, FOLDER, SCENARIOS
+from worker import plugin
+from workflows import ConnectionWorkflow
+
+HISTORIES = sorted(FOLDER.glob("*.json"))
+
+
+def test_every_scenario_has_its_history() -> None:
+    wanted = {f"connection_{scenario.__name__}" for scenario in SCENARIOS} | set(DELIVERIES)
+    assert wanted <= {file.stem for file in HISTORIES}
+
+
+@pytest.mark.parametrize("file", HISTORIES, ids=lambda file: file.stem)
+async def test_stored_history_replays(file: Path) -> None:
+    await Replayer(plugins=[plugin()], workflows=[]).replay_workflow(_history(file))
+
+
+@workflow.defn(name=Workflow.CONNECTION)
+class BrokenConnection(ConnectionWorkflow):
+    """What a careless edit would be: a write of a search attribute where there was none."""
+
+    @workflow.init
+    def __init__(self, state: ConnectionState) -> None:
+        super().__init__(state)
+
+    @workflow.run
+    async def run(self, state: ConnectionState) -> None:
+        workflow.upsert_search_attributes([STATUS.value_set(state.status.value)])
+        await super().run(state)
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in HISTORIES if file.stem.startswith("connection_")], ids=lambda f: f.stem
+)
+async def test_careless_edit_does_not_replay(file: Path) -> None:
+    replayer = Replayer(
+        workflows=[BrokenConnection],
+        data_converter=pydantic_data_converter,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer.replay_workflow(_history(file))
+
+
+def _history(file: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(file.stem, file.read_text())
