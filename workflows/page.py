@@ -40,12 +40,12 @@ def details(state: ConnectionState) -> str:
     if state.last_failure:
         lines.append(f"- Last failure: {state.last_failure}")
     if state.timeline:
-        lines += ["", "| # | when | what | why |", "|---|---|---|---|"]
-        lines += [_row(transition) for transition in reversed(state.timeline)]
+        lines += ["", "**What happened**, the latest first:", ""]
+        lines += [_line(transition) for transition in reversed(state.timeline)]
     return "\n".join(lines)
 
 
-def _row(transition: Transition) -> str:
+def _line(transition: Transition) -> str:
     what = transition.event or f"{transition.status}, {transition.health}"
     why = transition.note or (transition.reason.words if transition.reason else "")
-    return f"| {transition.sequence} | {clock(transition.at)} | {what} | {why} |"
+    return f"- #{transition.sequence} at {clock(transition.at)}: **{what}**" + (f" ({why})" if why else "")

@@ -1,0 +1,43 @@
+"""The whole of Everlink, as `make run` starts it, on free ports and in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from dev.config import StackConfig
+from dev.stack import Stack
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# Without these, a browser in a closed network tries to reach its maker at every start.
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("stack"))) as running:
+        yield running
+
+
+@pytest.fixture
+async def product(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """A product's client for the linked account `acme`."""
+    seed = json.loads((stack.config.state / "dev.json").read_text())
+    headers = {"x-api-key": seed["api_key"], "linked_account_id": seed["linked_account_id"]}
+    async with httpx.AsyncClient(base_url=stack.addresses.api, headers=headers, timeout=40) as client:
+        yield client
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        await chromium.close()
