@@ -91,3 +91,10 @@ def test_image_holds_every_room_of_the_service() -> None:
     assert set(SERVICE) <= names
     allowed = {line.removeprefix("!").removesuffix(".py") for line in (ROOT / ".dockerignore").read_text().splitlines()}
     assert set(SERVICE) <= allowed
+
+
+def test_service_lock_holds_what_async_databases_need() -> None:
+    """The development lock has greenlet through another package; the image has only its own lock."""
+    pinned = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements-service.txt").read_text(), re.M)
+    assert {"greenlet", "aiosqlite", "asyncpg", "cryptography", "temporalio"} <= set(pinned)
+    assert not {"django", "pytest", "playwright"} & set(pinned)

@@ -155,21 +155,6 @@ def upgrade() -> None:
         )
 
     op.create_table(
-        "session_token",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("secret_sha256", sa.String(), nullable=False),
-        sa.Column("org_id", sa.String(), nullable=False),
-        sa.Column("environment", sa.String(), nullable=False),
-        sa.Column("linked_account_id", sa.String(), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["org_id", "environment", "linked_account_id"],
-            ["linked_account.org_id", "linked_account.environment", "linked_account.id"],
-        ),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_table(
         "credential",
         sa.Column("connection_id", sa.String(), nullable=False),
         sa.Column("org_id", sa.String(), nullable=False),
@@ -289,7 +274,6 @@ def downgrade() -> None:
     op.drop_table("oauth_state")
     op.drop_table("event")
     op.drop_table("credential")
-    op.drop_table("session_token")
     with op.batch_alter_table("connection", schema=None) as batch_op:
         batch_op.drop_index(
             "one_living_connection",
