@@ -92,8 +92,9 @@ class Credentials:
         Returns None where the generation has moved; `Leased` where an unfinished intent's lease still runs.
         """
         async with self._database.writing() as connection:
-            moved = select(CREDENTIALS.c.generation).where(CREDENTIALS.c.connection_id == connection_id)
-            if (await connection.execute(moved)).scalar_one_or_none() != generation:
+            # The row is locked, so that of two processes one sees the other's intent.
+            held = select(CREDENTIALS.c.generation).where(CREDENTIALS.c.connection_id == connection_id)
+            if (await connection.execute(held.with_for_update())).scalar_one_or_none() != generation:
                 return None
             earlier = (
                 await connection.execute(
@@ -192,11 +193,13 @@ class Credentials:
 
     async def purge(self, scope: Scope, connection_id: str) -> None:
         """Forget the credential for good."""
+        mine = (CREDENTIALS.c.connection_id == connection_id) & scope.owns(CREDENTIALS)
         async with self._database.writing() as connection:
-            await connection.execute(delete(REFRESH_INTENTS).where(REFRESH_INTENTS.c.connection_id == connection_id))
-            await connection.execute(
-                delete(CREDENTIALS).where(CREDENTIALS.c.connection_id == connection_id, scope.owns(CREDENTIALS))
-            )
+            result = await connection.execute(delete(CREDENTIALS).where(mine))
+            if result.rowcount == 1:
+                await connection.execute(
+                    delete(REFRESH_INTENTS).where(REFRESH_INTENTS.c.connection_id == connection_id)
+                )
 
     async def set_alarm(self, application_id: str, alarm: str | None, now: datetime) -> None:
         """The provider refuses (or again accepts) the organization's client itself."""

@@ -87,11 +87,11 @@ async def test_row_cannot_belong_to_another_environment(database: Database, scop
 
 
 async def test_failed_transaction_leaves_nothing(database: Database, scope: Scope) -> None:
-    with pytest.raises(RuntimeError):
+    account = {**scope.columns, "id": "half", "udf": {}, "created_at": NOW}
+    with pytest.raises(IntegrityError):  # noqa: PT012  the second statement is what fails
         async with database.writing() as write:
-            account = {**scope.columns, "id": "half", "udf": {}, "created_at": NOW}
             await write.execute(LINKED_ACCOUNTS.insert().values(account))
-            raise RuntimeError
+            await write.execute(LINKED_ACCOUNTS.insert().values(account))
     assert await Tenants(database).linked_account(scope, "half") is None
 
 
