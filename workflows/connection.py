@@ -78,7 +78,11 @@ class ConnectionWorkflow:
             elif self._is_run_full():
                 await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._has_work())
                 if not self._has_work():
-                    workflow.continue_as_new(self._state)
+                    workflow.continue_as_new(
+                        self._state,
+                        # With worker versioning a run stays on its build; the next one takes the present build.
+                        initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
+                    )
             else:
                 await self._sleep()
         await self._end()
