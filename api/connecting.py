@@ -20,6 +20,9 @@ from store.tickets import Ticket
 from store.vault import Kind
 
 
+BUSY = "This service is busy. Please try again in a minute."
+
+
 class ConnectFailed(Exception):
     """Connecting did not work; the text is for the customer."""
 
@@ -83,8 +86,10 @@ async def depart(made: Services, ticket: Ticket, browser: str) -> str:
     )
 
 
-async def arrive(made: Services, slug: str, browser: str | None, callback: Callback) -> ConnectionView:
+async def arrive(made: Services, slug: str, browser: str | None, callback: Callback) -> ConnectionView | None:
     """The browser is back from the provider: trade the code, learn whose account it is, keep the grant.
+
+    None where the link has done its work in another tab: it connects once.
 
     Raises:
         ConnectFailed: it did not work; nothing is connected that was not before.
@@ -95,6 +100,8 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
     if visit is None:
         raise ConnectFailed(400, "This link has expired or was used before. Please start again.")
     ticket, entry = visit.ticket, _entry(made, slug)
+    if ticket.used:
+        return None
     oauth2, client, _ = await oauth_client(made, ticket.scope, entry)
     _check_issuer(oauth2, callback)
     if callback.error is not None:
@@ -128,7 +135,8 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         target = Target(ticket.scope, ticket.linked_account_id, ticket.connection_id)
         view = await establish(made, target, entry, grant)
     except ApiError as error:
-        raise ConnectFailed(error.status, f"{error.message.capitalize()}.") from None
+        words = BUSY if error.status == 503 else f"{error.message.capitalize()}."
+        raise ConnectFailed(error.status, words) from None
     await made.tickets.use(ticket, made.clock())
     return view
 

@@ -12,7 +12,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from temporalio.service import RPCError
 
 from store.database import StoreUnavailable
 
@@ -81,11 +80,6 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(StoreUnavailable)
     async def on_store_unavailable(request: Request, _: StoreUnavailable) -> JSONResponse:
         return render(request, unavailable("database_unavailable", "the database cannot be reached"))
-
-    @app.exception_handler(RPCError)
-    async def on_temporal_unavailable(request: Request, error: RPCError) -> JSONResponse:
-        log.warning("temporal: %s", error.status.name)
-        return render(request, unavailable("temporal_unavailable", "Temporal cannot be reached or is busy"))
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:

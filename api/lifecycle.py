@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
-from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.client import RPCTimeoutOrCancelledError, WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -77,7 +79,8 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     """Keep a grant: the vault first, then the workflow, which is started where there is none.
 
     Raises:
-        ApiError: 409 `different_account` where a reconnect opens another account than before.
+        ApiError: 409 `different_account` where a reconnect opens another account than before, or
+            `connection_disconnected` where the connection ended meanwhile; 503 where Temporal does not answer.
     """
     row, scope = await _connection_for(made, target, entry, grant), target.scope
     now = made.clock()
@@ -93,6 +96,8 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
 async def _connection_for(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> Connection:
     if target.connection_id is not None:
         row = await find(made, target.scope, target.connection_id)
+        if row.status == ConnectionStatus.DISCONNECTED:
+            raise ApiError(409, "connection_disconnected", "the connection has ended")
         if row.identifier != grant.identifier:
             raise ApiError(409, "different_account", "this is another account than the one that was connected")
         return row
@@ -119,15 +124,16 @@ async def _connect(made: Services, row: Connection, generation: int, lifetimes: 
         static_summary=static_summary(ref),
         static_details=static_details(ref),
     )
-    view: ConnectionView = await made.temporal.execute_update_with_start_workflow(
-        Update.CONNECT,
-        ConnectCommand(generation=generation, lifetimes=lifetimes),
-        start_workflow_operation=start,
-        id=f"connect-{generation}",
-        result_type=ConnectionView,
-        rpc_timeout=TEMPORAL_TIMEOUT,
-    )
-    return view
+    async with _temporal():
+        view: ConnectionView = await made.temporal.execute_update_with_start_workflow(
+            Update.CONNECT,
+            ConnectCommand(generation=generation, lifetimes=lifetimes),
+            start_workflow_operation=start,
+            id=f"connect-{generation}",
+            result_type=ConnectionView,
+            rpc_timeout=TEMPORAL_TIMEOUT,
+        )
+        return view
 
 
 async def find(made: Services, scope: Scope, connection_id: str) -> Connection:
@@ -171,7 +177,8 @@ async def report_rejected(made: Services, row: Connection, generation: int | Non
     _require_living(row.status, row.reason)
     handle = made.temporal.get_workflow_handle(connection_workflow_id(row.id))
     message = CredentialRejected(request_id=uuid4().hex, generation=generation)
-    await handle.signal(Signal.CREDENTIAL_REJECTED, message, rpc_timeout=TEMPORAL_TIMEOUT)
+    async with _temporal():
+        await handle.signal(Signal.CREDENTIAL_REJECTED, message, rpc_timeout=TEMPORAL_TIMEOUT)
 
 
 async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl: float) -> FreshToken:
@@ -181,16 +188,20 @@ async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl:
         ApiError: 404; 409 with the reason where only the customer can help; 503 where the provider does not answer.
     """
     slug, stored = await _readable(made, scope, connection_id)
-    left = stored.seconds_left(made.clock())
-    if left is not None and left < min_ttl and stored.renewable:
+    if stored.renewable and not _lives(made, stored, min_ttl):
         await refresh(made, connection_id, newer_than=stored.generation)
         slug, stored = await _readable(made, scope, connection_id)
-        if stored.expires_at is not None and stored.expires_at <= made.clock():
+        if not _lives(made, stored, 0):
             raise unavailable("refresh_failed", "the provider did not give a fresh token; it will be tried again")
     secret = await made.vault.open(scope, Kind.CREDENTIAL, connection_id, stored.sealed)
     entry = made.catalog.get(slug)
     model = OAuthCredential if entry is not None and entry.oauth2 is not None else KeyCredential
     return FreshToken(connection_id, model.model_validate_json(secret), stored)
+
+
+def _lives(made: Services, stored: StoredCredential, seconds: float) -> bool:
+    """Whether a credential lives that much longer."""
+    return stored.expires_at is None or stored.expires_at > made.clock() + timedelta(seconds=seconds)
 
 
 async def _readable(made: Services, scope: Scope, connection_id: str) -> tuple[str, StoredCredential]:
@@ -217,11 +228,18 @@ async def _update(
     made: Services, connection_id: str, update: Update, command: RefreshCommand | DisconnectCommand
 ) -> ConnectionView:
     handle = made.temporal.get_workflow_handle(connection_workflow_id(connection_id))
+    async with _temporal():
+        view: ConnectionView = await handle.execute_update(update, command, result_type=ConnectionView)
+        return view
+
+
+@asynccontextmanager
+async def _temporal() -> AsyncIterator[None]:
+    """What can go wrong on the way to a workflow, as the API's errors."""
     try:
         async with asyncio.timeout(TEMPORAL_TIMEOUT.total_seconds()):
-            view: ConnectionView = await handle.execute_update(update, command, result_type=ConnectionView)
-            return view
-    except TimeoutError:
+            yield
+    except (TimeoutError, RPCTimeoutOrCancelledError):  # the SDK gives a cancelled call its own error
         raise unavailable("still_working", "the work goes on, but took longer than this request may") from None
     except WorkflowUpdateFailedError as error:
         if isinstance(error.cause, ApplicationError) and error.cause.type == "Disconnected":
@@ -230,4 +248,6 @@ async def _update(
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise ApiError(409, "connection_disconnected", "the connection has ended") from None
-        raise
+        raise unavailable("temporal_unavailable", "Temporal cannot be reached or is busy") from None
+    except RuntimeError:  # how the SDK says that its first connection failed
+        raise unavailable("temporal_unavailable", "Temporal cannot be reached or is busy") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -13,12 +14,13 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     LargeBinary,
+    String,
     Table,
     TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlmodel import AutoString, Field, SQLModel
+from sqlmodel import Field, SQLModel
 
 from everlink.contract import AuthType, ConnectionStatus, Environment, Health
 
@@ -38,6 +40,27 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Word(TypeDecorator[StrEnum]):
+    """One of the contract's words, kept as text."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, words: type[StrEnum]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.words(value)
+
+
+def _word(words: type[StrEnum], *, primary_key: bool = False, **kwargs: Any) -> Any:
+    return Field(sa_column=Column(Word(words), nullable=False, primary_key=primary_key), **kwargs)
 
 
 def _moment(*, nullable: bool = False, **kwargs: Any) -> Any:
@@ -76,7 +99,7 @@ class DataKey(SQLModel, table=True):
     __tablename__ = "data_key"
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="organization.id")
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     wrapped: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime = _moment()
     __table_args__ = (UniqueConstraint("org_id", "environment"),)
@@ -86,7 +109,7 @@ class ApiKey(SQLModel, table=True):
     __tablename__ = "api_key"
     id: str = Field(primary_key=True)  # the public part
     org_id: str = Field(foreign_key="organization.id")
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     name: str
     secret_sha256: str
     created_at: datetime = _moment()
@@ -99,7 +122,7 @@ class Application(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="organization.id")
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     slug: str
     client_id: str | None = None
     client_secret: bytes | None = _sealed()
@@ -115,7 +138,7 @@ class LinkedAccount(SQLModel, table=True):
 
     __tablename__ = "linked_account"
     org_id: str = Field(primary_key=True, foreign_key="organization.id")
-    environment: Environment = Field(primary_key=True, sa_type=AutoString)
+    environment: Environment = _word(Environment, primary_key=True)
     id: str = Field(primary_key=True)
     name: str | None = None
     udf: dict[str, Any] = _json(dict)
@@ -127,14 +150,14 @@ class Connection(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     org_id: str
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     linked_account_id: str
     slug: str
     identifier: str  # the account at the provider
     display_name: str | None = None
-    auth_type: AuthType = Field(sa_type=AutoString)
-    status: ConnectionStatus = Field(default=ConnectionStatus.PENDING, sa_type=AutoString)
-    health: Health = Field(default=Health.OK, sa_type=AutoString)
+    auth_type: AuthType = _word(AuthType)
+    status: ConnectionStatus = _word(ConnectionStatus, default=ConnectionStatus.PENDING)
+    health: Health = _word(Health, default=Health.OK)
     reason: str | None = None
     status_since: datetime = _moment()
     connected_at: datetime | None = _moment(nullable=True, default=None)
@@ -163,7 +186,7 @@ class Credential(SQLModel, table=True):
 
     connection_id: str = Field(primary_key=True)
     org_id: str
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     generation: int
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     renewable: bool
@@ -193,7 +216,7 @@ class TransitionRow(SQLModel, table=True):
     connection_id: str = Field(primary_key=True)
     sequence: int = Field(primary_key=True)
     org_id: str
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     at: datetime = _moment()
     previous_status: str
     status: str
@@ -209,7 +232,7 @@ class Event(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     org_id: str
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     connection_id: str
     sequence: int
     type: str
@@ -227,7 +250,7 @@ class WebhookEndpoint(SQLModel, table=True):
     __tablename__ = "webhook_endpoint"
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="organization.id")
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     url: str
     events: list[str] = _json(list)
     headers: dict[str, str] = _json(dict)
@@ -244,7 +267,7 @@ class Delivery(SQLModel, table=True):
     event_id: str = Field(primary_key=True)
     endpoint_id: str = Field(primary_key=True)
     org_id: str
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     status: str = "scheduled"  # scheduled | delivered | failed
     attempts: int = 0
     last_note: str = ""
@@ -260,7 +283,7 @@ class ConnectTicket(SQLModel, table=True):
     id: str = Field(primary_key=True)
     secret_sha256: str = Field(unique=True)
     org_id: str
-    environment: Environment = Field(sa_type=AutoString)
+    environment: Environment = _word(Environment)
     linked_account_id: str
     slug: str
     connection_id: str | None = None  # the connection to reconnect; none: by the account that consents

@@ -12,12 +12,10 @@ from uuid import uuid4
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from everlink.contract import SEARCH_ATTRIBUTES
 from store.database import Database
 from store.migrate import migrate
 from tests.postgres import Postgres, binaries
-from tests.skipping import BIN, start_skipping
-from worker import plugin
+from tests.servers import start_dev_server, start_skipping
 
 NOTHING_SKIPPED = "EVERLINK_TEST_NOTHING_SKIPPED"
 
@@ -84,12 +82,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     """The real dev server, with the worker's converter."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(BIN / "temporal"),
-        search_attributes=SEARCH_ATTRIBUTES,
-        dev_server_log_level="error",
-        plugins=[plugin()],
-    ) as environment:
+    async with await start_dev_server() as environment:
         yield environment
 
 

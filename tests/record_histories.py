@@ -35,7 +35,7 @@ from everlink.contract import (
     Signal,
     Workflow,
 )
-from tests.skipping import start_skipping
+from tests.servers import start_skipping
 from tests.workflows.provider import HOURLY, KEY, Life, Provider, application_error, dead, living, ok, transient, works
 
 FOLDER = Path(__file__).parent / "histories"

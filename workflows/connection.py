@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from everlink.contract import (
@@ -109,6 +109,7 @@ class ConnectionWorkflow:
             self._forced = True
             enough = self._tries + 1
             await workflow.wait_condition(lambda: self._tries >= enough or self._is_over())
+        await workflow.wait_condition(lambda: not self._state.unrecorded)  # whoever reads the store then, sees it
         return self._view()
 
     @refresh.validator
@@ -216,7 +217,7 @@ class ConnectionWorkflow:
                 summary=summary,
             )
             return outcome
-        except ActivityError as error:
+        except FailureError as error:  # a local activity's failure comes unwrapped
             return self._outcome_of(error)
 
     async def _round(self, activity: Activity, summary: str, urgent: bool) -> CredentialOutcome:
@@ -454,10 +455,10 @@ class ConnectionWorkflow:
     def _task(self) -> CredentialTask:
         return CredentialTask(ref=self._state.ref, generation=self._state.generation)
 
-    def _outcome_of(self, error: ActivityError) -> CredentialOutcome:
+    def _outcome_of(self, error: FailureError) -> CredentialOutcome:
         """A failed activity says nothing about the grant."""
         failure = TransientFailure(note="the worker was interrupted or its store was out of reach")
-        cause = error.cause
+        cause = error.cause if isinstance(error, ActivityError) else error
         if isinstance(cause, ApplicationError) and cause.type == TRANSIENT and cause.details:
             failure = TransientFailure.model_validate(cause.details[0])
         return CredentialOutcome(

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.templating import Jinja2Templates
 
 from api.auth import Made
-from api.connecting import Callback, ConnectFailed, arrive, depart
+from api.connecting import BUSY, Callback, ConnectFailed, arrive, depart
 from api.errors import ApiError
 from store.database import StoreUnavailable
 
@@ -38,7 +38,7 @@ async def start(request: Request, made: Made, secret: str, browser: Browser = No
         if ticket is None:
             raise ConnectFailed(404, "This link has expired. Please start again.")
         if ticket.used:
-            return _page(request, 200, "Connected", "This link has done its work. You can close this window.")
+            return _used(request)
         browser = browser or secrets.token_urlsafe(24)
         response = RedirectResponse(await depart(made, ticket, browser), 303)
     except ConnectFailed as failure:
@@ -66,12 +66,18 @@ async def callback(request: Request, made: Made, slug: str, browser: Browser = N
         if any(len(query.getlist(name)) > 1 for name in CALLBACK_PARAMETERS):
             raise ConnectFailed(400, "The provider's answer is not valid. Please start again.")
         answer = Callback(query.get("state"), query.get("code"), query.get("error"), query.get("iss"))
-        await arrive(made, slug, browser, answer)
+        connected = await arrive(made, slug, browser, answer)
     except ConnectFailed as failure:
         return _failed(request, failure)
     except StoreUnavailable:
         return _unavailable(request)
+    if connected is None:
+        return _used(request)
     return _page(request, 200, "Connected", "You can close this window.")
+
+
+def _used(request: Request) -> HTMLResponse:
+    return _page(request, 200, "Connected", "This link has done its work. You can close this window.")
 
 
 def _failed(request: Request, failure: ConnectFailed) -> HTMLResponse:
@@ -79,7 +85,7 @@ def _failed(request: Request, failure: ConnectFailed) -> HTMLResponse:
 
 
 def _unavailable(request: Request) -> HTMLResponse:
-    return _failed(request, ConnectFailed(503, "This service is busy. Please try again in a minute."))
+    return _failed(request, ConnectFailed(503, BUSY))
 
 
 def _page(request: Request, status: int, title: str, words: str) -> HTMLResponse:

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from alembic import context
 from sqlmodel import AutoString, SQLModel
 
-from store.tables import UtcDateTime
+from store.tables import UtcDateTime, Word
 
 
 def render(kind: str, item: Any, _: object) -> str | Literal[False]:
     """Migrations name plain types, so that they outlive the classes of the day."""
-    if kind == "type" and isinstance(item, AutoString):
+    if kind == "type" and isinstance(item, AutoString | Word):
         return "sa.String()"
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"

@@ -15,7 +15,9 @@ from everlink.contract import (
     TASK_QUEUE,
     ConnectionState,
     ConnectionStatus,
+    CredentialOutcome,
     CredentialRejected,
+    CredentialTask,
     EventType,
     Health,
     Lifetimes,
@@ -112,6 +114,24 @@ async def test_short_trouble_is_not_announced(life: Life, skipping: WorkflowEnvi
     await skipping.sleep(timedelta(hours=1))
     assert (await life.status()).generation >= 2
     assert life.provider.events == [EventType.CREATED]
+
+
+async def test_refresh_that_crashes_is_tried_again_and_never_ends_the_connection(
+    life: Life, skipping: WorkflowEnvironment
+) -> None:
+    await life.connect()
+    crashes = [RuntimeError("the database cannot be reached")] * 3  # the local try, then normal ones
+
+    def crash(task: CredentialTask) -> CredentialOutcome:
+        if crashes:
+            raise crashes.pop()
+        return ok(task, HOURLY)
+
+    life.provider.refresh_answer = crash
+    await skipping.sleep(timedelta(hours=1))
+    view = await life.status()
+    assert (view.status, view.generation, view.health) == (ConnectionStatus.ACTIVE, 2, Health.OK)
+    assert not crashes and life.provider.events == [EventType.CREATED]
 
 
 async def test_application_error_flags_no_connection(life: Life, skipping: WorkflowEnvironment) -> None:

@@ -1,4 +1,4 @@
-"""The time-skipping server, ready for connections."""
+"""Temporal servers, ready for connections."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ async def start_skipping() -> WorkflowEnvironment:
         )
     )
     return environment
+
+
+async def start_dev_server() -> WorkflowEnvironment:
+    """A real dev server of one's own: two stores must not share one, or a worker gets the other's tasks."""
+    return await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(BIN / "temporal"),
+        search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_log_level="error",
+        plugins=[plugin()],
+    )

@@ -1,0 +1,151 @@
+"""The real API on a real port, with a real worker, Temporal, sandbox and store."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from activities.shared import open_shared
+from api.app import create_app
+from api.services import Services
+from everlink.contract import Environment
+from sandbox.customer import Customer
+from store.database import utc_now
+from store.scope import Scope
+from store.settings import Settings
+from store.tenants import Tenants
+from tests.sandbox_process import running_sandbox, write_catalog
+from worker import make_worker, plugin
+
+OAUTH_URL = "/api/v2/public/linked-account/integration/oauth-url/sandbox"
+SAVE_KEY = "/api/v2/public/linked-account/integration/save-key-credentials/sandbox-key"
+
+
+@pytest.fixture(scope="session")
+async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    folder = tmp_path_factory.mktemp("sandbox")
+    async with running_sandbox(folder, SANDBOX_ACCESS_TOKEN_SECONDS="3600") as url:
+        yield url
+
+
+@dataclass
+class Everlink:
+    """An API with its worker, and ways to act on it as a product and as a customer."""
+
+    url: str
+    app: FastAPI
+    sandbox: str
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    @property
+    def made(self) -> Services:
+        services: Services = self.app.state.services
+        return services
+
+    async def product(self, org: str = "Acme", environment: Environment = Environment.TEST) -> httpx.AsyncClient:
+        """A client with a new organization's key, both applications enabled, for the linked account `acme`."""
+        tenants = Tenants(self.made.database)
+        scope = Scope(await tenants.add_organization(org, utc_now()), environment)
+        return await self.client(scope)
+
+    async def client(self, scope: Scope) -> httpx.AsyncClient:
+        key = await Tenants(self.made.database).add_api_key(scope, "test", utc_now())
+        headers = {"x-api-key": key, "linked_account_id": "acme"}
+        client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=40)
+        self.clients.append(client)
+        credentials = {"client_id": "everlink-sandbox", "client_secret": "sandbox-secret"}
+        assert (await client.put("/v1/applications/sandbox", json=credentials)).status_code == 200
+        assert (await client.put("/v1/applications/sandbox-key", json={})).status_code == 200
+        assert (await client.post("/api/v2/public/linked-account", json={"account_id": "acme"})).status_code == 200
+        return client
+
+    def customer(self, name: str = "ada") -> Customer:
+        return Customer(self.sandbox, name, f"{name}-password")
+
+    async def connect(self, product: httpx.AsyncClient, name: str = "ada") -> str:
+        """Connect through real consent; answers the connection's id."""
+        link = (await product.get(OAUTH_URL)).json()["auth_url"]
+        async with self.customer(name) as customer:
+            page = await customer.consent(link)
+            assert page.status_code == 200, page.text
+        listed = (await product.get("/v1/connections", params={"status": "active"})).json()["connections"]
+        return str(next(item["id"] for item in listed if item["identifier"].startswith(name)))
+
+
+@asynccontextmanager
+async def running(settings: Settings, sandbox: str, *, worker: bool = True) -> AsyncIterator[Everlink]:
+    """An API process's application on its port, and a worker beside it."""
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.02)
+    everlink = Everlink(settings.public_url, app, sandbox)
+    try:
+        if worker:
+            async with open_shared(settings) as shared:
+                shared.temporal = await Client.connect(settings.temporal_address, plugins=[plugin(shared)])
+                async with make_worker(shared.temporal, settings):
+                    yield everlink
+        else:
+            yield everlink
+    finally:
+        for client in everlink.clients:
+            await client.aclose()
+        server.should_exit = True
+        await serving
+
+
+def settings_for(database_url: str, folder: Path, sandbox: str, temporal_address: str) -> Settings:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    return Settings(
+        dev=True,
+        state_dir=folder,
+        database_url=SecretStr(database_url),
+        temporal_address=temporal_address,
+        public_url=f"http://127.0.0.1:{port}",
+        port=port,
+        catalog_dir=write_catalog(folder / "catalog", sandbox),
+        allowed_targets="127.0.0.1",
+    )
+
+
+@pytest.fixture(scope="session")
+async def everlink(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, sandbox: str, temporal: WorkflowEnvironment
+) -> AsyncIterator[Everlink]:
+    """One for all tests; each test takes an organization of its own."""
+    folder = tmp_path_factory.mktemp("api")
+    shutil.copy(sqlite_template, folder / "everlink.sqlite3")
+    address = temporal.client.service_client.config.target_host
+    settings = settings_for(f"sqlite+aiosqlite:///{folder}/everlink.sqlite3", folder, sandbox, address)
+    async with running(settings, sandbox) as one:
+        yield one
+
+
+@pytest.fixture
+async def product(everlink: Everlink) -> httpx.AsyncClient:
+    return await everlink.product()
+
+
+async def until_status(product: httpx.AsyncClient, connection_id: str, status: str) -> dict[str, object]:
+    async with asyncio.timeout(20):
+        while True:
+            found: dict[str, object] = (await product.get(f"/v1/connections/{connection_id}")).json()
+            if found["status"] == status:
+                return found
+            await asyncio.sleep(0.05)
