@@ -19,7 +19,6 @@ from store.scope import Scope
 from store.tickets import Ticket
 from store.vault import Kind
 
-
 BUSY = "This service is busy. Please try again in a minute."
 
 

@@ -160,14 +160,17 @@ async def force_refresh(made: Services, scope: Scope, connection_id: str) -> Con
     read = await made.connections.with_credential(scope, connection_id)
     if read is None:
         raise not_found("connection")
+    if read.status is not ConnectionStatus.REAUTH_REQUIRED:  # there a try may show that it was mended
+        _require_living(read.status, read.reason)
     if read.stored is None:
         raise ApiError(409, "connection_disconnected", "there is no credential to refresh")
     return await refresh(made, connection_id, read.stored.generation)
 
 
-async def disconnect(made: Services, row: Connection) -> ConnectionView | None:
-    """End a connection. None where it never lived."""
+async def disconnect(made: Services, scope: Scope, row: Connection) -> ConnectionView | None:
+    """End a connection. None where it never lived: there is only a credential to forget."""
     if row.status == ConnectionStatus.PENDING:
+        await made.credentials.purge(scope, row.id)
         return None
     return await _update(made, row.id, Update.DISCONNECT, DisconnectCommand())
 
@@ -184,12 +187,18 @@ async def report_rejected(made: Services, row: Connection, generation: int | Non
 async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl: float) -> FreshToken:
     """A token that lives at least `min_ttl` seconds more, refreshed through the workflow only where it must be.
 
+    Where it cannot be refreshed now, the one that is there is answered for as long as it lives.
+
     Raises:
         ApiError: 404; 409 with the reason where only the customer can help; 503 where the provider does not answer.
     """
     slug, stored = await _readable(made, scope, connection_id)
     if stored.renewable and not _lives(made, stored, min_ttl):
-        await refresh(made, connection_id, newer_than=stored.generation)
+        try:
+            await refresh(made, connection_id, newer_than=stored.generation)
+        except ApiError as error:
+            if error.status != 503 or not _lives(made, stored, 0):
+                raise
         slug, stored = await _readable(made, scope, connection_id)
         if not _lives(made, stored, 0):
             raise unavailable("refresh_failed", "the provider did not give a fresh token; it will be tried again")

@@ -154,7 +154,7 @@ async def remove_integration(made: Made, scope: Tenant, account_id: Account, slu
     """Disconnect every account of this application. 200 even where none was connected."""
     wanted = ConnectionFilter(linked_account_id=account_id, slug=slug, living=True)
     for connection in await made.connections.page(scope, wanted):
-        await disconnect(made, connection)
+        await disconnect(made, scope, connection)
     account = await made.tenants.linked_account(scope, account_id)
     if account is None:
         raise not_found("linked_account")

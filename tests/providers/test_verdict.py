@@ -1,0 +1,149 @@
+"""What an answer means: every odd answer of a token endpoint or a probe has its line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from everlink.contract import ReauthReason, Verdict
+from providers.catalog import DeadRule, OAuth2, Probe
+from providers.credential import OAuthCredential
+from providers.http import Answer
+from providers.verdict import judge_probe_answer, judge_token_answer
+
+OAUTH2 = OAuth2(authorize_url="https://a.example/", token_url="https://a.example/token")
+BEFORE = OAuthCredential(
+    access_token="old", refresh_token="old-refresh", scope="read", extra={"instance_url": "https://i.example"}
+)
+
+
+def answer(status: int, body: Any, **headers: str) -> Answer:
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Answer(status, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), text)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict"),
+    [
+        (200, {"access_token": "new"}, Verdict.OK),
+        (201, {"access_token": "new"}, Verdict.OK),
+        (200, {"error": "invalid_grant"}, Verdict.DEAD),
+        (400, {"error": "invalid_grant"}, Verdict.DEAD),
+        (400, {"error": "invalid_grant", "access_token": "new"}, Verdict.DEAD),
+        (401, {"error": "invalid_client"}, Verdict.APPLICATION_ERROR),
+        (400, {"error": "unauthorized_client"}, Verdict.APPLICATION_ERROR),
+        (200, {"error": "temporarily_unavailable"}, Verdict.TRANSIENT),
+        (200, {"ok": False}, Verdict.TRANSIENT),
+        (200, {"access_token": ""}, Verdict.TRANSIENT),
+        (200, {"access_token": None}, Verdict.TRANSIENT),
+        (200, {"access_token": 7}, Verdict.TRANSIENT),
+        (200, {"access_token": {"value": "new"}}, Verdict.TRANSIENT),
+        (200, [{"access_token": "new"}], Verdict.TRANSIENT),
+        (200, b"<html>log in</html>", Verdict.TRANSIENT),
+        (200, b'{"access_token": "ne', Verdict.TRANSIENT),
+        (200, b"\xff\xfe\x00", Verdict.TRANSIENT),
+        (200, b"[" * 100_000, Verdict.TRANSIENT),
+        (200, b"", Verdict.TRANSIENT),
+        (302, b"", Verdict.TRANSIENT),
+        (307, {"access_token": "new"}, Verdict.TRANSIENT),
+        (400, b"", Verdict.TRANSIENT),
+        (400, {"message": "no"}, Verdict.TRANSIENT),
+        (400, {"error": {"code": "invalid_grant"}}, Verdict.TRANSIENT),
+        (401, {}, Verdict.TRANSIENT),
+        (403, {}, Verdict.TRANSIENT),
+        (429, {}, Verdict.TRANSIENT),
+        (500, {"error": "server_error"}, Verdict.TRANSIENT),
+        (503, b"<html>down</html>", Verdict.TRANSIENT),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_token_answer(status: int, body: Any, verdict: Verdict) -> None:
+    judged = judge_token_answer(answer(status, body), OAUTH2, BEFORE)
+    assert judged.verdict is verdict
+    assert (judged.credential is not None) is (verdict is Verdict.OK)
+    assert "new" not in judged.note
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (3600, 3600.0),
+        ("3600", 3600.0),
+        (59.5, 59.5),
+        (0, None),
+        (-5, None),
+        ("soon", None),
+        (None, None),
+        (True, None),
+        ([], None),
+        (1e99, 315360000.0),
+        ("inf", None),
+        ("nan", None),
+        ("2026-01-01T00:00:00Z", None),
+    ],
+    ids=str,
+)
+def test_lifetime_is_seconds_or_the_entry_default(value: Any, expected: float | None) -> None:
+    body = {"access_token": "new", "expires_in": value}
+    assert judge_token_answer(answer(200, body), OAUTH2, None).expires_in == expected
+    defaulted = OAUTH2.model_copy(update={"access_token_seconds": 7200.0})
+    assert judge_token_answer(answer(200, body), defaulted, None).expires_in == (expected or 7200.0)
+
+
+@pytest.mark.parametrize("more", [{}, {"refresh_token": ""}, {"refresh_token": None}, {"refresh_token": 5}], ids=str)
+def test_shorter_answer_takes_nothing_away(more: dict[str, Any]) -> None:
+    judged = judge_token_answer(answer(200, {"access_token": "new", **more}), OAUTH2, BEFORE)
+    assert judged.credential == BEFORE.model_copy(update={"access_token": "new"})
+
+
+def test_fuller_answer_replaces_and_adds() -> None:
+    body = {"access_token": "new", "refresh_token": "r2", "scope": "write", "team": {"id": "T1"}}
+    judged = judge_token_answer(answer(200, body), OAUTH2, BEFORE)
+    assert judged.credential is not None
+    assert (judged.credential.refresh_token, judged.credential.scope) == ("r2", "write")
+    assert judged.credential.extra == {"instance_url": "https://i.example", "team": {"id": "T1"}}
+    assert "new" not in repr(judged.credential) and "r2" not in repr(judged.credential)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("99999999999999", 999999999.0), ("", None), ("soon", None), ("-1", None)],
+)
+def test_retry_after_in_seconds(header: str, seconds: float | None) -> None:
+    assert judge_token_answer(answer(429, {}, retry_after=header), OAUTH2, None).retry_after == seconds
+
+
+def test_retry_after_as_a_date_that_has_passed() -> None:
+    judged = judge_token_answer(answer(503, {}, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"), OAUTH2, None)
+    assert judged.retry_after == 0.0
+
+
+def test_reason_is_the_rule_of_the_entry() -> None:
+    rules = (DeadRule(status=400, field="status.code", code="UNINSTALLED", reason=ReauthReason.APP_UNINSTALLED),)
+    oauth2 = OAUTH2.model_copy(update={"dead": rules})
+    judged = judge_token_answer(answer(400, {"status": {"code": "UNINSTALLED"}}), oauth2, None)
+    assert (judged.verdict, judged.reason) == (Verdict.DEAD, ReauthReason.APP_UNINSTALLED)
+    assert (
+        judge_token_answer(answer(401, {"status": {"code": "UNINSTALLED"}}), oauth2, None).verdict is Verdict.TRANSIENT
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (200, Verdict.OK),
+        (401, Verdict.DEAD),
+        (403, Verdict.TRANSIENT),
+        (404, Verdict.TRANSIENT),
+        (500, Verdict.TRANSIENT),
+    ],
+)
+def test_probe_answer(status: int, verdict: Verdict) -> None:
+    probe = Probe(url="https://a.example/me", identifier="user.id", display_name="name")
+    judged = judge_probe_answer(answer(status, {"user": {"id": 42}, "name": "Ada"}), probe)
+    assert judged.verdict is verdict
+    if verdict is Verdict.OK:
+        assert (judged.identifier, judged.display_name) == ("42", "Ada")
