@@ -94,8 +94,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
         CatalogError: a catalog file is not valid.
     """
     master_keys = MasterKeys.from_settings(settings)
-    folders = [settings.catalog_dir] if settings.catalog_dir is not None else []
-    catalog = Catalog.load(*folders)
+    catalog = Catalog.load(settings.catalog_dir)
     database = Database(settings.database_url.get_secret_value())
     guard = TargetGuard(settings.allowed_targets.split())
     async with make_client(guard) as http:

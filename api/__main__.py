@@ -16,7 +16,7 @@ def main() -> None:
     settings = Settings()
     try:  # a clear line in place of uvicorn's stack
         MasterKeys.from_settings(settings)
-        Catalog.load(*([settings.catalog_dir] if settings.catalog_dir else []))
+        Catalog.load(settings.catalog_dir)
     except (VaultError, CatalogError) as error:
         sys.exit(f"everlink api: {error}")
     uvicorn.run(

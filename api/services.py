@@ -55,7 +55,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         CatalogError: a catalog file is not valid.
     """
     master_keys = MasterKeys.from_settings(settings)
-    folders = [settings.catalog_dir] if settings.catalog_dir is not None else []
     database = Database(settings.database_url.get_secret_value())
     guard = TargetGuard(settings.allowed_targets.split())
     temporal = await TemporalClient.connect(
@@ -66,7 +65,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     )
     async with make_client(guard) as http:
         vault = Vault(database, master_keys)
-        yield Services(settings, database, vault, Catalog.load(*folders), guard, http, temporal)
+        yield Services(settings, database, vault, Catalog.load(settings.catalog_dir), guard, http, temporal)
     await database.close()
 
 

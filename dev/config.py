@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import json
 import os
+import random
 import socket
 import sys
 from asyncio.subprocess import DEVNULL
@@ -75,9 +76,15 @@ class StackConfig:
 
     @classmethod
     def on_free_ports(cls, state: Path) -> Self:
+        """For tests. Below the ephemeral ports, of which Temporal's inner services take some at every start."""
         with ExitStack() as held:
-            sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
-            return cls(state, *(each.getsockname()[1] for each in sockets))
+            ports: list[int] = []
+            while len(ports) < 4:
+                port = random.randrange(20_000, 32_000)
+                with suppress(OSError):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+                    ports.append(port)
+            return cls(state, *ports)
 
     @property
     def ports(self) -> dict[str, int]:

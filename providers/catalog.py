@@ -125,13 +125,14 @@ class Catalog:
         self._entries = {entry.slug: entry for entry in entries}
 
     @classmethod
-    def load(cls, *folders: Path) -> Catalog:
-        """Read the built-in folder and these.
+    def load(cls, further: Path | None = None) -> Catalog:
+        """Read the built-in folder, and a further one.
 
         Raises:
             CatalogError: a file is not valid.
         """
-        files = [file for folder in (BUILT_IN, *folders) for file in sorted(folder.glob("*.yaml"))]
+        folders = [BUILT_IN, further] if further is not None else [BUILT_IN]
+        files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
         return cls(_read(file) for file in files)
 
     def get(self, slug: str) -> CatalogEntry | None:

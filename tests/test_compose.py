@@ -65,6 +65,9 @@ def test_secrets_come_from_the_environment_only() -> None:
         for name, value in service.get("environment", {}).items():
             if "PASSWORD" in name or "KEY" in name or "PWD" in name:
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", value), name
+            if name == "EVERLINK_DATABASE_URL":
+                assert re.search(r"://everlink:\$\{EVERLINK_DB_PASSWORD:\?[^}]+\}@", value)
+    assert not re.search(r"PASSWORD '(?!\$\{)", TEXT)  # in the inline SQL
     for line in (ROOT / ".env.example").read_text().splitlines():
         if "PASSWORD" in line.split("=")[0] or "KEY" in line.split("=")[0]:
             assert line.startswith("#") or line.endswith("="), line

@@ -11,10 +11,6 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from everlink.contract import (
-        REAUTH_REASON,
-        SEEN_LENGTH,
-        STATUS,
-        TIMELINE_LENGTH,
         TRANSIENT,
         Activity,
         ConnectCommand,
@@ -25,24 +21,19 @@ with workflow.unsafe.imports_passed_through():
         CredentialRejected,
         CredentialTask,
         DisconnectCommand,
-        EventType,
-        Health,
-        Lifetimes,
         ProviderEvent,
-        ProviderEventKind,
         Query,
-        ReauthReason,
         RefreshCommand,
         Signal,
         StoreSealedTask,
         TransientFailure,
-        Transition,
         TransitionTask,
         Update,
         Verdict,
         Workflow,
     )
-    from workflows import options, page, timing
+    from workflows import options, page
+    from workflows.life import Life
 
 REFRESHES_PER_RUN = 24  # long histories cost storage for years
 PENDING_TIMEOUT = timedelta(minutes=10)
@@ -58,17 +49,17 @@ class ConnectionWorkflow:
 
     @workflow.init
     def __init__(self, state: ConnectionState) -> None:
+        self._life = Life(state)
         self._state = state
         self._forced = False  # somebody waits for a refresh
         self._tries = 0  # finished tries, which the waiting `refresh` updates count
         self._last_verdict: Verdict | None = None
-        self._epoch = 0  # moves with every message that overtakes a refresh in flight
         self._refreshes_in_run = 0
 
     @workflow.run
     async def run(self, _: ConnectionState) -> None:
-        self._show()
-        while self._state.status is not ConnectionStatus.DISCONNECTED:
+        self._life.show()
+        while not self._life.is_over:
             if self._state.unrecorded:
                 await self._record()
             elif self._is_due():
@@ -94,7 +85,7 @@ class ConnectionWorkflow:
     async def connect(self, command: ConnectCommand) -> ConnectionView:
         """A customer gave a grant: the first, or a new one on reconnect. Idempotent by generation."""
         if command.generation > self._state.grant_generation:
-            self._begin_grant(command)
+            self._life.begin_grant(command)
         await workflow.wait_condition(lambda: not self._state.unrecorded)
         return self._view()
 
@@ -108,7 +99,7 @@ class ConnectionWorkflow:
         if self._state.generation <= command.newer_than:
             self._forced = True
             enough = self._tries + 1
-            await workflow.wait_condition(lambda: self._tries >= enough or self._is_over())
+            await workflow.wait_condition(lambda: self._tries >= enough or self._life.is_over)
         await workflow.wait_condition(lambda: not self._state.unrecorded)  # whoever reads the store then, sees it
         return self._view()
 
@@ -121,34 +112,19 @@ class ConnectionWorkflow:
     @workflow.update(name=Update.DISCONNECT)
     async def disconnect(self, _: DisconnectCommand) -> ConnectionView:
         """End the connection. Answers when the end is recorded; revoking upstream and purging follow."""
-        if not self._is_over():
-            self._epoch += 1
-            self._state.next_at = None
-            self._move(ConnectionStatus.DISCONNECTED, event=EventType.DELETED)
+        self._life.end()
         await workflow.wait_condition(lambda: not self._state.unrecorded)
         return self._view()
 
     @workflow.signal(name=Signal.CREDENTIAL_REJECTED)
     def credential_rejected(self, message: CredentialRejected) -> None:
-        """A product saw a refusal: suspect the credential, unless it has been renewed since."""
-        stale = message.generation is not None and message.generation < self._state.generation
-        if self._is_new(message.request_id) and not stale:
-            self._suspect()
+        """A product saw a refusal."""
+        self._life.rejected(message)
 
     @workflow.signal(name=Signal.PROVIDER_EVENT)
     def provider_event(self, message: ProviderEvent) -> None:
-        """The provider says that the grant is gone, unless it means one that a reconnect has replaced."""
-        granted_at = self._state.granted_at
-        late = granted_at is None or message.occurred_at < granted_at
-        if not self._is_new(message.request_id) or late:
-            return
-        match message.kind:
-            case ProviderEventKind.UNINSTALLED:
-                self._flag(ReauthReason.APP_UNINSTALLED, "the provider announced it")
-            case ProviderEventKind.REVOKED:
-                self._flag(ReauthReason.ACCESS_REVOKED, "the provider announced it")
-            case ProviderEventKind.SUSPECT:
-                self._suspect()
+        """The provider says that the grant is gone."""
+        self._life.announced(message)
 
     @workflow.query(name=Query.STATUS)
     def status(self) -> ConnectionView:
@@ -170,17 +146,17 @@ class ConnectionWorkflow:
 
     async def _check(self) -> None:
         """Something is due: refresh or probe, and believe what the provider answers."""
-        epoch, forced, self._forced = self._epoch, self._forced, False
+        epoch, forced, self._forced = self._life.epoch, self._forced, False
         outcome = await self._ask_provider(forced)
         if outcome.sealed is not None:
             await self._store_sealed(outcome)
-        if epoch == self._epoch:
-            self._believe(outcome)
+        if epoch == self._life.epoch:
+            self._life.believe(outcome)
         elif outcome.generation > self._state.generation:
-            self._adopt(outcome)  # overtaken by a message, but the vault did move
+            self._life.adopt(outcome)  # overtaken by a message, but the vault did move
         self._last_verdict = outcome.verdict
         self._tries += 1
-        self._show()
+        self._life.show()
 
     async def _ask_provider(self, forced: bool) -> CredentialOutcome:
         renewable = self._state.lifetimes.renewable
@@ -196,9 +172,9 @@ class ConnectionWorkflow:
         summary = f"refresh #{self._state.refreshes + 1}"
         self._refreshes_in_run += 1
         if self._state.failures == 0:
-            epoch = self._epoch
+            epoch = self._life.epoch
             outcome = await self._first_try(summary)
-            if outcome.verdict is not Verdict.TRANSIENT or epoch != self._epoch:
+            if outcome.verdict is not Verdict.TRANSIENT or epoch != self._life.epoch:
                 return outcome
             self._last_verdict = outcome.verdict
             self._tries += 1
@@ -222,7 +198,7 @@ class ConnectionWorkflow:
 
     async def _round(self, activity: Activity, summary: str, urgent: bool) -> CredentialOutcome:
         """A normal activity with its retries, given up early when a message overtakes it."""
-        epoch = self._epoch
+        epoch = self._life.epoch
         handle = workflow.start_activity(
             activity,
             self._task(),
@@ -233,7 +209,7 @@ class ConnectionWorkflow:
             summary=summary,
             priority=options.priority(self._state.ref.org_id, urgent=urgent),
         )
-        await workflow.wait_condition(lambda: handle.done() or epoch != self._epoch)
+        await workflow.wait_condition(lambda: handle.done() or epoch != self._life.epoch)
         if not handle.done():
             handle.cancel()
         try:
@@ -272,7 +248,7 @@ class ConnectionWorkflow:
         """Record the end, revoke upstream with a receipt in the timeline, purge the credential."""
         while self._state.unrecorded:
             await self._record()
-        self._note(await self._revoke())
+        self._life.note(await self._revoke())
         await self._record()
         await workflow.execute_activity(
             Activity.PURGE_CREDENTIAL,
@@ -297,140 +273,14 @@ class ConnectionWorkflow:
             return "the provider could not be reached to revoke; the credential was purged"
         return outcome.note
 
-    # How the state changes
-
-    def _begin_grant(self, command: ConnectCommand) -> None:
-        state = self._state
-        first = state.status is ConnectionStatus.PENDING
-        self._epoch += 1
-        state.grant_generation = command.generation
-        state.granted_at = workflow.now()
-        state.suspect = False
-        if command.generation >= state.generation:
-            state.generation = command.generation
-            self._schedule(command.lifetimes)
-        state.health = Health.OK
-        self._move(ConnectionStatus.ACTIVE, event=EventType.CREATED if first else EventType.REAUTHENTICATED)
-
-    def _believe(self, outcome: CredentialOutcome) -> None:
-        match outcome.verdict:
-            case Verdict.OK:
-                self._adopt(outcome)
-                self._recover()
-            case Verdict.SUPERSEDED:
-                self._adopt(outcome)
-            case Verdict.DEAD:
-                self._flag(outcome.reason or ReauthReason.ACCESS_REVOKED, outcome.note)
-            case Verdict.TRANSIENT | Verdict.APPLICATION_ERROR:
-                self._back_off(outcome)
-            case Verdict.UNSUPPORTED:
-                self._state.suspect = False
-                self._schedule(self._state.lifetimes)
-
-    def _adopt(self, outcome: CredentialOutcome) -> None:
-        if outcome.generation > self._state.generation:
-            self._state.refreshes += 1
-        self._state.generation = outcome.generation
-        self._state.suspect = False
-        self._schedule(outcome.lifetimes or self._state.lifetimes)
-
-    def _schedule(self, lifetimes: Lifetimes) -> None:
-        state, now = self._state, workflow.now()
-        state.lifetimes = lifetimes
-        state.failures, state.last_failure = 0, None
-        expires_in = lifetimes.expires_in
-        state.expires_at = None if expires_in is None else now + timedelta(seconds=expires_in)
-        state.next_at = now + timedelta(seconds=timing.seconds_until_due(lifetimes, workflow.random()))
-
-    def _recover(self) -> None:
-        if self._state.status is ConnectionStatus.REAUTH_REQUIRED:
-            self._state.health = Health.OK
-            self._move(
-                ConnectionStatus.ACTIVE,
-                event=EventType.REAUTHENTICATED,
-                note="the provider accepts the credential again",
-            )
-        elif self._state.health is Health.DEGRADED:
-            self._state.health = Health.OK
-            self._move(ConnectionStatus.ACTIVE, event=EventType.RECOVERED)
-
-    def _flag(self, reason: ReauthReason, note: str) -> None:
-        """Only the customer can help: flag the connection, once."""
-        state = self._state
-        state.next_at, state.suspect = None, False
-        if state.status is ConnectionStatus.ACTIVE:
-            self._epoch += 1
-            self._move(ConnectionStatus.REAUTH_REQUIRED, reason=reason, event=EventType.EXPIRED, note=note)
-
-    def _back_off(self, outcome: CredentialOutcome) -> None:
-        state = self._state
-        state.last_failure = outcome.note
-        if state.status is not ConnectionStatus.ACTIVE:
-            state.next_at = None  # a try on request; the customer is asked already
-            return
-        state.failures += 1
-        delay = timing.backoff(state.failures, outcome.retry_after, workflow.random())
-        state.next_at = workflow.now() + timedelta(seconds=delay)
-        if outcome.verdict is Verdict.TRANSIENT and state.health is Health.OK:
-            state.health = Health.DEGRADED
-            self._move(ConnectionStatus.ACTIVE, event=EventType.DEGRADED, note=outcome.note)
-
-    def _suspect(self) -> None:
-        if self._state.status is ConnectionStatus.ACTIVE:
-            self._state.suspect = True
-            self._state.next_at = workflow.now()
-
-    def _move(
-        self,
-        status: ConnectionStatus,
-        *,
-        event: EventType | None,
-        reason: ReauthReason | None = None,
-        note: str = "",
-    ) -> None:
-        """One transition: the state, the store's copy to come, the search attributes, the page."""
-        state, now = self._state, workflow.now()
-        previous, previous_reason = state.status, state.reason
-        if status is not previous:
-            state.since = now
-        state.status, state.reason = status, reason
-        state.sequence += 1
-        transition = Transition(
-            sequence=state.sequence,
-            at=now,
-            previous_status=previous,
-            status=status,
-            health=state.health,
-            reason=reason,
-            event=event,
-            note=note,
-        )
-        state.unrecorded.append(transition)
-        state.timeline = [*state.timeline, transition][-TIMELINE_LENGTH:]
-        if (previous, previous_reason) != (status, reason):
-            workflow.upsert_search_attributes(
-                [
-                    STATUS.value_set(status.value),
-                    REAUTH_REASON.value_set(reason.value) if reason else REAUTH_REASON.value_unset(),
-                ]
-            )
-        self._show()
-
-    def _note(self, note: str) -> None:
-        """A receipt in the timeline, without a change of status and without an event."""
-        self._move(self._state.status, event=None, reason=self._state.reason, note=note)
-
     # Small questions
-
-    def _is_over(self) -> bool:
-        return self._state.status is ConnectionStatus.DISCONNECTED
 
     def _is_due(self) -> bool:
         due = self._state.next_at
         return self._forced or (due is not None and due <= workflow.now())
 
     def _has_work(self) -> bool:
-        return bool(self._state.unrecorded) or self._is_due() or self._is_over()
+        return bool(self._state.unrecorded) or self._is_due() or self._life.is_over
 
     def _is_run_full(self) -> bool:
         suggested = workflow.info().is_continue_as_new_suggested()
@@ -441,15 +291,8 @@ class ConnectionWorkflow:
         pending = self._state.status is ConnectionStatus.PENDING
         return pending and workflow.now() >= workflow.info().start_time + PENDING_TIMEOUT
 
-    def _is_new(self, request_id: str) -> bool:
-        """Signals may arrive twice; each is believed once."""
-        if request_id in self._state.seen:
-            return False
-        self._state.seen = [*self._state.seen, request_id][-SEEN_LENGTH:]
-        return True
-
     def _refuse_if_disconnected(self) -> None:
-        if self._is_over():
+        if self._life.is_over:
             raise ApplicationError("the connection has ended", type="Disconnected", non_retryable=True)
 
     def _task(self) -> CredentialTask:
@@ -485,6 +328,3 @@ class ConnectionWorkflow:
             sequence=state.sequence,
             last_verdict=self._last_verdict,
         )
-
-    def _show(self) -> None:
-        workflow.set_current_details(page.details(self._state))

@@ -1,0 +1,203 @@
+"""How a connection's state changes. Everything that happens to one is a method here.
+
+Runs inside the workflow, by its clock and its random numbers; knows no activity.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from everlink.contract import (
+        REAUTH_REASON,
+        SEEN_LENGTH,
+        STATUS,
+        TIMELINE_LENGTH,
+        ConnectCommand,
+        ConnectionState,
+        ConnectionStatus,
+        CredentialOutcome,
+        CredentialRejected,
+        EventType,
+        Health,
+        Lifetimes,
+        ProviderEvent,
+        ProviderEventKind,
+        ReauthReason,
+        Transition,
+        Verdict,
+    )
+    from workflows import page, timing
+
+
+class Life:
+    """The state, and the ways in which it changes."""
+
+    def __init__(self, state: ConnectionState) -> None:
+        self.state = state
+        self.epoch = 0  # moves with every message that overtakes a refresh in flight
+
+    @property
+    def is_over(self) -> bool:
+        return self.state.status is ConnectionStatus.DISCONNECTED
+
+    def rejected(self, message: CredentialRejected) -> None:
+        """A product saw a refusal: suspect the credential, unless it has been renewed since."""
+        stale = message.generation is not None and message.generation < self.state.generation
+        if self._is_new(message.request_id) and not stale:
+            self._suspect()
+
+    def announced(self, message: ProviderEvent) -> None:
+        """The provider says that the grant is gone, unless it means one that a reconnect has replaced."""
+        granted_at = self.state.granted_at
+        late = granted_at is None or message.occurred_at < granted_at
+        if not self._is_new(message.request_id) or late:
+            return
+        match message.kind:
+            case ProviderEventKind.UNINSTALLED:
+                self._flag(ReauthReason.APP_UNINSTALLED, "the provider announced it")
+            case ProviderEventKind.REVOKED:
+                self._flag(ReauthReason.ACCESS_REVOKED, "the provider announced it")
+            case ProviderEventKind.SUSPECT:
+                self._suspect()
+
+    def end(self) -> None:
+        """The customer or the product disconnects."""
+        if not self.is_over:
+            self.epoch += 1
+            self.state.next_at = None
+            self._move(ConnectionStatus.DISCONNECTED, event=EventType.DELETED)
+
+    def begin_grant(self, command: ConnectCommand) -> None:
+        state = self.state
+        first = state.status is ConnectionStatus.PENDING
+        self.epoch += 1
+        state.grant_generation = command.generation
+        state.granted_at = workflow.now()
+        state.suspect = False
+        if command.generation >= state.generation:
+            state.generation = command.generation
+            self._schedule(command.lifetimes)
+        state.health = Health.OK
+        self._move(ConnectionStatus.ACTIVE, event=EventType.CREATED if first else EventType.REAUTHENTICATED)
+
+    def believe(self, outcome: CredentialOutcome) -> None:
+        match outcome.verdict:
+            case Verdict.OK:
+                self.adopt(outcome)
+                self._recover()
+            case Verdict.SUPERSEDED:
+                self.adopt(outcome)
+            case Verdict.DEAD:
+                self._flag(outcome.reason or ReauthReason.ACCESS_REVOKED, outcome.note)
+            case Verdict.TRANSIENT | Verdict.APPLICATION_ERROR:
+                self._back_off(outcome)
+            case Verdict.UNSUPPORTED:
+                self.state.suspect = False
+                self._schedule(self.state.lifetimes)
+
+    def adopt(self, outcome: CredentialOutcome) -> None:
+        if outcome.generation > self.state.generation:
+            self.state.refreshes += 1
+        self.state.generation = outcome.generation
+        self.state.suspect = False
+        self._schedule(outcome.lifetimes or self.state.lifetimes)
+
+    def _schedule(self, lifetimes: Lifetimes) -> None:
+        state, now = self.state, workflow.now()
+        state.lifetimes = lifetimes
+        state.failures, state.last_failure = 0, None
+        expires_in = lifetimes.expires_in
+        state.expires_at = None if expires_in is None else now + timedelta(seconds=expires_in)
+        state.next_at = now + timedelta(seconds=timing.seconds_until_due(lifetimes, workflow.random()))
+
+    def _recover(self) -> None:
+        if self.state.status is ConnectionStatus.REAUTH_REQUIRED:
+            self.state.health = Health.OK
+            self._move(
+                ConnectionStatus.ACTIVE,
+                event=EventType.REAUTHENTICATED,
+                note="the provider accepts the credential again",
+            )
+        elif self.state.health is Health.DEGRADED:
+            self.state.health = Health.OK
+            self._move(ConnectionStatus.ACTIVE, event=EventType.RECOVERED)
+
+    def _flag(self, reason: ReauthReason, note: str) -> None:
+        """Only the customer can help: flag the connection, once."""
+        state = self.state
+        state.next_at, state.suspect = None, False
+        if state.status is ConnectionStatus.ACTIVE:
+            self.epoch += 1
+            self._move(ConnectionStatus.REAUTH_REQUIRED, reason=reason, event=EventType.EXPIRED, note=note)
+
+    def _back_off(self, outcome: CredentialOutcome) -> None:
+        state = self.state
+        state.last_failure = outcome.note
+        if state.status is not ConnectionStatus.ACTIVE:
+            state.next_at = None  # a try on request; the customer is asked already
+            return
+        state.failures += 1
+        delay = timing.backoff(state.failures, outcome.retry_after, workflow.random())
+        state.next_at = workflow.now() + timedelta(seconds=delay)
+        if outcome.verdict is Verdict.TRANSIENT and state.health is Health.OK:
+            state.health = Health.DEGRADED
+            self._move(ConnectionStatus.ACTIVE, event=EventType.DEGRADED, note=outcome.note)
+
+    def _suspect(self) -> None:
+        if self.state.status is ConnectionStatus.ACTIVE:
+            self.state.suspect = True
+            self.state.next_at = workflow.now()
+
+    def _move(
+        self,
+        status: ConnectionStatus,
+        *,
+        event: EventType | None,
+        reason: ReauthReason | None = None,
+        note: str = "",
+    ) -> None:
+        """One transition: the state, the store's copy to come, the search attributes, the page."""
+        state, now = self.state, workflow.now()
+        previous, previous_reason = state.status, state.reason
+        if status is not previous:
+            state.since = now
+        state.status, state.reason = status, reason
+        state.sequence += 1
+        transition = Transition(
+            sequence=state.sequence,
+            at=now,
+            previous_status=previous,
+            status=status,
+            health=state.health,
+            reason=reason,
+            event=event,
+            note=note,
+        )
+        state.unrecorded.append(transition)
+        state.timeline = [*state.timeline, transition][-TIMELINE_LENGTH:]
+        if (previous, previous_reason) != (status, reason):
+            workflow.upsert_search_attributes(
+                [
+                    STATUS.value_set(status.value),
+                    REAUTH_REASON.value_set(reason.value) if reason else REAUTH_REASON.value_unset(),
+                ]
+            )
+        self.show()
+
+    def note(self, note: str) -> None:
+        """A receipt in the timeline, without a change of status and without an event."""
+        self._move(self.state.status, event=None, reason=self.state.reason, note=note)
+
+    def show(self) -> None:
+        """Tell the state on the workflow's page."""
+        workflow.set_current_details(page.details(self.state))
+
+    def _is_new(self, request_id: str) -> bool:
+        """Signals may arrive twice; each is believed once."""
+        if request_id in self.state.seen:
+            return False
+        self.state.seen = [*self.state.seen, request_id][-SEEN_LENGTH:]
+        return True
