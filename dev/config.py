@@ -84,7 +84,7 @@ class StackConfig:
                 with suppress(OSError):
                     held.enter_context(socket.create_server(("127.0.0.1", port)))
                     ports.append(port)
-            return cls(state, *ports)
+            return cls(state, ports[0], ports[1], ports[2], ports[3])
 
     @property
     def ports(self) -> dict[str, int]:

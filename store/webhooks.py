@@ -76,8 +76,13 @@ class Webhooks:
                 WEBHOOK_ENDPOINTS.c.is_enabled,
                 EVENTS.c.body,
             )
-            .where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
-            .where(EVENTS.c.id == event_id, scope.owns(EVENTS))
+            .join_from(DELIVERIES, EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
+            .join(WEBHOOK_ENDPOINTS, WEBHOOK_ENDPOINTS.c.id == DELIVERIES.c.endpoint_id)
+            .where(
+                DELIVERIES.c.event_id == event_id,
+                DELIVERIES.c.endpoint_id == endpoint_id,
+                scope.owns(DELIVERIES),
+            )
         )
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()

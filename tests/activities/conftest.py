@@ -33,14 +33,14 @@ class Endpoint:
 
     url: str = ""
     requests: list[str] = field(default_factory=list)
+    heads: list[list[str]] = field(default_factory=list)
     answer: Callable[[], bytes | None] = lambda: None  # None: cuts the connection after reading the request
     gate: asyncio.Event | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next(
-            int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")
-        )
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:]
+        length = next((int(line.split(":")[1]) for line in lines if line.lower().startswith("content-length")), 0)
+        self.heads.append(lines)
         self.requests.append((await reader.readexactly(length)).decode())
         if self.gate is not None:
             await self.gate.wait()
