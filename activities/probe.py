@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from temporalio import activity
 
 from activities.outcomes import retryable, superseded
 from activities.shared import Shared
 from everlink.contract import Activity, CredentialOutcome, CredentialTask, Verdict
 from providers.probe import probe
+from store.credentials import StoredCredential
 from store.scope import Scope
 
 
@@ -34,7 +37,7 @@ class ProbeActivities:
         outcome = CredentialOutcome(
             verdict=verdict.verdict,
             generation=task.generation,
-            lifetimes=entry.lifetimes(renewable=stored.renewable, expires_in=stored.seconds_left(shared.clock())),
+            lifetimes=entry.lifetimes(renewable=stored.renewable, expires_in=_expires_in(stored, shared.clock())),
             reason=verdict.reason,
             retry_after=verdict.retry_after,
             note=verdict.note,
@@ -42,3 +45,9 @@ class ProbeActivities:
         if outcome.verdict is Verdict.TRANSIENT:
             raise retryable(outcome)
         return outcome
+
+
+def _expires_in(stored: StoredCredential, now: datetime) -> float | None:
+    """A credential that outlives the end it was given, and that nothing can renew, has no known end."""
+    outlived = stored.expires_at is not None and stored.expires_at <= now and not stored.renewable
+    return None if outlived else stored.seconds_left(now)

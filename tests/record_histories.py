@@ -36,7 +36,19 @@ from everlink.contract import (
     Workflow,
 )
 from tests.servers import start_skipping
-from tests.workflows.provider import HOURLY, KEY, Life, Provider, application_error, dead, living, ok, transient, works
+from tests.workflows.provider import (
+    HOURLY,
+    KEY,
+    Life,
+    Provider,
+    application_error,
+    dead,
+    living,
+    ok,
+    transient,
+    unsupported,
+    works,
+)
 
 FOLDER = Path(__file__).parent / "histories"
 
@@ -134,6 +146,13 @@ async def ended_without_refresh_token(life: Life, server: WorkflowEnvironment) -
     await server.sleep(timedelta(hours=2))
 
 
+async def expired_without_a_probe(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.lifetimes = Lifetimes(expires_in=3600.0, renewable=False)
+    life.provider.probe_answer = unsupported
+    await life.connect()
+    await server.sleep(timedelta(hours=2))
+
+
 SCENARIOS: list[Scenario] = [
     connected,
     refreshed,
@@ -149,6 +168,7 @@ SCENARIOS: list[Scenario] = [
     sealed,
     key_probed_then_dead,
     ended_without_refresh_token,
+    expired_without_a_probe,
 ]
 
 DELIVERIES = {

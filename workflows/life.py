@@ -89,14 +89,16 @@ class Life:
                 self.adopt(outcome)
                 self._recover()
             case Verdict.SUPERSEDED:
+                newer = outcome.generation > self.state.generation
                 self.adopt(outcome)
+                if newer:
+                    self._recover_health()
             case Verdict.DEAD:
                 self._flag(outcome.reason or ReauthReason.ACCESS_REVOKED, outcome.note)
             case Verdict.TRANSIENT | Verdict.APPLICATION_ERROR:
                 self._back_off(outcome)
             case Verdict.UNSUPPORTED:
-                self.state.suspect = False
-                self._schedule(self.state.lifetimes)
+                self._trust_the_clock()
 
     def adopt(self, outcome: CredentialOutcome) -> None:
         if outcome.generation > self.state.generation:
@@ -121,9 +123,22 @@ class Life:
                 event=EventType.REAUTHENTICATED,
                 note="the provider accepts the credential again",
             )
-        elif self.state.health is Health.DEGRADED:
+        else:
+            self._recover_health()
+
+    def _recover_health(self) -> None:
+        if self.state.status is ConnectionStatus.ACTIVE and self.state.health is Health.DEGRADED:
             self.state.health = Health.OK
             self._move(ConnectionStatus.ACTIVE, event=EventType.RECOVERED)
+
+    def _trust_the_clock(self) -> None:
+        """There is nothing to renew the credential with and nobody to ask about it."""
+        state, now = self.state, workflow.now()
+        state.suspect = False
+        if state.expires_at is not None and state.expires_at <= now:
+            self._flag(ReauthReason.REFRESH_TOKEN_EXPIRED, "the access token has expired and cannot be renewed")
+        else:
+            state.next_at = state.expires_at or now + timedelta(days=1)
 
     def _flag(self, reason: ReauthReason, note: str) -> None:
         """Only the customer can help: flag the connection, once."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from standardwebhooks.webhooks import Webhook
 from temporalio.exceptions import ApplicationError
@@ -24,6 +27,7 @@ from everlink.contract import (
 )
 from providers.catalog import CatalogEntry, DeadRule, Header, Probe
 from providers.signature import new_secret
+from store.credentials import StoredCredential
 from store.database import utc_now
 from store.tables import WebhookEndpoint
 from store.vault import Kind
@@ -63,6 +67,21 @@ async def test_probe_believes_what_the_entry_says(refreshing: Refreshing) -> Non
     refreshing.endpoint.says(401, {})  # this entry does not call a 401 dead
     with pytest.raises(ApplicationError):
         await probe(refreshing)
+
+
+async def test_key_that_outlives_its_end_has_no_known_end(refreshing: Refreshing) -> None:
+    change_entry(refreshing, probe=Probe(url=refreshing.endpoint.url).model_dump())
+    refreshing.endpoint.says(200, {})
+    for renewable, expected in ((True, 1.0), (False, None)):
+        ended = StoredCredential(2, b"", renewable, utc_now() - timedelta(minutes=1))
+        stored = await refreshing.shared.credentials.read(refreshing.scope, refreshing.task.ref.connection_id)
+        assert stored is not None
+        ended = replace(ended, sealed=stored.sealed, generation=stored.generation + 1)
+        connection = refreshing.task.ref.connection_id
+        assert await refreshing.shared.credentials.swap(connection, stored.generation, ended, utc_now())
+        refreshing.task = refreshing.task.model_copy(update={"generation": ended.generation})
+        outcome = await probe(refreshing)
+        assert outcome.lifetimes is not None and outcome.lifetimes.expires_in == expected
 
 
 async def revoke(refreshing: Refreshing) -> CredentialOutcome:

@@ -127,6 +127,10 @@ def transient(task: CredentialTask) -> CredentialOutcome:
     return CredentialOutcome(verdict=Verdict.TRANSIENT, generation=task.generation, note="HTTP 503")
 
 
+def unsupported(task: CredentialTask) -> CredentialOutcome:
+    return CredentialOutcome(verdict=Verdict.UNSUPPORTED, generation=task.generation, note="no probe")
+
+
 def application_error(task: CredentialTask) -> CredentialOutcome:
     return CredentialOutcome(verdict=Verdict.APPLICATION_ERROR, generation=task.generation, note="invalid client")
 

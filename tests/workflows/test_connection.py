@@ -38,6 +38,7 @@ from tests.workflows.provider import (
     living,
     ok,
     transient,
+    unsupported,
     works,
 )
 
@@ -298,6 +299,27 @@ async def test_access_token_without_refresh_token_ends_at_its_expiry(skipping: W
         assert (await life.status()).status is ConnectionStatus.ACTIVE
         await skipping.sleep(timedelta(minutes=2))
         assert (await life.status()).status is ConnectionStatus.REAUTH_REQUIRED
+
+
+async def test_expiry_is_believed_where_nobody_can_be_asked(skipping: WorkflowEnvironment) -> None:
+    provider = Provider(lifetimes=Lifetimes(expires_in=3600.0, renewable=False), probe_answer=unsupported)
+    async with living(skipping.client, provider) as life:
+        await life.connect()
+        await life.handle.signal(Signal.CREDENTIAL_REJECTED, CredentialRejected(request_id="one"))
+        await _until(lambda: provider.probes == 1)
+        assert (await life.status()).status is ConnectionStatus.ACTIVE
+        await skipping.sleep(timedelta(hours=2))
+        assert (await life.status()).reason is ReauthReason.REFRESH_TOKEN_EXPIRED
+
+
+async def test_newer_credential_in_the_vault_ends_the_trouble(life: Life, skipping: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = transient
+    await skipping.sleep(timedelta(hours=2))
+    assert (await life.status()).health is Health.DEGRADED
+    life.provider.refresh_answer = lambda task: ok(task, HOURLY).model_copy(update={"verdict": Verdict.SUPERSEDED})
+    await skipping.sleep(timedelta(hours=2))
+    assert life.provider.events[-1] is EventType.RECOVERED
 
 
 async def test_workflow_that_nobody_connected_ends_by_itself(skipping: WorkflowEnvironment) -> None:
