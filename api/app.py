@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import add_error_handlers
+from api.errors import ErrorBody, add_error_handlers
+from api.inputs import MAX_BODY_BYTES, plain_address
 from api.routes import ROUTERS
 from api.services import open_services
 from store.settings import Settings
@@ -52,7 +53,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.services = made
             yield
 
-    app = FastAPI(title="Everlink", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Everlink",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        dependencies=[Depends(plain_address)],
+        responses={status: {"model": ErrorBody} for status in (401, 422, 503)},
+        max_body_size=MAX_BODY_BYTES,
+    )
     app.add_middleware(RequestId)
     add_error_handlers(app)
     for router in ROUTERS:

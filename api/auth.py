@@ -13,7 +13,7 @@ from store.scope import Scope
 
 _api_key = APIKeyHeader(
     name="x-api-key",
-    scheme_name="API key",
+    scheme_name="ApiKey",
     description="`tk_...` for the test environment, `pk_...` for production.",
     auto_error=False,
 )

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import uuid4
 
-from temporalio.client import RPCTimeoutOrCancelledError, WithStartWorkflowOperation, WorkflowUpdateFailedError
-from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
-
+from api import temporal
 from api.errors import ApiError, not_found, unavailable
 from api.services import Services
-from everlink.contract import (
-    TASK_QUEUE,
-    ConnectCommand,
-    ConnectionState,
-    ConnectionStatus,
-    ConnectionView,
-    CredentialRejected,
-    DisconnectCommand,
-    Lifetimes,
-    RefreshCommand,
-    Signal,
-    Update,
-    Workflow,
-    connection_workflow_id,
-    search_attributes,
-    static_details,
-    static_summary,
-)
+from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView
 from providers.catalog import CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
-from store.connections import connection_ref
 from store.credentials import StoredCredential
 from store.scope import Scope
 from store.tables import Connection
 from store.vault import Kind
 
-TEMPORAL_TIMEOUT = timedelta(seconds=30)
 UNIDENTIFIED = "default"  # the account's identifier where the application cannot tell
 
 
@@ -90,7 +63,7 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
         scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now
     )
     lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in)
-    return await _connect(made, row, generation, lifetimes)
+    return await temporal.connect(made, row, ConnectCommand(generation=generation, lifetimes=lifetimes))
 
 
 async def _connection_for(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> Connection:
@@ -112,30 +85,6 @@ async def _connection_for(made: Services, target: Target, entry: CatalogEntry, g
     )
 
 
-async def _connect(made: Services, row: Connection, generation: int, lifetimes: Lifetimes) -> ConnectionView:
-    ref = connection_ref(row)
-    start: WithStartWorkflowOperation[object, object] = WithStartWorkflowOperation(
-        Workflow.CONNECTION,
-        ConnectionState(ref=ref),
-        id=connection_workflow_id(row.id),
-        task_queue=TASK_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        search_attributes=search_attributes(ref),
-        static_summary=static_summary(ref),
-        static_details=static_details(ref),
-    )
-    async with _temporal():
-        view: ConnectionView = await made.temporal.execute_update_with_start_workflow(
-            Update.CONNECT,
-            ConnectCommand(generation=generation, lifetimes=lifetimes),
-            start_workflow_operation=start,
-            id=f"connect-{generation}",
-            result_type=ConnectionView,
-            rpc_timeout=TEMPORAL_TIMEOUT,
-        )
-        return view
-
-
 async def find(made: Services, scope: Scope, connection_id: str) -> Connection:
     """A connection of this tenant; 404 for any other id."""
     row = await made.connections.get(scope, connection_id)
@@ -144,44 +93,32 @@ async def find(made: Services, scope: Scope, connection_id: str) -> Connection:
     return row
 
 
-async def refresh(made: Services, connection_id: str, newer_than: int) -> ConnectionView:
-    """Refresh now, through the workflow, which takes few updates at a time: this process sends one for all."""
-    task = made.refreshing.get(connection_id)
-    if task is None:
-        command = RefreshCommand(newer_than=newer_than)
-        task = asyncio.create_task(_update(made, connection_id, Update.REFRESH, command))
-        made.refreshing[connection_id] = task
-        task.add_done_callback(lambda _: made.refreshing.pop(connection_id, None))
-    return await asyncio.shield(task)
-
-
 async def force_refresh(made: Services, scope: Scope, connection_id: str) -> ConnectionView:
-    """Refresh the credential that is there now."""
-    read = await made.connections.with_credential(scope, connection_id)
-    if read is None:
-        raise not_found("connection")
-    if read.status is not ConnectionStatus.REAUTH_REQUIRED:  # there a try may show that it was mended
-        _require_living(read.status, read.reason)
-    if read.stored is None:
+    """Refresh the credential that is there now; where the customer is asked already, a try may show it mended."""
+    row, stored = await find(made, scope, connection_id), await made.credentials.read(scope, connection_id)
+    if row.status is not ConnectionStatus.REAUTH_REQUIRED:
+        _require_living(row.status, row.reason)
+    if stored is None:
         raise ApiError(409, "connection_disconnected", "there is no credential to refresh")
-    return await refresh(made, connection_id, read.stored.generation)
+    return await temporal.refresh(made, row, stored.generation)
 
 
-async def disconnect(made: Services, scope: Scope, row: Connection) -> ConnectionView | None:
-    """End a connection. None where it never lived: there is only a credential to forget."""
-    if row.status == ConnectionStatus.PENDING:
+async def disconnect(made: Services, scope: Scope, row: Connection) -> None:
+    """End a connection. Of one that never lived, there is only a credential to forget."""
+    if row.status is ConnectionStatus.PENDING:
         await made.credentials.purge(scope, row.id)
-        return None
-    return await _update(made, row.id, Update.DISCONNECT, DisconnectCommand())
+        return
+    try:
+        await temporal.disconnect(made, row)
+    except ApiError as error:
+        if error.error_code != "connection_disconnected":  # somebody else was faster
+            raise
 
 
 async def report_rejected(made: Services, row: Connection, generation: int | None) -> None:
     """A product saw the provider refuse the credential: the workflow verifies before it believes it."""
     _require_living(row.status, row.reason)
-    handle = made.temporal.get_workflow_handle(connection_workflow_id(row.id))
-    message = CredentialRejected(request_id=uuid4().hex, generation=generation)
-    async with _temporal():
-        await handle.signal(Signal.CREDENTIAL_REJECTED, message, rpc_timeout=TEMPORAL_TIMEOUT)
+    await temporal.report_rejected(made, row, generation)
 
 
 async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl: float) -> FreshToken:
@@ -195,13 +132,13 @@ async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl:
     slug, stored = await _readable(made, scope, connection_id)
     if stored.renewable and not _lives(made, stored, min_ttl):
         try:
-            await refresh(made, connection_id, newer_than=stored.generation)
+            await temporal.refresh(made, await find(made, scope, connection_id), stored.generation)
         except ApiError as error:
             if error.status != 503 or not _lives(made, stored, 0):
                 raise
         slug, stored = await _readable(made, scope, connection_id)
-        if not _lives(made, stored, 0):
-            raise unavailable("refresh_failed", "the provider did not give a fresh token; it will be tried again")
+    if not _lives(made, stored, 0):
+        raise unavailable("refresh_failed", "the provider did not give a fresh token; it will be tried again")
     secret = await made.vault.open(scope, Kind.CREDENTIAL, connection_id, stored.sealed)
     entry = made.catalog.get(slug)
     model = OAuthCredential if entry is not None and entry.oauth2 is not None else KeyCredential
@@ -231,32 +168,3 @@ def _require_living(status: str, reason: str | None) -> None:
             raise ApiError(409, "connection_disconnected", "the connection has ended")
         case ConnectionStatus.PENDING:
             raise ApiError(409, "connection_pending", "the customer has not finished connecting")
-
-
-async def _update(
-    made: Services, connection_id: str, update: Update, command: RefreshCommand | DisconnectCommand
-) -> ConnectionView:
-    handle = made.temporal.get_workflow_handle(connection_workflow_id(connection_id))
-    async with _temporal():
-        view: ConnectionView = await handle.execute_update(update, command, result_type=ConnectionView)
-        return view
-
-
-@asynccontextmanager
-async def _temporal() -> AsyncIterator[None]:
-    """What can go wrong on the way to a workflow, as the API's errors."""
-    try:
-        async with asyncio.timeout(TEMPORAL_TIMEOUT.total_seconds()):
-            yield
-    except (TimeoutError, RPCTimeoutOrCancelledError):  # the SDK gives a cancelled call its own error
-        raise unavailable("still_working", "the work goes on, but took longer than this request may") from None
-    except WorkflowUpdateFailedError as error:
-        if isinstance(error.cause, ApplicationError) and error.cause.type == "Disconnected":
-            raise ApiError(409, "connection_disconnected", "the connection has ended") from None
-        raise unavailable("still_working", "the connection's workflow could not do it now") from None
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise ApiError(409, "connection_disconnected", "the connection has ended") from None
-        raise unavailable("temporal_unavailable", "Temporal cannot be reached or is busy") from None
-    except RuntimeError:  # how the SDK says that its first connection failed
-        raise unavailable("temporal_unavailable", "Temporal cannot be reached or is busy") from None

@@ -10,13 +10,14 @@ from pydantic import BaseModel, Field, SecretStr
 
 from api.auth import Made, Tenant
 from api.errors import not_found
+from api.inputs import Input
 from store.tables import Application
 from store.vault import Kind
 
 router = APIRouter(prefix="/v1/applications", tags=["Applications"])
 
 
-class ApplicationInput(BaseModel):
+class ApplicationInput(Input):
     client_id: str | None = Field(default=None, max_length=500, examples=["everlink-sandbox"])
     client_secret: SecretStr | None = Field(default=None, max_length=4000, description="Kept sealed, never shown")
     scopes: list[str] | None = Field(default=None, description="In place of the catalog's")
@@ -34,6 +35,7 @@ class ApplicationOut(BaseModel):
 
 @router.get("")
 async def list_applications(made: Made, scope: Tenant) -> list[ApplicationOut]:
+    """The applications that are enabled, each with its client and what the provider holds against it."""
     return [_out(made, row) for row in await made.tenants.applications(scope)]
 
 

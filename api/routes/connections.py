@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from api.auth import Made, Tenant
 from api.connecting import start_link
 from api.errors import ApiError, ErrorBody, not_found
+from api.inputs import Input
 from api.lifecycle import disconnect, find, force_refresh, fresh_token, report_rejected
 from everlink.contract import ConnectionStatus, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
@@ -20,7 +21,7 @@ from store.tables import Connection
 router = APIRouter(
     prefix="/v1/connections",
     tags=["Connections"],
-    responses={401: {"model": ErrorBody}, 404: {"model": ErrorBody}, 503: {"model": ErrorBody}},
+    responses={404: {"model": ErrorBody}},
 )
 
 MAX_PAGE = 200
@@ -85,7 +86,7 @@ class RefreshOut(BaseModel):
     verdict: str | None = Field(examples=["ok"])
 
 
-class Report(BaseModel):
+class Report(Input):
     generation: int | None = Field(default=None, ge=1, description="Of the credential that was refused")
 
 
@@ -126,6 +127,7 @@ async def list_connections(
 
 @router.get("/{connection_id}")
 async def get_connection(made: Made, scope: Tenant, connection_id: str) -> ConnectionOut:
+    """One connection; the status says whether its customer has to reconnect, the reason says why."""
     return _out(made, await find(made, scope, connection_id))
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from api.auth import Account, Made, Tenant
 from api.connecting import save_key, start_link
 from api.errors import ApiError, not_found
+from api.inputs import Input, KeyFields
 from api.lifecycle import disconnect
 from api.services import Services
 from everlink.contract import ConnectionStatus
@@ -75,7 +76,7 @@ class AccountView(BaseModel):
     udf: dict[str, Any]
 
 
-class AccountInput(BaseModel):
+class AccountInput(Input):
     account_id: str | None = Field(default=None, min_length=1, max_length=255, examples=["acme"])
     linked_account_id: str | None = Field(default=None, min_length=1, max_length=255)
     name: str | None = Field(default=None, max_length=255, examples=["Acme Inc."])
@@ -113,6 +114,7 @@ async def list_applications(
 
 @router.get("/application/{slug}")
 async def get_application(made: Made, scope: Tenant, account_id: Account, slug: str) -> ApplicationView:
+    """One application, as this linked account sees it."""
     application, entry = await _enabled(made, scope, slug)
     wanted = ConnectionFilter(linked_account_id=account_id, slug=slug, living=True)
     return _view(application, entry, await made.connections.page(scope, wanted))
@@ -141,7 +143,7 @@ async def save_key_credentials(
     scope: Tenant,
     account_id: Account,
     slug: str,
-    fields: Annotated[dict[str, str], Body(examples=[{"api_key": "sk_sandbox_..."}])],
+    fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_sandbox_..."}])],
 ) -> Success:
     """Connect a key-based application. The provider is asked first; what it refuses is not stored."""
     _, entry = await _enabled(made, scope, slug)

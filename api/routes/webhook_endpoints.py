@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 
 from api.auth import Made, Tenant
 from api.errors import ApiError, not_found
+from api.inputs import Input
 from api.services import Services
 from everlink.contract import EventType
 from providers.guard import TargetRefused
@@ -33,7 +34,7 @@ def _safe_headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-class EndpointInput(BaseModel):
+class EndpointInput(Input):
     url: HttpUrl = Field(examples=["https://product.example/hooks/everlink"])
     events: list[EventType] = Field(min_length=1, examples=[["Connection Expired"]])
     headers: Annotated[dict[str, str], AfterValidator(_safe_headers)] = {}
@@ -52,6 +53,7 @@ class NewEndpoint(EndpointOut):
 
 @router.post("", status_code=201)
 async def add_endpoint(made: Made, scope: Tenant, given: EndpointInput) -> NewEndpoint:
+    """Send these events to a public address. Its secret is in this answer only."""
     await _refuse_private(made, given.url)
     endpoint_id, secret = f"we_{uuid4().hex}", new_secret()
     endpoint = WebhookEndpoint(
@@ -70,6 +72,7 @@ async def add_endpoint(made: Made, scope: Tenant, given: EndpointInput) -> NewEn
 
 @router.get("")
 async def list_endpoints(made: Made, scope: Tenant) -> list[EndpointOut]:
+    """Where events go, without the secrets."""
     return [_out(row) for row in await made.webhooks.endpoints(scope)]
 
 

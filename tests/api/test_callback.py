@@ -133,7 +133,7 @@ async def test_code_is_good_once_whatever_the_state(product: httpx.AsyncClient, 
     assert await connections(product) == before
 
 
-@pytest.mark.parametrize("slug", ["sandbox-key", "nothing", "..%2Fsandbox", "%00"])
+@pytest.mark.parametrize("slug", ["sandbox-key", "nothing", "..%2Fsandbox"])
 async def test_answer_at_another_applications_address_is_refused(
     product: httpx.AsyncClient, ada: Visitor, slug: str
 ) -> None:

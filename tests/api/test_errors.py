@@ -101,7 +101,7 @@ async def test_client_secret_is_never_shown(product: httpx.AsyncClient) -> None:
 
 async def test_description_is_served_with_examples(product: httpx.AsyncClient) -> None:
     description = (await product.get("/openapi.json")).json()
-    assert description["components"]["securitySchemes"]["API key"]["name"] == "x-api-key"
+    assert description["components"]["securitySchemes"]["ApiKey"]["name"] == "x-api-key"
     assert "examples" in str(description["components"]["schemas"]["ApplicationView"])
     assert "/v1/connections/{connection_id}/token" in description["paths"]
     assert (await product.get("/docs")).status_code == 200

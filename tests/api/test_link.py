@@ -75,7 +75,7 @@ async def test_denial_leaves_the_link_good_for_another_try(product: httpx.AsyncC
     assert len(await connections(product)) == 1
 
 
-@pytest.mark.parametrize("secret", ["", "a", "../../v1/connections", "%00", "%FF", "a" * 5000])
+@pytest.mark.parametrize("secret", ["", "a", "../../v1/connections", "%FF", "a" * 5000])
 async def test_link_that_nobody_made_is_not_found(everlink: Everlink, ada: Visitor, secret: str) -> None:
     page = await ada.open(f"{everlink.url}/connect/start/{secret}")
     assert page.status_code in (401, 404)

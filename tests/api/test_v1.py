@@ -7,11 +7,11 @@ import asyncio
 import httpx
 import pytest
 
-from everlink.contract import Environment
+from everlink.contract import Environment, connection_workflow_id
 from store.database import utc_now
 from store.scope import Scope
 from store.tenants import Tenants
-from tests.api.conftest import Everlink
+from tests.api.conftest import Everlink, until_status
 
 RANDOM = "con_" + "0" * 32
 
@@ -137,3 +137,31 @@ async def _scope(everlink: Everlink, product: httpx.AsyncClient) -> Scope:
     scope = await Tenants(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())
     assert scope is not None
     return scope
+
+
+async def test_workflow_that_an_operator_terminated_lives_again_from_the_store(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    connection = await everlink.connect(product)
+    handle = everlink.made.temporal.get_workflow_handle(connection_workflow_id(connection))
+    await product.post(f"/v1/connections/{connection}/refresh")
+    await handle.terminate()
+    fresh = await product.get(f"/v1/connections/{connection}/token", params={"min_ttl": 3600})
+    assert (fresh.status_code, fresh.json()["generation"]) == (200, 3)
+    await handle.terminate()
+    async with everlink.customer() as ada:
+        await ada.revoke()
+    assert (await product.post(f"/v1/connections/{connection}/report", json={})).status_code == 202
+    expired = await until_status(product, connection, "reauth_required")
+    assert expired["sequence"] == 2  # the numbers go on
+    await handle.terminate()
+    assert await everlink.connect(product) == connection
+    await handle.terminate()
+    assert (await product.delete(f"/v1/connections/{connection}")).json()["status"] == "disconnected"
+    timeline = (await product.get(f"/v1/connections/{connection}/events")).json()["transitions"]
+    assert [row["event"] for row in timeline[:4]] == [
+        "Connection Created",
+        "Connection Expired",
+        "Connection Reauthenticated",
+        "Connection Deleted",
+    ]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Awaitable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from store.credentials import Credentials, Intent, IntentOutcome, Leased, StoredCredential
 from store.database import Database
 from store.scope import Scope
 from store.tables import Connection
+from store.tenants import Tenants
 from tests.store.conftest import NOW
+from tests.store.processes import run_together
 
 LEASE = timedelta(seconds=40)
 
@@ -119,7 +121,6 @@ async def test_another_tenant_reads_nothing(credentials: Credentials, other: Sco
 
 
 RACER = """
-import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from store.credentials import Credentials, Intent
 from store.database import Database
@@ -130,18 +131,78 @@ async def main(url, connection_id):
     intent = await Credentials(database).begin(connection_id, 1, now, timedelta(seconds=40))
     print("won" if isinstance(intent, Intent) else "lost")
     await database.close()
-
-asyncio.run(main(*sys.argv[1:]))
 """
 
 
 async def test_of_several_processes_one_gets_the_intent(database_url: str, connection: Connection) -> None:
-    root = Path(__file__).parents[2]
-    racers = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RACER, database_url, connection.id, cwd=root, stdout=asyncio.subprocess.PIPE
-        )
-        for _ in range(5)
-    ]
-    answers = [(await racer.communicate())[0].decode().strip() for racer in racers]
+    answers = await run_together(RACER, database_url, connection.id, count=5)
     assert sorted(answers) == ["lost"] * 4 + ["won"]
+
+
+async def test_of_several_swaps_at_once_one_is_stored(
+    credentials: Credentials, scope: Scope, connection: Connection
+) -> None:
+    rivals = [StoredCredential(2, b"%d" % number, True, None) for number in range(8)]
+    won = await asyncio.gather(*(credentials.swap(connection.id, 1, rival, NOW) for rival in rivals))
+    assert sum(won) == 1
+    assert await credentials.read(scope, connection.id) == rivals[won.index(True)]
+
+
+async def test_grants_at_once_take_a_generation_each(
+    credentials: Credentials, scope: Scope, connection: Connection
+) -> None:
+    def grant(sealed: bytes) -> Awaitable[int]:
+        return credentials.grant(scope, connection.id, sealed, renewable=True, expires_at=None, now=NOW)
+
+    made = await asyncio.gather(*(grant(b"%d" % number) for number in range(5)))
+    assert sorted(made) == [2, 3, 4, 5, 6]
+    read = await credentials.read(scope, connection.id)
+    assert read is not None and read.sealed == b"%d" % made.index(6)
+
+
+async def test_grant_of_another_tenant_changes_nothing(
+    credentials: Credentials, scope: Scope, other: Scope, connection: Connection
+) -> None:
+    before = await credentials.read(scope, connection.id)
+    with pytest.raises((IntegrityError, NoResultFound)):
+        await credentials.grant(other, connection.id, b"planted", renewable=True, expires_at=None, now=NOW)
+    assert await credentials.read(scope, connection.id) == before
+
+
+async def test_late_success_is_stored_while_its_generation_stands(
+    credentials: Credentials, scope: Scope, connection: Connection
+) -> None:
+    late = await begin(credentials, connection)
+    second = await begin(credentials, connection, later=41)
+    assert await credentials.swap(connection.id, 1, stored(2), NOW, late)
+    assert not await credentials.swap(connection.id, 1, StoredCredential(2, b"x", True, None), NOW, second)
+    assert await credentials.read(scope, connection.id) == stored(2)
+
+
+async def test_lost_answer_sticks_through_later_ones_that_came(
+    credentials: Credentials, connection: Connection
+) -> None:
+    await begin(credentials, connection)  # its process was killed
+    for later in (41, 42):
+        again = await begin(credentials, connection, later)
+        assert again.in_doubt
+        await credentials.close(again, IntentOutcome.ANSWERED)
+
+
+async def test_credential_that_nobody_granted_gets_no_intent(credentials: Credentials, scope: Scope) -> None:
+    assert await credentials.begin("con_unknown", 1, NOW, LEASE) is None
+    assert not await credentials.swap("con_unknown", 1, stored(2), NOW)
+
+
+async def test_alarm_is_raised_and_taken_back(credentials: Credentials, database: Database, scope: Scope) -> None:
+    application_id = await Tenants(database).enable_application(scope, "sandbox", {"client_id": "x"}, NOW)
+    for alarm in ("the provider refused the client", None):
+        await credentials.set_alarm(application_id, alarm, NOW)
+        client = await credentials.read_client(scope, "sandbox")
+        assert client is not None and client.alarm == alarm
+
+
+def test_seconds_left_are_never_none_of_a_credential_that_ends() -> None:
+    assert stored(1).seconds_left(NOW) == 3600.0
+    assert stored(1).seconds_left(NOW + timedelta(days=1)) == 1.0
+    assert StoredCredential(1, b"", True, None).seconds_left(NOW) is None

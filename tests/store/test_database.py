@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
+from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy import Table, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlmodel import SQLModel
 
+import store.database
 from everlink.contract import Environment
+from store.credentials import Credentials
 from store.database import Database, StoreUnavailable
 from store.migrate import migrate
 from store.scope import Scope
-from store.tables import CONNECTIONS, CREDENTIALS, LINKED_ACCOUNTS, ORGANIZATIONS, Connection
+from store.tables import (
+    CONNECT_TICKETS,
+    CONNECTIONS,
+    CREDENTIALS,
+    EVENTS,
+    LINKED_ACCOUNTS,
+    ORGANIZATIONS,
+    TRANSITIONS,
+    Connection,
+)
 from store.tenants import Tenants
 from tests.postgres import Postgres, binaries
 from tests.store.conftest import NOW
+from tests.store.processes import run_together
 
 WRITER = """
-import asyncio, sys
 from sqlalchemy import select, update
 from store.database import Database
 from store.tables import CREDENTIALS as C
@@ -37,18 +46,13 @@ async def main(url):
             generation = (await connection.execute(select(C.c.generation).with_for_update())).scalar_one()
             await connection.execute(update(C).values(generation=generation + 1))
     await database.close()
-
-asyncio.run(main(sys.argv[1]))
 """
 
 
 async def test_three_writing_processes_lose_no_update(
     database_url: str, database: Database, connection: Connection
 ) -> None:
-    root = Path(__file__).parents[2]
-    command = (sys.executable, "-c", WRITER, database_url)
-    writers = [await asyncio.create_subprocess_exec(*command, cwd=root) for _ in range(3)]
-    assert [await writer.wait() for writer in writers] == [0, 0, 0]
+    await run_together(WRITER, database_url, count=3)
     async with database.reading() as read:
         assert (await read.execute(select(CREDENTIALS.c.generation))).scalar_one() == 301
 
@@ -66,24 +70,54 @@ async def test_moments_come_back_as_utc(database: Database) -> None:
     assert found == NOW and found.tzinfo is UTC
 
 
-async def test_row_cannot_belong_to_another_environment(database: Database, scope: Scope) -> None:
-    row = {
+ROWS: dict[Table, dict[str, Any]] = {
+    CONNECTIONS: {
         "id": "con_1",
-        "org_id": scope.org_id,
-        "environment": Environment.PRODUCTION.value,  # the linked account is of the test environment
         "linked_account_id": "acme",
         "slug": "sandbox",
-        "identifier": "ada",
+        "identifier": "grace",
         "auth_type": "oauth2",
         "status": "pending",
         "health": "ok",
         "status_since": NOW,
         "sequence": 0,
         "created_at": NOW,
-    }
+    },
+    CREDENTIALS: {"generation": 1, "sealed": b"x", "renewable": True, "updated_at": NOW},
+    TRANSITIONS: {
+        "sequence": 1,
+        "at": NOW,
+        "previous_status": "active",
+        "status": "active",
+        "health": "ok",
+        "note": "",
+    },
+    EVENTS: {"id": "e", "sequence": 1, "type": "t", "slug": "sandbox", "body": {}, "created_at": NOW},
+    CONNECT_TICKETS: {
+        "id": "t",
+        "secret_sha256": "x",
+        "linked_account_id": "acme",
+        "slug": "sandbox",
+        "expires_at": NOW,
+    },
+}
+
+
+@pytest.mark.parametrize("table", ROWS, ids=str)
+async def test_row_cannot_belong_to_another_environment(
+    database: Database, scope: Scope, connection: Connection, table: Table
+) -> None:
+    """Its owner is there, but in the test environment."""
+    row = {**ROWS[table], "org_id": scope.org_id, "environment": Environment.PRODUCTION.value}
+    if "connection_id" in table.c and table is not CONNECT_TICKETS:
+        row["connection_id"] = connection.id
+    if table is CREDENTIALS:
+        await Credentials(database).purge(scope, connection.id)
     with pytest.raises(IntegrityError):
         async with database.writing() as write:
-            await write.execute(CONNECTIONS.insert().values(row))
+            await write.execute(table.insert().values(row))
+    async with database.writing() as write:  # at home it is welcome
+        await write.execute(table.insert().values({**row, **scope.columns}))
 
 
 async def test_failed_transaction_leaves_nothing(database: Database, scope: Scope) -> None:
@@ -93,17 +127,6 @@ async def test_failed_transaction_leaves_nothing(database: Database, scope: Scop
             await write.execute(LINKED_ACCOUNTS.insert().values(account))
             await write.execute(LINKED_ACCOUNTS.insert().values(account))
     assert await Tenants(database).linked_account(scope, "half") is None
-
-
-async def test_migrations_make_what_the_tables_say(database_url: str, database: Database) -> None:
-    engine = create_async_engine(database_url)
-    async with engine.begin() as connection:
-        differences = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync), SQLModel.metadata)
-        )
-    await engine.dispose()
-    assert differences == []
-    await migrate(database)  # again: nothing to do
 
 
 async def test_database_that_is_away_is_one_typed_error_and_comes_back() -> None:
@@ -128,3 +151,95 @@ async def test_database_that_is_away_is_one_typed_error_and_comes_back() -> None
     await database.close()
     server.stop()
     server.remove()
+
+
+async def test_cancelled_transaction_leaves_nothing_and_the_next_one_works(database: Database, scope: Scope) -> None:
+    account = {**scope.columns, "id": "half", "udf": {}, "created_at": NOW}
+    written = asyncio.Event()
+
+    async def interrupted() -> None:
+        async with database.writing() as write:
+            await write.execute(LINKED_ACCOUNTS.insert().values(account))
+            written.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(interrupted())
+    await written.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    tenants = Tenants(database)
+    assert await tenants.linked_account(scope, "half") is None
+    await tenants.save_linked_account(scope, "whole", {}, NOW)
+
+
+async def test_sqlite_is_opened_as_several_processes_and_a_power_cut_need_it(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    async with database.reading() as read:
+        said = {
+            name: (await read.execute(text(f"PRAGMA {name}"))).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    await database.close()
+    assert said == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+RAISE = "DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '{}'; END $$"
+
+
+@pytest.fixture
+async def on_postgres(postgres_url: str) -> AsyncIterator[Database]:
+    opened = Database(postgres_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "08006",  # connection failure
+        "25006",  # read only: a standby, after a failover
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+        "53100",  # disk full
+        "53300",  # too many connections
+        "55P03",  # lock not available
+        "57014",  # canceled
+        "57P01",  # shutting down
+        "57P03",  # cannot connect now
+        "58030",  # I/O error
+    ],
+)
+async def test_trouble_of_the_server_is_the_one_typed_error(on_postgres: Database, state: str) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        async with on_postgres.writing() as write:
+            await write.execute(text(RAISE.format(state)))
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", ["22003", "23505", "42P01"])
+async def test_fault_of_a_statement_is_no_outage(on_postgres: Database, state: str) -> None:
+    with pytest.raises(DBAPIError):
+        async with on_postgres.writing() as write:
+            await write.execute(text(RAISE.format(state)))
+
+
+async def test_server_that_takes_no_connections_is_away(postgres: Postgres, postgres_url: str) -> None:
+    name, administrator = postgres_url.rsplit("/", 1)[1], create_async_engine(postgres.url("postgres"))
+    async with administrator.execution_options(isolation_level="AUTOCOMMIT").connect() as session:
+        await session.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+    await administrator.dispose()
+    database = Database(postgres_url)
+    with pytest.raises(StoreUnavailable):
+        await Tenants(database).add_organization("Acme", NOW)
+    await database.close()
+
+
+async def test_full_pool_is_the_one_typed_error(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    monkeypatch.setattr(store.database, "TIMEOUT_SECONDS", 0.3)
+    database = Database(postgres_url)
+    async with AsyncExitStack() as held:
+        with pytest.raises(StoreUnavailable):  # noqa: PT012  some connection is the first too many
+            for _ in range(100):
+                await held.enter_async_context(database.reading())
+    await database.close()

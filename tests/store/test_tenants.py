@@ -7,14 +7,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from everlink.contract import ConnectionStatus, Environment
+from everlink.contract import Environment
 from store.connections import ConnectionFilter, Connections
 from store.database import Database
 from store.scope import Scope
-from store.tables import API_KEYS, CONNECTIONS, Connection
+from store.tables import API_KEYS, Connection
 from store.tenants import Tenants
-from store.tickets import STATE_LIFETIME, TICKET_LIFETIME, Tickets
-from tests.store.conftest import NOW, make_connection
+from tests.store.conftest import NOW
 
 
 @pytest.fixture
@@ -43,8 +42,16 @@ async def test_anything_but_the_key_stands_for_nobody(tenants: Tenants, scope: S
         key[:-1],
         key + "x",
         "p" + key[1:],
+        "tk" + key,
+        key.upper(),
         "\x00",
-        "é",
+        f"tk_{public}\x00_x",
+        f"tk_\ud800_{public}",
+        f"tk_{public}_\ud800",
+        f"tk_{public}_é",
+        "tk_%_%",
+        "tk_' OR ''='_x",
+        "tk_" * 10_000,
     ):
         assert await tenants.authenticate(wrong, NOW) is None
 
@@ -84,34 +91,21 @@ async def test_another_tenant_sees_nothing(
     assert await tenants.linked_account(production, "acme") is None
 
 
-async def test_account_keeps_one_id_for_as_long_as_it_lives(
-    database: Database, scope: Scope, connection: Connection
-) -> None:
-    assert (await make_connection(database, scope)).id == connection.id
-    assert (await make_connection(database, scope, "grace")).id != connection.id
-    async with database.writing() as write:
-        ended = CONNECTIONS.update().where(CONNECTIONS.c.id == connection.id)
-        await write.execute(ended.values(status=ConnectionStatus.DISCONNECTED.value))
-    assert (await make_connection(database, scope)).id != connection.id
+async def test_tenants_with_the_same_names_change_their_own(tenants: Tenants, scope: Scope, other: Scope) -> None:
+    for place, name in ((scope, "first"), (other, "second")):
+        await tenants.enable_application(place, "sandbox", {"client_id": name}, NOW)
+        await tenants.save_linked_account(place, "acme", {"name": name, "udf": {"of": name}}, NOW)
+    for place, name in ((scope, "first"), (other, "second")):
+        application = await tenants.application(place, "sandbox")
+        account = await tenants.linked_account(place, "acme")
+        assert application is not None and application.client_id == name
+        assert account is not None and (account.name, account.udf) == (name, {"of": name})
 
 
-async def test_state_is_good_once_for_its_browser_its_application_and_a_while(database: Database, scope: Scope) -> None:
-    tickets = Tickets(database)
-    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
-    ticket = await tickets.open(secret, NOW)
-    assert ticket is not None and not ticket.used
-    for state in ("one", "two", "three", "four"):
-        await tickets.depart(ticket, state, "browser", b"verifier", NOW)
-    assert await tickets.arrive("one", "another browser", "sandbox", NOW) is None
-    assert await tickets.arrive("one", "browser", "sandbox", NOW) is not None
-    assert await tickets.arrive("one", "browser", "sandbox", NOW) is None
-    assert await tickets.arrive("two", "browser", "another", NOW) is None
-    assert await tickets.arrive("three", "browser", "sandbox", NOW + STATE_LIFETIME) is None
-    assert await tickets.arrive("unknown", "browser", "sandbox", NOW) is None
-
-
-async def test_link_expires(database: Database, scope: Scope) -> None:
-    tickets = Tickets(database)
-    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
-    assert await tickets.open(secret, NOW + TICKET_LIFETIME) is None
-    assert await tickets.open(secret[:-1], NOW) is None
+async def test_saving_again_keeps_what_is_not_said_anew(tenants: Tenants, scope: Scope) -> None:
+    first = await tenants.enable_application(scope, "sandbox", {"client_id": "x", "client_secret": b"s"}, NOW)
+    assert await tenants.enable_application(scope, "sandbox", {"client_id": "y"}, NOW) == first
+    application = await tenants.application(scope, "sandbox")
+    assert application is not None and (application.client_id, application.client_secret) == ("y", b"s")
+    await tenants.save_linked_account(scope, "acme", {"name": "Acme"}, NOW)
+    assert (await tenants.save_linked_account(scope, "acme", {}, NOW)).name == "Acme"

@@ -1,0 +1,55 @@
+"""What a body may hold: nothing that a store, a header or an answer could not carry."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from fastapi import Request
+from pydantic import BaseModel, BeforeValidator, StringConstraints, model_validator
+
+from api.errors import ApiError
+
+MAX_BODY_BYTES = 1_000_000
+MAX_DEPTH = 20
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """The value, if all of it can be kept and given back.
+
+    Raises:
+        ValueError: a text holds a NUL or half a character, a number is none, or it is nested without end.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError("a text has characters that are not allowed")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            plain(name, depth + 1)
+            plain(part, depth + 1)
+    elif isinstance(value, list):
+        for part in value:
+            plain(part, depth + 1)
+    return value
+
+
+class Input(BaseModel):
+    """Base of all bodies."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_plain(cls, value: Any) -> Any:
+        return plain(value)
+
+
+KeyFields = Annotated[dict[str, Annotated[str, StringConstraints(max_length=16_384)]], BeforeValidator(plain)]
+
+
+def plain_address(request: Request) -> None:
+    """No address of ours holds a NUL, and not every database can look for one."""
+    if "\0" in request.url.path or "%00" in request.url.query:
+        raise ApiError(422, "invalid_request", "the address has characters that are not allowed")

@@ -1,0 +1,160 @@
+"""How the API speaks to a connection's workflow.
+
+Every message can start the workflow, from the state that the store has: an operator who terminated one, or a
+Temporal server that lost it, costs nobody a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from temporalio.client import RPCTimeoutOrCancelledError, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.errors import ApiError, unavailable
+from api.services import Services
+from everlink.contract import (
+    TASK_QUEUE,
+    ConnectCommand,
+    ConnectionState,
+    ConnectionStatus,
+    ConnectionView,
+    CredentialRejected,
+    DisconnectCommand,
+    Health,
+    ReauthReason,
+    RefreshCommand,
+    Signal,
+    Update,
+    Workflow,
+    connection_workflow_id,
+    search_attributes,
+    static_details,
+    static_summary,
+)
+from store.connections import connection_ref
+from store.credentials import StoredCredential
+from store.scope import Scope
+from store.tables import Connection
+
+TIMEOUT = timedelta(seconds=30)
+
+
+async def connect(made: Services, row: Connection, command: ConnectCommand) -> ConnectionView:
+    """Tell the workflow of a new grant that the vault has already. Idempotent by generation."""
+    return await _update(made, row, Update.CONNECT, command, f"connect-{command.generation}")
+
+
+async def refresh(made: Services, row: Connection, newer_than: int) -> ConnectionView:
+    """Refresh now. The workflow takes few updates at a time: this process sends one for all who wait."""
+    task = made.refreshing.get(row.id)
+    if task is None:
+        command = RefreshCommand(newer_than=newer_than)
+        task = asyncio.create_task(_update(made, row, Update.REFRESH, command, uuid4().hex))
+        made.refreshing[row.id] = task
+        task.add_done_callback(lambda _: made.refreshing.pop(row.id, None))
+    return await asyncio.shield(task)
+
+
+async def disconnect(made: Services, row: Connection) -> ConnectionView:
+    """End the connection; answers when the end is recorded."""
+    return await _update(made, row, Update.DISCONNECT, DisconnectCommand(), uuid4().hex)
+
+
+async def report_rejected(made: Services, row: Connection, generation: int | None) -> None:
+    """A product saw the provider refuse the credential of this generation."""
+    message = CredentialRejected(request_id=uuid4().hex, generation=generation)
+    async with _translated():
+        await made.temporal.start_workflow(
+            Workflow.CONNECTION,
+            start_signal=Signal.CREDENTIAL_REJECTED,
+            start_signal_args=[message],
+            rpc_timeout=TIMEOUT,
+            **await _start(made, row),
+        )
+
+
+async def _update(
+    made: Services,
+    row: Connection,
+    update: Update,
+    command: ConnectCommand | RefreshCommand | DisconnectCommand,
+    update_id: str,
+) -> ConnectionView:
+    operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        Workflow.CONNECTION, **await _start(made, row)
+    )
+    async with _translated():
+        view: ConnectionView = await made.temporal.execute_update_with_start_workflow(
+            update, command, start_workflow_operation=operation, id=update_id, result_type=ConnectionView
+        )
+        return view
+
+
+async def _start(made: Services, row: Connection) -> dict[str, Any]:
+    """How the workflow is started where none runs. One that has ended of itself is never started again."""
+    ref = connection_ref(row)
+    never_lived = row.status is ConnectionStatus.PENDING
+    stored = await made.credentials.read(Scope.of(ref), row.id)
+    return {
+        "arg": ConnectionState(ref=ref) if never_lived or stored is None else _state(made, row, stored),
+        "id": connection_workflow_id(row.id),
+        "task_queue": TASK_QUEUE,
+        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        if never_lived
+        else WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        "search_attributes": search_attributes(ref, None if never_lived else row.status),
+        "static_summary": static_summary(ref),
+        "static_details": static_details(ref),
+    }
+
+
+def _state(made: Services, row: Connection, stored: StoredCredential) -> ConnectionState:
+    """The state of a connection whose workflow is gone; what is due is asked at once."""
+    entry, now = made.catalog.get(row.slug), made.clock()
+    living = row.status is ConnectionStatus.ACTIVE
+    state = ConnectionState(
+        ref=connection_ref(row),
+        status=row.status,
+        health=Health(row.health),
+        reason=ReauthReason(row.reason) if row.reason else None,
+        since=row.status_since,
+        generation=stored.generation,
+        granted_at=row.connected_at,
+        expires_at=stored.expires_at,
+        next_at=now if living else None,
+        sequence=row.sequence,
+    )
+    if entry is not None:
+        state.lifetimes = entry.lifetimes(renewable=stored.renewable, expires_in=stored.seconds_left(now))
+    return state
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """What can go wrong on the way to a workflow, as the API's errors."""
+    try:
+        async with asyncio.timeout(TIMEOUT.total_seconds()):
+            yield
+    except (TimeoutError, RPCTimeoutOrCancelledError):  # the SDK gives a cancelled call its own error
+        raise unavailable("still_working", "the work goes on, but took longer than this request may") from None
+    except WorkflowAlreadyStartedError:
+        raise ApiError(409, "connection_disconnected", "the connection has ended") from None
+    except WorkflowUpdateFailedError as error:
+        if isinstance(error.cause, ApplicationError) and error.cause.type == "Disconnected":
+            raise ApiError(409, "connection_disconnected", "the connection has ended") from None
+        raise unavailable("still_working", "the connection's workflow could not do it now") from None
+    except RPCError as error:
+        if error.status is RPCStatusCode.ALREADY_EXISTS:
+            raise ApiError(409, "connection_disconnected", "the connection has ended") from None
+        raise unavailable("temporal_unavailable", "Temporal cannot be reached or is busy") from None
+    except RuntimeError:  # how the SDK says that its first connection failed
+        raise unavailable("temporal_unavailable", "Temporal cannot be reached or is busy") from None

@@ -1,0 +1,194 @@
+"""Temporal away, the worker away, the provider away, a defect: what is said, and that nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from api import temporal
+from store.database import utc_now
+from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink, running, settings_for
+from tests.sandbox_process import running_sandbox
+from tests.servers import start_dev_server
+
+CLOSED = "127.0.0.1:9"
+
+
+@pytest.fixture
+async def away(everlink: Everlink, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[pytest.MonkeyPatch]:
+    """The API finds nobody at Temporal's address, until this is undone."""
+    nobody = await Client.connect(CLOSED, data_converter=pydantic_data_converter, lazy=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(everlink.made, "temporal", nobody)
+        yield patch
+
+
+async def test_customer_who_connects_while_temporal_is_away_reads_a_page_and_may_try_again(
+    everlink: Everlink, product: httpx.AsyncClient, away: pytest.MonkeyPatch
+) -> None:
+    link = (await product.get(OAUTH_URL)).json()["auth_url"]
+    async with everlink.customer() as ada:
+        page = await ada.consent(link)
+        assert page.status_code == 503 and "try again in a minute" in page.text
+        [pending] = (await product.get("/v1/connections")).json()["connections"]
+        assert pending["status"] == "pending"
+        listed = (await product.get("/api/v2/public/application/sandbox")).json()
+        assert (listed["connected"], listed["connected_accounts"]) == (False, [])
+        away.undo()
+        assert (await ada.consent(link)).status_code == 200
+    [only] = (await product.get("/v1/connections")).json()["connections"]
+    assert (only["id"], only["status"], only["sequence"]) == (pending["id"], "active", 1)
+    assert (await product.get(f"/v1/connections/{only['id']}/token")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/token", 409, "connection_pending"),
+        ("POST", "/refresh", 409, "connection_pending"),
+        ("POST", "/report", 409, "connection_pending"),
+        ("POST", "/reconnect", 400, "not_oauth2"),
+    ],
+)
+async def test_connection_that_never_finished_says_so(
+    everlink: Everlink,
+    product: httpx.AsyncClient,
+    away: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    status: int,
+    code: str,
+) -> None:
+    connection = await saved_while_away(everlink, product)
+    away.undo()
+    answer = await product.request(method, f"/v1/connections/{connection}{path}", json={})
+    assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+
+
+async def test_key_of_a_connection_that_never_finished_can_be_removed(
+    everlink: Everlink, product: httpx.AsyncClient, away: pytest.MonkeyPatch
+) -> None:
+    connection = await saved_while_away(everlink, product)
+    assert (await product.delete(f"/v1/connections/{connection}")).status_code == 200
+    read = await everlink.made.connections.with_credential(await scope_of(everlink, product), connection)
+    assert read is not None and read.stored is None
+
+
+async def saved_while_away(everlink: Everlink, product: httpx.AsyncClient) -> str:
+    async with everlink.customer() as ada:
+        _, key = await ada.create_key()
+    answer = await product.put(SAVE_KEY, json={"api_key": key})
+    assert (answer.status_code, answer.json()["error_code"]) == (503, "temporal_unavailable")
+    assert key not in answer.text
+    [pending] = (await product.get("/v1/connections")).json()["connections"]
+    assert pending["status"] == "pending"
+    return str(pending["id"])
+
+
+async def scope_of(everlink: Everlink, product: httpx.AsyncClient) -> object:
+    return await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())
+
+
+async def test_temporal_away_leaves_every_read_and_refuses_every_command_alike(
+    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await everlink.connect(product)
+    nobody = await Client.connect(CLOSED, data_converter=pydantic_data_converter, lazy=True)
+    monkeypatch.setattr(everlink.made, "temporal", nobody)
+    base = f"/v1/connections/{connection}"
+    for path in (base, f"{base}/token", f"{base}/events", f"{base}/deliveries", "/api/v2/public/application"):
+        assert (await product.get(path)).status_code == 200, path
+    for method, path in (("POST", f"{base}/refresh"), ("POST", f"{base}/report"), ("DELETE", base)):
+        answer = await product.request(method, path, json={})
+        assert (answer.status_code, answer.json()["error_code"]) == (503, "temporal_unavailable"), path
+        assert int(answer.headers["retry-after"]) > 0
+    assert (await product.get(base)).json()["status"] == "active"
+
+
+async def test_token_that_cannot_be_refreshed_now_is_given_for_as_long_as_it_lives(
+    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/v1/connections/{await everlink.connect(product)}/token"
+    nobody = await Client.connect(CLOSED, data_converter=pydantic_data_converter, lazy=True)
+    monkeypatch.setattr(everlink.made, "temporal", nobody)
+    monkeypatch.setattr(everlink.made, "clock", lambda: utc_now() + timedelta(minutes=59))
+    assert (await product.get(path, params={"min_ttl": 300})).status_code == 200
+    monkeypatch.setattr(everlink.made, "clock", lambda: utc_now() + timedelta(hours=1))
+    for min_ttl in (0, 300):
+        answer = await product.get(path, params={"min_ttl": min_ttl})
+        assert (answer.status_code, answer.json()["error_code"]) == (503, "temporal_unavailable")
+
+
+async def test_defect_is_a_500_that_tells_nothing(
+    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise KeyError("planted-secret")
+
+    monkeypatch.setattr(everlink.made.connections, "page", broken)
+    answer = await product.get("/v1/connections")
+    assert (answer.status_code, answer.json()["error_code"]) == (500, "internal_error")
+    assert answer.json()["request_id"]
+    assert "planted" not in answer.text and "KeyError" not in answer.text and "Traceback" not in answer.text
+
+
+async def test_worker_away_is_waited_for_only_so_long(
+    sqlite_url: str, tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await start_dev_server() as server:
+        address = server.client.service_client.config.target_host
+        settings = settings_for(sqlite_url, tmp_path, sandbox, address)
+        async with running(settings, sandbox) as everlink:
+            product = await everlink.product()
+            connection = await everlink.connect(product)
+            key = product.headers["x-api-key"]
+        path = f"/v1/connections/{connection}"
+        async with (
+            running(settings, sandbox, worker=False) as everlink,
+            httpx.AsyncClient(base_url=everlink.url, headers={"x-api-key": key}, timeout=40) as client,
+        ):
+            monkeypatch.setattr(temporal, "TIMEOUT", timedelta(seconds=0.5))
+            assert (await client.get(f"{path}/token")).status_code == 200
+            answer = await client.post(f"{path}/refresh")
+            assert (answer.status_code, answer.json()["error_code"]) == (503, "still_working")
+            link = (await client.post(f"{path}/reconnect")).json()["connect_url"]
+            async with everlink.customer() as ada:
+                page = await ada.consent(link)
+            assert page.status_code == 503 and "try again in a minute" in page.text
+        monkeypatch.undo()
+        async with (
+            running(settings, sandbox) as everlink,
+            httpx.AsyncClient(base_url=everlink.url, headers={"x-api-key": key}, timeout=40) as client,
+        ):
+            assert (await client.post(f"{path}/refresh")).json()["status"] == "active"
+
+
+async def test_provider_away_gives_no_expired_token_and_flags_nobody(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await start_dev_server() as server:
+        address = server.client.service_client.config.target_host
+        async with running_sandbox(tmp_path, SANDBOX_ACCESS_TOKEN_SECONDS="3600") as sandbox:
+            settings = settings_for(sqlite_url, tmp_path, sandbox, address)
+            async with running(settings, sandbox) as everlink:
+                product = await everlink.product()
+                connection = await everlink.connect(product)
+                key = product.headers["x-api-key"]
+        async with (
+            running(settings, sandbox) as everlink,
+            httpx.AsyncClient(base_url=everlink.url, headers={"x-api-key": key}, timeout=40) as client,
+        ):
+            path = f"/v1/connections/{connection}"
+            monkeypatch.setattr(everlink.made, "clock", lambda: utc_now() + timedelta(hours=1))
+            answer = await client.get(f"{path}/token", params={"min_ttl": 0})
+            assert (answer.status_code, answer.json()["error_code"]) == (503, "refresh_failed")
+            monkeypatch.setattr(everlink.made, "clock", lambda: utc_now() + timedelta(minutes=59))
+            monkeypatch.setattr(temporal, "TIMEOUT", timedelta(seconds=0.5))  # a round of tries is under way
+            assert (await client.get(f"{path}/token", params={"min_ttl": 300})).status_code == 200
+            assert (await client.get(path)).json()["status"] == "active"

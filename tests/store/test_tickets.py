@@ -1,0 +1,109 @@
+"""A link is good for a while, and the state of a visit once, for the browser that left with it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from store.database import Database
+from store.scope import Scope
+from store.tables import CONNECT_TICKETS, OAUTH_STATES
+from store.tickets import STATE_LIFETIME, TICKET_LIFETIME, Ticket, Tickets
+from tests.store.conftest import NOW
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def tickets(database: Database) -> Tickets:
+    return Tickets(database)
+
+
+@pytest.fixture
+async def ticket(tickets: Tickets, scope: Scope) -> Ticket:
+    """One whose browser has left with the state `state`."""
+    opened = await tickets.open(await tickets.issue(scope, "acme", "sandbox", None, NOW), NOW)
+    assert opened is not None
+    await tickets.depart(opened, "state", "browser", b"verifier", NOW)
+    return opened
+
+
+async def test_link_says_whose_it_is_and_what_for(tickets: Tickets, scope: Scope, ticket: Ticket) -> None:
+    assert ticket == Ticket(ticket.id, scope, "acme", "sandbox", None, used=False)
+
+
+async def test_link_ends_with_its_lifetime(tickets: Tickets, scope: Scope) -> None:
+    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    assert await tickets.open(secret, NOW + TICKET_LIFETIME - SECOND) is not None
+    assert await tickets.open(secret, NOW + TICKET_LIFETIME) is None
+
+
+async def test_anything_but_the_secret_opens_nothing(tickets: Tickets, scope: Scope, ticket: Ticket) -> None:
+    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    for wrong in ("", secret[:-1], secret + "x", secret.swapcase(), ticket.id, "%", "\0"):
+        assert await tickets.open(wrong, NOW) is None
+
+
+async def test_used_link_says_so(tickets: Tickets, scope: Scope) -> None:
+    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    opened = await tickets.open(secret, NOW)
+    assert opened is not None
+    await tickets.use(opened, NOW)
+    again = await tickets.open(secret, NOW)
+    assert again is not None and again.used
+
+
+async def test_state_brings_its_own_browser_back_once(tickets: Tickets, ticket: Ticket) -> None:
+    visit = await tickets.arrive("state", "browser", "sandbox", NOW)
+    assert visit is not None and (visit.ticket, visit.sealed_verifier) == (ticket, b"verifier")
+    assert await tickets.arrive("state", "browser", "sandbox", NOW) is None
+
+
+async def test_of_many_arrivals_at_once_one_is_let_in(tickets: Tickets, ticket: Ticket) -> None:
+    visits = await asyncio.gather(*(tickets.arrive("state", "browser", "sandbox", NOW) for _ in range(8)))
+    assert sum(visit is not None for visit in visits) == 1
+
+
+async def test_another_browser_is_refused_and_does_not_spoil_the_visit(tickets: Tickets, ticket: Ticket) -> None:
+    assert await tickets.arrive("state", "another browser", "sandbox", NOW) is None
+    assert await tickets.arrive("state", "browser", "sandbox", NOW) is not None
+
+
+async def test_state_at_another_applications_callback_is_refused_and_used_up(tickets: Tickets, ticket: Ticket) -> None:
+    assert await tickets.arrive("state", "browser", "another", NOW) is None
+    assert await tickets.arrive("state", "browser", "sandbox", NOW) is None
+
+
+async def test_state_ends_with_its_lifetime(tickets: Tickets, ticket: Ticket) -> None:
+    assert await tickets.arrive("state", "browser", "sandbox", NOW + STATE_LIFETIME) is None
+    assert await tickets.arrive("state", "browser", "sandbox", NOW + STATE_LIFETIME - SECOND) is not None
+
+
+@pytest.mark.parametrize("state", ["", "STATE", "state ", "unknown"])
+async def test_unknown_state_is_refused(tickets: Tickets, ticket: Ticket, state: str) -> None:
+    assert await tickets.arrive(state, "browser", "sandbox", NOW) is None
+
+
+async def test_state_cannot_be_taken_by_a_second_visit(tickets: Tickets, ticket: Ticket) -> None:
+    await tickets.depart(ticket, "other state", "other browser", b"other", NOW)
+    assert await tickets.arrive("other state", "browser", "sandbox", NOW) is None
+    assert await tickets.arrive("state", "other browser", "sandbox", NOW) is None
+
+
+async def test_old_visits_are_forgotten(database: Database, tickets: Tickets, ticket: Ticket) -> None:
+    await tickets.depart(ticket, "later", "browser", b"verifier", NOW + STATE_LIFETIME + SECOND)
+    async with database.reading() as read:
+        assert (await read.execute(select(func.count()).select_from(OAUTH_STATES))).scalar_one() == 1
+
+
+async def test_database_holds_no_secret_of_a_visit(database: Database, tickets: Tickets, scope: Scope) -> None:
+    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    opened = await tickets.open(secret, NOW)
+    assert opened is not None
+    await tickets.depart(opened, "planted-state", "planted-browser", b"sealed", NOW)
+    async with database.reading() as read:
+        rows = [(await read.execute(select(table))).all() for table in (CONNECT_TICKETS, OAUTH_STATES)]
+    assert all(rows) and secret not in repr(rows) and "planted" not in repr(rows)
