@@ -49,7 +49,7 @@ class Demo:
             why = str(error) or type(error).__name__
             raise StepFailed(f"step failed: {words}: {why}") from None
         now, took = datetime.now().strftime("%H:%M:%S"), time.monotonic() - began
-        say(f"{now}  {took:6.2f} s  {words:<58} {seen}".rstrip())
+        say(f"{now}  {took:6.2f} s  {words:<64} {seen}".rstrip())
 
     # The product's side
 
