@@ -195,7 +195,8 @@ async def _identify(made: Services, entry: CatalogEntry, credential: Credential)
     if entry.probe is None:
         return UNIDENTIFIED, None
     verdict = await probe(made.http, entry.probe, credential)
-    if verdict.verdict is Verdict.OK:
+    known = verdict.identifier is not None or entry.probe.identifier is None
+    if verdict.verdict is Verdict.OK and known:
         return verdict.identifier or UNIDENTIFIED, verdict.display_name
     if isinstance(credential, KeyCredential) and verdict.verdict is Verdict.DEAD:
         raise ApiError(422, "credentials_refused", "the provider does not accept these credentials")

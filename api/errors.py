@@ -96,5 +96,6 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_defect(request: Request, error: Exception) -> JSONResponse:
-        log.error("defect: %s at %s", type(error).__name__, request.url.path)
+        route = getattr(request.scope.get("route"), "path", "")  # the path itself may hold a link's secret
+        log.error("defect: %s at %s", type(error).__name__, route)
         return render(request, ApiError(500, "internal_error", "something went wrong here"))

@@ -49,7 +49,7 @@ class Input(BaseModel):
 KeyFields = Annotated[dict[str, Annotated[str, StringConstraints(max_length=16_384)]], BeforeValidator(plain)]
 
 
-def plain_address(request: Request) -> None:
+async def plain_address(request: Request) -> None:
     """No address of ours holds a NUL, and not every database can look for one."""
     if "\0" in request.url.path or "%00" in request.url.query:
         raise ApiError(422, "invalid_request", "the address has characters that are not allowed")

@@ -69,7 +69,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     await database.close()
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """The dependency that hands them to a handler."""
     made: Services = request.app.state.services
     return made

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from everlink.contract import AuthType, Lifetimes, ReauthReason
 
@@ -29,6 +29,10 @@ class AnswerRule(_Entry):
     field: str = "error"  # where the code stands in the JSON body, dots go deeper
     code: str | None = None
     source: str | None = None  # where this is written down
+
+    def model_post_init(self, _: Any) -> None:
+        if self.status is None and self.code is None:
+            raise ValueError("a rule needs `status` or `code`: without, it would match every answer")
 
 
 class DeadRule(AnswerRule):
@@ -129,8 +133,10 @@ class Catalog:
         """Read the built-in folder, and a further one.
 
         Raises:
-            CatalogError: a file is not valid.
+            CatalogError: a file is not valid, or the further folder is not there.
         """
+        if further is not None and not further.is_dir():
+            raise CatalogError(f"{further} is not a folder")
         folders = [BUILT_IN, further] if further is not None else [BUILT_IN]
         files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
         return cls(_read(file) for file in files)
@@ -144,8 +150,8 @@ class Catalog:
 
 def _read(file: Path) -> CatalogEntry:
     try:
-        entry = CatalogEntry.model_validate(yaml.safe_load(file.read_text()))
-    except (ValidationError, yaml.YAMLError) as error:
+        entry = CatalogEntry.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (ValueError, OSError, RecursionError, yaml.YAMLError) as error:
         raise CatalogError(f"{file.name}: {error}") from error
     if entry.slug != file.stem:
         raise CatalogError(f"{file.name}: the slug is {entry.slug!r}, the file must be named after it")

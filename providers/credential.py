@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class OAuthCredential(BaseModel):
     """What a token endpoint granted; `extra` keeps what else it said (`instance_url`, ...)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     access_token: str = Field(repr=False)
     refresh_token: str | None = Field(default=None, repr=False)
@@ -22,7 +22,7 @@ class OAuthCredential(BaseModel):
 class KeyCredential(BaseModel):
     """The fields that a customer typed in."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     fields: dict[str, str] = Field(repr=False)
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
 from providers.guard import GuardedTransport, TargetGuard, TargetRefused
 
@@ -36,9 +38,14 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any] | None:
-        """The body as a JSON object; None for anything else."""
+        """The body as a JSON object; None for anything else.
+
+        All of it can be kept: half a character, as of an emoji cut in two, becomes a question mark, and an
+        object nested deeper than what reads it again is none.
+        """
         try:
-            value = json.loads(self.body)
+            whole = json.dumps(json.loads(self.body), ensure_ascii=False).encode(errors="replace")
+            value = from_json(whole)
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
@@ -46,11 +53,11 @@ class Answer:
     def retry_after(self, now: datetime | None = None) -> float | None:
         """Seconds that the server asks to wait (RFC 9110 section 10.2.3); None where it does not."""
         text = self.headers.get("retry-after", "").strip()
-        if text.isdigit():
+        if text.isdecimal():
             return float(text[:9])
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
@@ -58,12 +65,16 @@ class Answer:
 
 
 def make_client(guard: TargetGuard) -> httpx.AsyncClient:
-    """The one client of a process, kept for its life: making one costs more than a request."""
+    """The one client of a process, kept for its life: making one costs more than a request.
+
+    It serves all tenants, so it keeps no cookies.
+    """
     return httpx.AsyncClient(
         transport=GuardedTransport(guard),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(DEADLINE_SECONDS, connect=10.0),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"user-agent": "Everlink/0.1", "accept": "application/json", "accept-encoding": "identity"},
     )
 
@@ -82,10 +93,18 @@ async def send(
     """Send one request and read the answer whole.
 
     Raises:
-        RequestFailed: refused, unreachable, cut off, too slow in all, or larger than `max_bytes`.
+        RequestFailed: malformed, refused, unreachable, cut off, too slow in all, or larger than `max_bytes`.
     """
-    request = client.build_request(method, url, data=data, content=content, headers=headers)
+    sent = False
+
+    async def trace(step: str, _: Any) -> None:
+        nonlocal sent
+        sent = sent or step.endswith(".send_request_headers.started")
+
     try:
+        request = client.build_request(
+            method, url, data=data, content=content, headers=headers, extensions={"trace": trace}
+        )
         async with asyncio.timeout(DEADLINE_SECONDS):
             response = await client.send(request, auth=auth, stream=True)
             try:
@@ -94,11 +113,13 @@ async def send(
                 await response.aclose()
     except TargetRefused:
         raise RequestFailed("the address is not allowed", sent=False) from None
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol):
-        raise RequestFailed("the server could not be reached", sent=False) from None
-    except (TimeoutError, httpx.TimeoutException):
-        raise RequestFailed("the server did not answer in time", sent=True) from None
-    except httpx.HTTPError:
+    except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError):
+        raise RequestFailed("the request cannot be written", sent=False) from None
+    except (TimeoutError, httpx.HTTPError) as error:
+        if not sent:
+            raise RequestFailed("the server could not be reached", sent=False) from None
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
+            raise RequestFailed("the server did not answer in time", sent=True) from None
         raise RequestFailed("the connection broke before the answer was complete", sent=True) from None
 
 

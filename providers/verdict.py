@@ -122,7 +122,7 @@ def _lifetime(value: Any, default: float | None) -> float | None:
     """Seconds; providers send numbers, strings, nonsense or nothing."""
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return default
     if isinstance(value, bool) or not math.isfinite(seconds) or seconds <= 0:
         return default

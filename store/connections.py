@@ -119,7 +119,10 @@ class Connections:
                 await connection.execute(CONNECTIONS.insert().values(_values(created)))
         except IntegrityError:  # somebody else was faster
             async with self._database.reading() as connection:
-                return Connection(**(await connection.execute(wanted)).one()._mapping)
+                row = (await connection.execute(wanted)).one_or_none()
+            if row is None:  # no: the account is not there
+                raise
+            return Connection(**row._mapping)
         return created
 
     async def timeline(self, scope: Scope, connection_id: str) -> list[TransitionRow]:

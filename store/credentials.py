@@ -184,7 +184,9 @@ class Credentials:
             self._database.insert(CREDENTIALS)
             .values(connection_id=connection_id, **scope.columns, generation=1, **values)
             .on_conflict_do_update(
-                index_elements=["connection_id"], set_={"generation": CREDENTIALS.c.generation + 1, **values}
+                index_elements=["connection_id"],
+                set_={"generation": CREDENTIALS.c.generation + 1, **values},
+                where=scope.owns(CREDENTIALS),
             )
             .returning(CREDENTIALS.c.generation)
         )

@@ -10,13 +10,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 Clock = Callable[[], datetime]
 
 TIMEOUT_SECONDS = 10  # for a connection, a lock and a statement each
+STATEMENT_AT_FAULT = ("0A", "21", "22", "23", "42")  # PostgreSQL's error classes: unsupported, data, integrity, syntax
 
 
 def utc_now() -> datetime:
@@ -57,7 +58,7 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        with _translated():
+        with translated():
             async with self._engine.begin() as connection:
                 yield connection
 
@@ -68,7 +69,7 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        with _translated():
+        with translated():
             async with self._engine.connect() as connection:
                 await connection.execution_options(everlink_writes=True)
                 async with connection.begin():
@@ -87,18 +88,25 @@ class Database:
         await self._engine.dispose()
 
 
-class _translated:
+class translated:
     """Turns failures to reach the database into `StoreUnavailable`, whose text holds no statement."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        if isinstance(error, IntegrityError):
-            return
-        lost = isinstance(error, DBAPIError) and error.connection_invalidated
-        if lost or isinstance(error, OperationalError | InterfaceError | PoolTimeout | OSError):
+        if _is_outage(error):
             raise StoreUnavailable("the database cannot be reached") from None
+
+
+def _is_outage(error: BaseException | None) -> bool:
+    """Whether the database is at fault, not the statement: away, starting, full, read-only, overloaded, ..."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeout | OSError)
+    state = getattr(error.orig, "sqlstate", None)
+    if error.connection_invalidated or state is None:
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return not state.startswith(STATEMENT_AT_FAULT)
 
 
 def _tame_sqlite(engine: Any) -> None:

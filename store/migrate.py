@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from store.database import Database
+from store.database import Database, translated
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -20,8 +20,13 @@ def alembic_config(connection: Connection) -> Config:
 
 
 async def migrate(database: Database) -> None:
-    """Apply every migration that the database lacks."""
+    """Apply every migration that the database lacks.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
+    """
     engine = create_async_engine(database.url)  # plain: DDL wants no manners of ours
-    async with engine.begin() as connection:
-        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
+    with translated():
+        async with engine.begin() as connection:
+            await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
     await engine.dispose()

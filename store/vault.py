@@ -7,10 +7,12 @@ is authenticated with it, so that a blob moved to another row does not open.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from uuid import UUID, uuid4
 
 from cryptography.exceptions import InvalidTag
@@ -56,9 +58,12 @@ class MasterKeys:
     """The key-encryption keys: the first wraps, all unwrap."""
 
     def __init__(self, text: str) -> None:
-        self._keys = dict(_parse(part) for part in text.split(",") if part.strip())
-        if not self._keys:
+        keys = [_parse(part) for part in text.split(",") if part.strip()]
+        if not keys:
             raise MasterKeyMissing("EVERLINK_MASTER_KEY is empty")
+        self._keys = dict(keys)
+        if len(self._keys) < len(keys):
+            raise MasterKeyInvalid("two master keys have one id")
         self._writer = next(iter(self._keys))
 
     @classmethod
@@ -66,13 +71,13 @@ class MasterKeys:
         """The keys that the settings name; development makes its own.
 
         Raises:
-            MasterKeyMissing: none is set, and this is not development.
+            MasterKeyMissing: none is set or its file cannot be read, and this is not development.
             MasterKeyInvalid: what is set is not a key.
         """
         if settings.master_key is not None:
             return cls(settings.master_key.get_secret_value())
         if settings.master_key_file is not None:
-            return cls(settings.master_key_file.read_text().strip())
+            return cls(_read(settings.master_key_file))
         if settings.dev:
             return cls(_development_key(settings))
         raise MasterKeyMissing(
@@ -86,14 +91,14 @@ class MasterKeys:
         return VERSION + bytes([len(name)]) + name + nonce + sealed
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
-        size = wrapped[1]
+        size = wrapped[1] if wrapped[:1] == VERSION and len(wrapped) > 1 else 0
         name, nonce, sealed = wrapped[2 : 2 + size], wrapped[2 + size : 14 + size], wrapped[14 + size :]
-        key = self._keys.get(name.decode())
+        key = self._keys.get(name.decode(errors="replace"))
         if key is None:
             raise MasterKeyInvalid("a data key is wrapped by a master key that is not set")
         try:
             return AESGCM(key).decrypt(nonce, sealed, context + name)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # a nonce cut short is the latter
             raise MasterKeyInvalid("the master key does not open a data key") from None
 
 
@@ -177,17 +182,27 @@ def _parse(part: str) -> tuple[str, bytes]:
     name, _, text = part.strip().partition(":")
     try:
         key = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if not name or len(name.encode()) > 64 or len(key) != KEY_BYTES:
         raise MasterKeyInvalid("a master key is written as id:base64 of 32 bytes")
     return name, key
 
 
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError as error:
+        raise MasterKeyMissing(f"EVERLINK_MASTER_KEY_FILE cannot be read: {error.strerror}") from None
+
+
 def _development_key(settings: Settings) -> str:
     path = settings.state_dir / "master.key"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        with NamedTemporaryFile("w", dir=path.parent) as file:  # mode 0600
             file.write(new_master_key("dev"))
+            file.flush()
+            with suppress(FileExistsError):  # another process was faster: its key counts
+                os.link(file.name, path)
     return path.read_text().strip()

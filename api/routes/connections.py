@@ -87,7 +87,9 @@ class RefreshOut(BaseModel):
 
 
 class Report(Input):
-    generation: int | None = Field(default=None, ge=1, description="Of the credential that was refused")
+    generation: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, strict=True, description="Of the credential that was refused"
+    )
 
 
 class Reported(BaseModel):

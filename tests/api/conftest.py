@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
+from sqlalchemy import update
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -26,6 +28,7 @@ from sandbox.customer import Customer
 from store.database import utc_now
 from store.scope import Scope
 from store.settings import Settings
+from store.tables import CREDENTIALS
 from store.tenants import Tenants
 from tests.sandbox_process import running_sandbox, write_catalog
 from worker import make_worker, plugin
@@ -140,6 +143,14 @@ async def everlink(
 @pytest.fixture
 async def product(everlink: Everlink) -> httpx.AsyncClient:
     return await everlink.product()
+
+
+async def age(everlink: Everlink, connection_id: str, seconds_left: float) -> None:
+    """The store says that the token ends so soon; the provider knows better."""
+    ends = utc_now() + timedelta(seconds=seconds_left)
+    async with everlink.made.database.writing() as writing:
+        mine = CREDENTIALS.c.connection_id == connection_id
+        await writing.execute(update(CREDENTIALS).where(mine).values(expires_at=ends))
 
 
 async def until_status(product: httpx.AsyncClient, connection_id: str, status: str) -> dict[str, object]:

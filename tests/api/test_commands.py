@@ -28,6 +28,15 @@ async def test_token_for_a_time_that_is_none_is_a_422(
     assert (answer.status_code, answer.json()["error_code"]) == (422, "invalid_request")
 
 
+@pytest.mark.parametrize("generation", [0, -1, True, False, "1", 1.5, [1], 10**400], ids=lambda value: repr(value)[:5])
+async def test_report_about_a_generation_that_is_none_is_a_422(
+    everlink: Everlink, product: httpx.AsyncClient, generation: object
+) -> None:
+    connection = await everlink.connect(product)
+    answer = await product.post(f"/v1/connections/{connection}/report", json={"generation": generation})
+    assert (answer.status_code, answer.json()["error_code"]) == (422, "invalid_request")
+
+
 async def test_expired_token_is_given_to_nobody(
     everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +59,19 @@ async def test_fresh_token_costs_no_refresh(everlink: Everlink, product: httpx.A
     answers = [(await product.get(path, params={"min_ttl": 3000})).json() for _ in range(3)]
     assert answers[0] == answers[1] == answers[2] and answers[0]["generation"] == 1
     assert answers[0]["fields"] is None and answers[0]["token_type"] == "Bearer"
+
+
+async def test_same_account_at_two_organizations_is_two_connections(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    other = await everlink.product("Other")
+    mine, theirs = await everlink.connect(product), await everlink.connect(other)
+    assert mine != theirs
+    assert (await product.delete(f"/v1/connections/{mine}")).status_code == 200
+    for client, ids in ((product, [mine]), (other, [theirs])):
+        listed = (await client.get("/v1/connections")).json()["connections"]
+        assert [row["id"] for row in listed] == ids
+    assert (await other.get(f"/v1/connections/{theirs}")).json()["status"] == "active"
 
 
 async def test_disconnect_by_many_at_once_is_one_end(everlink: Everlink, product: httpx.AsyncClient) -> None:

@@ -134,6 +134,17 @@ async def test_every_page_is_locked_down(everlink: Everlink, path: str) -> None:
     assert "set-cookie" not in page.headers
 
 
+async def test_no_other_site_may_read_an_answer(product: httpx.AsyncClient) -> None:
+    for origin in ("null", "https://evil.example"):
+        asked = {"origin": origin, "access-control-request-method": "GET"}
+        for answer in (
+            await product.get("/v1/connections", headers=asked),
+            await product.options("/v1/connections", headers=asked),
+        ):
+            assert not [name for name in answer.headers if name.startswith("access-control")]
+            assert "set-cookie" not in answer.headers
+
+
 async def test_browser_mark_is_out_of_reach_of_scripts_and_other_sites(
     everlink: Everlink, product: httpx.AsyncClient
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,86 +12,11 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api import temporal
 from store.database import utc_now
-from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink, running, settings_for
+from tests.api.conftest import Everlink, running, settings_for
 from tests.sandbox_process import running_sandbox
 from tests.servers import start_dev_server
 
 CLOSED = "127.0.0.1:9"
-
-
-@pytest.fixture
-async def away(everlink: Everlink, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[pytest.MonkeyPatch]:
-    """The API finds nobody at Temporal's address, until this is undone."""
-    nobody = await Client.connect(CLOSED, data_converter=pydantic_data_converter, lazy=True)
-    with monkeypatch.context() as patch:
-        patch.setattr(everlink.made, "temporal", nobody)
-        yield patch
-
-
-async def test_customer_who_connects_while_temporal_is_away_reads_a_page_and_may_try_again(
-    everlink: Everlink, product: httpx.AsyncClient, away: pytest.MonkeyPatch
-) -> None:
-    link = (await product.get(OAUTH_URL)).json()["auth_url"]
-    async with everlink.customer() as ada:
-        page = await ada.consent(link)
-        assert page.status_code == 503 and "try again in a minute" in page.text
-        [pending] = (await product.get("/v1/connections")).json()["connections"]
-        assert pending["status"] == "pending"
-        listed = (await product.get("/api/v2/public/application/sandbox")).json()
-        assert (listed["connected"], listed["connected_accounts"]) == (False, [])
-        away.undo()
-        assert (await ada.consent(link)).status_code == 200
-    [only] = (await product.get("/v1/connections")).json()["connections"]
-    assert (only["id"], only["status"], only["sequence"]) == (pending["id"], "active", 1)
-    assert (await product.get(f"/v1/connections/{only['id']}/token")).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
-    [
-        ("GET", "/token", 409, "connection_pending"),
-        ("POST", "/refresh", 409, "connection_pending"),
-        ("POST", "/report", 409, "connection_pending"),
-        ("POST", "/reconnect", 400, "not_oauth2"),
-    ],
-)
-async def test_connection_that_never_finished_says_so(
-    everlink: Everlink,
-    product: httpx.AsyncClient,
-    away: pytest.MonkeyPatch,
-    method: str,
-    path: str,
-    status: int,
-    code: str,
-) -> None:
-    connection = await saved_while_away(everlink, product)
-    away.undo()
-    answer = await product.request(method, f"/v1/connections/{connection}{path}", json={})
-    assert (answer.status_code, answer.json()["error_code"]) == (status, code)
-
-
-async def test_key_of_a_connection_that_never_finished_can_be_removed(
-    everlink: Everlink, product: httpx.AsyncClient, away: pytest.MonkeyPatch
-) -> None:
-    connection = await saved_while_away(everlink, product)
-    assert (await product.delete(f"/v1/connections/{connection}")).status_code == 200
-    read = await everlink.made.connections.with_credential(await scope_of(everlink, product), connection)
-    assert read is not None and read.stored is None
-
-
-async def saved_while_away(everlink: Everlink, product: httpx.AsyncClient) -> str:
-    async with everlink.customer() as ada:
-        _, key = await ada.create_key()
-    answer = await product.put(SAVE_KEY, json={"api_key": key})
-    assert (answer.status_code, answer.json()["error_code"]) == (503, "temporal_unavailable")
-    assert key not in answer.text
-    [pending] = (await product.get("/v1/connections")).json()["connections"]
-    assert pending["status"] == "pending"
-    return str(pending["id"])
-
-
-async def scope_of(everlink: Everlink, product: httpx.AsyncClient) -> object:
-    return await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())
 
 
 async def test_temporal_away_leaves_every_read_and_refuses_every_command_alike(
@@ -136,6 +60,21 @@ async def test_defect_is_a_500_that_tells_nothing(
     assert (answer.status_code, answer.json()["error_code"]) == (500, "internal_error")
     assert answer.json()["request_id"]
     assert "planted" not in answer.text and "KeyError" not in answer.text and "Traceback" not in answer.text
+
+
+async def test_defect_in_the_connect_flow_does_not_log_the_link(
+    everlink: Everlink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise KeyError("what it may be")
+
+    monkeypatch.setattr(everlink.made.tickets, "open", broken)
+    async with httpx.AsyncClient(base_url=everlink.url) as anyone:
+        with caplog.at_level("INFO", "everlink"):
+            assert (await anyone.get("/connect/start/planted-secret?x=planted-secret")).status_code == 500
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith(("everlink", "uvicorn"))]
+    assert any("defect: KeyError at /connect/start/{secret}" in line for line in ours)
+    assert "planted-secret" not in str(ours)
 
 
 async def test_worker_away_is_waited_for_only_so_long(

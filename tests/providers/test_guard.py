@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
 import httpcore
-import httpx
 import pytest
 
-from providers.guard import GuardedTransport, TargetGuard, TargetRefused, is_public, resolve
+from providers.guard import TargetGuard, TargetRefused, is_public, resolve
+from providers.http import RequestFailed, make_client, send
 
 HOSTILE = [
     "0.0.0.0",
@@ -28,7 +27,10 @@ HOSTILE = [
     "192.0.0.1",
     "192.0.0.170",
     "192.0.2.1",
+    "192.31.196.1",
+    "192.52.193.1",
     "192.88.99.1",
+    "192.175.48.1",
     "192.168.0.1",
     "192.168.255.255",
     "198.18.0.1",
@@ -63,11 +65,18 @@ HOSTILE = [
     "5f00::1",
     "4000::1",
     "2620:4f:8000::1",
+    "::ffff:0:7f00:1",
+    "::ffff:169.254.169.254",
+    "2001:0:7f00:1::",
+    "fe80::1%eth0",
+    "::1%1",
+    "ff02::1%lo",
+    "fd00:ec2::254",
 ]
 PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "172.15.0.1", "172.32.0.1", "100.63.0.1", "2606:4700::1111", "2a00::1"]
 
 
-def answering(*addresses: str) -> Any:
+def resolving(*addresses: str) -> Any:
     async def resolver(_: str, __: int) -> list[str]:
         return list(addresses)
 
@@ -82,12 +91,12 @@ def test_list_is_long_enough() -> None:
 async def test_hostile_address_is_refused(address: str) -> None:
     assert not is_public(ip_address(address))
     with pytest.raises(TargetRefused):
-        await TargetGuard(resolver=answering(address)).address_of("looks-fine.example", 443)
+        await TargetGuard(resolver=resolving(address)).address_of("looks-fine.example", 443)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 async def test_public_address_is_reached(address: str) -> None:
-    assert await TargetGuard(resolver=answering(address)).address_of("fine.example", 443) == address
+    assert await TargetGuard(resolver=resolving(address)).address_of("fine.example", 443) == address
 
 
 @pytest.mark.parametrize("name", ["127.1", "2130706433", "0x7f000001", "localhost", "localhost.", "::1", "0"])
@@ -99,13 +108,13 @@ async def test_other_spellings_of_this_machine_are_refused(name: str) -> None:
 @pytest.mark.parametrize("answers", [("8.8.8.8", "10.0.0.1"), ("::1", "2606:4700::1111"), ()])
 async def test_one_bad_answer_spoils_all(answers: tuple[str, ...]) -> None:
     with pytest.raises(TargetRefused):
-        await TargetGuard(resolver=answering(*answers)).address_of("mixed.example", 443)
+        await TargetGuard(resolver=resolving(*answers)).address_of("mixed.example", 443)
 
 
 @pytest.mark.parametrize("port", [22, 25, 6379, 8080, 0])
 async def test_other_ports_are_refused(port: int) -> None:
     with pytest.raises(TargetRefused):
-        await TargetGuard(resolver=answering("8.8.8.8")).address_of("fine.example", port)
+        await TargetGuard(resolver=resolving("8.8.8.8")).address_of("fine.example", port)
 
 
 async def test_allowed_host_need_not_be_public() -> None:
@@ -114,22 +123,84 @@ async def test_allowed_host_need_not_be_public() -> None:
         await TargetGuard(["127.0.0.1"]).address_of("127.0.0.2", 80)
 
 
-async def test_socket_goes_to_the_checked_address_and_none_to_a_rebound_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where sockets would have been opened; nothing is reached."""
+    hosts: list[str] = []
 
     async def connect(_: object, host: str, *__: object, **___: object) -> None:
-        opened.append(host)
+        hosts.append(host)
         raise httpcore.ConnectError
 
     monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
-    answers: Iterable[list[str]] = iter([["93.184.216.34"], ["127.0.0.1"]])
+    return hosts
 
-    async def rebinding(_: str, __: int) -> list[str]:
-        return next(answers)  # type: ignore[call-overload]
 
-    async with httpx.AsyncClient(transport=GuardedTransport(TargetGuard(resolver=rebinding))) as client:
-        with pytest.raises(httpx.ConnectError):
-            await client.get("https://rebinding.example/")
-        with pytest.raises(TargetRefused):
-            await client.get("https://rebinding.example/")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0x7f.1/",
+        "http://017700000001/",
+        "http://0/",
+        "http://0.0.0.0/",
+        "http://localhost/",
+        "http://localhost./",
+        "http://LOCALHOST/",
+        "http://①②⑦.⓪.⓪.①/",
+        "http://127。0。0。1/",
+        "http://[::1]/",
+        "http://[::]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::ffff:7f00:1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[fd00:ec2::254]/",
+        "http://[fe80::1%25eth0]/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://user:password@127.0.0.1/",
+        "http://fine.example@127.0.0.1/",
+        "http://8.8.8.8:22/",
+        "https://8.8.8.8:80@10.0.0.1/",
+    ],
+)
+async def test_no_socket_is_opened_for_an_address_of_a_private_network(opened: list[str], url: str) -> None:
+    async with make_client(TargetGuard()) as client:
+        with pytest.raises(RequestFailed) as caught:
+            await send(client, "POST", url, content=b"{}")
+    assert opened == [] and not caught.value.sent
+
+
+async def test_socket_goes_to_the_checked_address_and_none_to_a_rebound_one(opened: list[str]) -> None:
+    answers = [["93.184.216.34", "93.184.216.35"], ["127.0.0.1"], ["93.184.216.34", "10.0.0.1"]]
+    asked: list[tuple[str, int]] = []
+
+    async def rebinding(host: str, port: int) -> list[str]:
+        asked.append((host, port))
+        return answers[len(asked) - 1]
+
+    async with make_client(TargetGuard(resolver=rebinding)) as client:
+        for _ in answers:
+            with pytest.raises(RequestFailed) as caught:
+                await send(client, "POST", "https://rebinding.example/", content=b"{}")
+            assert not caught.value.sent
     assert opened == ["93.184.216.34"]
+    assert asked == [("rebinding.example", 443)] * 3  # once for each request
+
+
+@pytest.mark.parametrize("allowed", ["localhost", "10.0.0.1", "internal.example"])
+async def test_allowed_host_is_meant_exactly(opened: list[str], allowed: str) -> None:
+    async with make_client(TargetGuard([allowed], resolver=resolving("10.0.0.1"))) as client:
+        for host in (allowed, f"{allowed}.", f"x{allowed}", f"{allowed}.example", f"user@sub.{allowed}"):
+            with pytest.raises(RequestFailed):
+                await send(client, "GET", f"http://{host}/")
+    assert opened == [allowed]
+
+
+async def test_name_that_does_not_resolve_was_not_reached() -> None:
+    for name in ("no-such-name.invalid", "a" * 64 + ".example", "a..b", "-"):
+        with pytest.raises(httpcore.ConnectError):
+            await resolve(name, 443)

@@ -1,24 +1,21 @@
-"""The OAuth 2 client as a server sees it, the catalog's rules, and the signature of webhooks."""
+"""The OAuth 2 client as a server sees it."""
 
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-import yaml
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from pydantic import ValidationError
 
-from dev.config import ROOT
-from everlink.contract import Verdict
-from providers.catalog import Catalog, CatalogError, OAuth2
+from providers.catalog import OAuth2
 from providers.credential import KeyCredential, OAuthCredential
+from providers.guard import TargetGuard
+from providers.http import RequestFailed, make_client
 from providers.oauth2 import Client, authorize_url, exchange_code, new_verifier, refresh, revoke
-from providers.probe import probe
-from providers.signature import new_secret, sign
+from tests.providers.server import Behaviour, Server, abort, answering, answering_with
 
 OAUTH2 = OAuth2(
     authorize_url="https://p.example/authorize?kind=x",
@@ -101,57 +98,78 @@ async def test_revocation_takes_the_refresh_token_where_there_is_one() -> None:
             assert http.form["token"] == expected and str(http.requests[0].url) == OAUTH2.revoke_url
 
 
-def test_client_and_credential_do_not_show_their_secrets() -> None:
-    assert "s:c" not in repr(CLIENT) and "'r'" not in repr(TOKENS)
-    assert "planted" not in repr(KeyCredential(fields={"api_key": "planted"}))
+async def test_client_without_a_secret_names_itself_in_the_body() -> None:
+    async with Recorded() as http:
+        await refresh(http, OAUTH2, Client("public", None), TOKENS)
+        assert "authorization" not in http.requests[0].headers
+        assert http.form == {"grant_type": "refresh_token", "refresh_token": "r", "client_id": "public"}
 
 
-def test_every_catalog_file_is_valid_and_has_what_it_needs() -> None:
-    catalog = Catalog.load(ROOT / "sandbox" / "catalog")
-    assert {entry.slug for entry in catalog} >= {"sandbox", "sandbox-key"}
+async def test_verifier_goes_along_only_where_a_challenge_went_before() -> None:
+    plain = OAUTH2.model_copy(update={"pkce": False})
+    url = authorize_url(plain, CLIENT, redirect_uri="https://e.example/cb", state="s", verifier="v", scopes=())
+    assert "challenge" not in url and "scope" not in url
+    async with Recorded() as http:
+        await exchange_code(http, plain, CLIENT, code="c", redirect_uri="https://e.example/cb", verifier="v")
+        assert "code_verifier" not in http.form
+
+
+def test_consent_url_says_what_the_application_wants() -> None:
+    oauth2 = OAUTH2.model_copy(
+        update={
+            "authorize_url": "https://p.example/authorize",
+            "scope_separator": ",",
+            "authorize_params": {"access_type": "offline"},
+        }
+    )
+    url = authorize_url(oauth2, CLIENT, redirect_uri="https://e.example/", state="s", verifier="v", scopes=("a", "b"))
+    query = parse_qs(urlsplit(url).query)
+    assert url.startswith("https://p.example/authorize?")
+    assert (query["scope"], query["access_type"]) == (["a,b"], ["offline"])
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
+    "behaviour",
     [
-        ("sandbox.yaml", {"colour": "red"}),
-        ("sandbox.yaml", {"oauth2": None}),
-        ("sandbox.yaml", {"slug": "another"}),
-        ("sandbox.yaml", {"auth_type": "magic"}),
-        ("sandbox-key.yaml", {"fields": []}),
-        ("sandbox-key.yaml", {"probe": {"url": "http://x/", "dead": [{"reason": "bored"}]}}),
+        answering_with(b"{}"),
+        answering(b'HTTP/1.1 401 No\r\nwww-authenticate: Basic realm="x"\r\ncontent-length: 0\r\n\r\n'),
+        answering(b"HTTP/1.1 503 Busy\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n"),
+        answering(b"HTTP/1.1 307 X\r\nlocation: /token\r\ncontent-length: 0\r\n\r\n"),
+        abort,
     ],
-    ids=str,
+    ids=["fine", "unauthorized", "busy", "redirect", "reset"],
 )
-def test_invalid_catalog_file_is_refused_by_its_name(tmp_path: Path, name: str, change: dict[str, object]) -> None:
-    entry = yaml.safe_load((ROOT / "sandbox" / "catalog" / name).read_text())
-    (tmp_path / name).write_text(yaml.safe_dump({**entry, **change}))
-    with pytest.raises(CatalogError, match=name):
-        Catalog.load(tmp_path)
+async def test_refresh_is_one_request_on_the_wire_whatever_comes_back(behaviour: Behaviour) -> None:
+    server = Server(behaviour)
+    async with server as url, make_client(TargetGuard(["127.0.0.1"])) as http:
+        with suppress(RequestFailed):
+            await refresh(http, OAUTH2.model_copy(update={"token_url": url}), CLIENT, TOKENS)
+    assert (server.connections, len(server.seen)) == (1, 1)
+    head, _, body = server.seen[0].partition(b"\r\n\r\n")
+    line, *headers = head.split(b"\r\n")
+    assert (line, body) == (b"POST /token HTTP/1.1", b"grant_type=refresh_token&refresh_token=r")
+    assert b"Authorization: Basic " + base64.b64encode(b"my%20id:s%3Ac%2Fr%25t%2B%C3%BC") in headers
+    assert b"accept: application/json" in headers and b"accept-encoding: identity" in headers
 
 
-@pytest.mark.parametrize("key", ["a\r\nx-evil: 1", "a\nb", "schlüssel"])
-async def test_key_that_no_header_can_carry_never_reaches_the_wire(key: str) -> None:
-    entry = Catalog.load(ROOT / "sandbox" / "catalog").get("sandbox-key")
-    assert entry is not None and entry.probe is not None
+async def test_odd_characters_of_a_token_arrive_as_they_were() -> None:
+    odd = "a+b/c=d&e f%20ü"
     async with Recorded() as http:
-        judged = await probe(http, entry.probe, KeyCredential(fields={"api_key": key}))
-        assert judged.verdict is Verdict.DEAD and http.requests == []
+        await refresh(http, OAUTH2, CLIENT, TOKENS.model_copy(update={"refresh_token": odd}))
+        assert http.form["refresh_token"] == odd
 
 
-def test_signature_is_verified_by_the_standard_library_of_receivers() -> None:
-    secret, now = new_secret(), int(datetime.now(UTC).timestamp())
-    headers = {
-        "webhook-id": "evt_1",
-        "webhook-timestamp": str(now),
-        "webhook-signature": sign(secret.encode(), "evt_1", now, b'{"a":1}'),
-    }
-    assert Webhook(secret).verify(b'{"a":1}', headers) == {"a": 1}
-    for change, body, key in (
-        ({}, b'{"a":2}', secret),
-        ({"webhook-id": "evt_2"}, b'{"a":1}', secret),
-        ({"webhook-timestamp": str(now - 1)}, b'{"a":1}', secret),
-        ({}, b'{"a":1}', new_secret()),
-    ):
-        with pytest.raises(WebhookVerificationError):
-            Webhook(key).verify(body, {**headers, **change})
+def test_client_and_credential_do_not_show_their_secrets() -> None:
+    assert "s:c" not in repr(CLIENT) and "'r'" not in repr(TOKENS)
+    assert "planted" not in repr(KeyCredential(fields={"api_key": "planted"}))
+    assert "planted" not in repr(OAuthCredential(access_token="planted", extra={"id_token": "planted"}))
+
+
+@pytest.mark.parametrize("broken", [b'{"access_token": "planted', b'{"access_token": ["planted"]}', b'["planted"]'])
+def test_credential_that_cannot_be_read_is_not_shown_by_the_error(broken: bytes) -> None:
+    with pytest.raises(ValidationError) as caught:
+        OAuthCredential.model_validate_json(broken)
+    assert "planted" not in str(caught.value)
+    with pytest.raises(ValidationError) as caught:
+        KeyCredential.model_validate_json(broken)
+    assert "planted" not in str(caught.value)

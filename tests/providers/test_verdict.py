@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 
 from everlink.contract import ReauthReason, Verdict
 from providers.catalog import DeadRule, OAuth2, Probe
-from providers.credential import OAuthCredential
+from providers.credential import OAuthCredential, to_bytes
 from providers.http import Answer
 from providers.verdict import judge_probe_answer, judge_token_answer
 
@@ -20,9 +21,13 @@ BEFORE = OAuthCredential(
 )
 
 
-def answer(status: int, body: Any, **headers: str) -> Answer:
+def answer(status: int, body: Any, **headers: str | bytes) -> Answer:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), text)
+    raw = [
+        (name.replace("_", "-").encode(), value if isinstance(value, bytes) else value.encode())
+        for name, value in headers.items()
+    ]
+    return Answer(status, httpx.Headers(raw), text)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,10 @@ def answer(status: int, body: Any, **headers: str) -> Answer:
         (200, b"\xff\xfe\x00", Verdict.TRANSIENT),
         (200, b"[" * 100_000, Verdict.TRANSIENT),
         (200, b"", Verdict.TRANSIENT),
+        (200, b"null", Verdict.TRANSIENT),
+        (200, b'{"access_token": "new", "deep": ' + b"[" * 500 + b"]" * 500 + b"}", Verdict.TRANSIENT),
+        (200, b'{"access_token": "new", "wide": ' + b"9" * 5000 + b"}", Verdict.TRANSIENT),
+        (204, b"", Verdict.TRANSIENT),
         (302, b"", Verdict.TRANSIENT),
         (307, {"access_token": "new"}, Verdict.TRANSIENT),
         (400, b"", Verdict.TRANSIENT),
@@ -64,6 +73,7 @@ def test_token_answer(status: int, body: Any, verdict: Verdict) -> None:
     judged = judge_token_answer(answer(status, body), OAUTH2, BEFORE)
     assert judged.verdict is verdict
     assert (judged.credential is not None) is (verdict is Verdict.OK)
+    assert judged.reason is (ReauthReason.ACCESS_REVOKED if verdict is Verdict.DEAD else None)
     assert "new" not in judged.note
 
 
@@ -80,11 +90,17 @@ def test_token_answer(status: int, body: Any, verdict: Verdict) -> None:
         (True, None),
         ([], None),
         (1e99, 315360000.0),
+        (10**400, None),
+        ("1e999", None),
+        ("9" * 5000, None),
+        ({"seconds": 60}, None),
+        (False, None),
+        ("", None),
         ("inf", None),
         ("nan", None),
         ("2026-01-01T00:00:00Z", None),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:20],
 )
 def test_lifetime_is_seconds_or_the_entry_default(value: Any, expected: float | None) -> None:
     body = {"access_token": "new", "expires_in": value}
@@ -93,7 +109,20 @@ def test_lifetime_is_seconds_or_the_entry_default(value: Any, expected: float | 
     assert judge_token_answer(answer(200, body), defaulted, None).expires_in == (expected or 7200.0)
 
 
-@pytest.mark.parametrize("more", [{}, {"refresh_token": ""}, {"refresh_token": None}, {"refresh_token": 5}], ids=str)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"refresh_token": ""},
+        {"refresh_token": None},
+        {"refresh_token": 5},
+        {"refresh_token": "old-refresh"},
+        {"scope": None},
+        {"scope": ["write"]},
+        {"expires_in": 60},
+    ],
+    ids=str,
+)
 def test_shorter_answer_takes_nothing_away(more: dict[str, Any]) -> None:
     judged = judge_token_answer(answer(200, {"access_token": "new", **more}), OAUTH2, BEFORE)
     assert judged.credential == BEFORE.model_copy(update={"access_token": "new"})
@@ -110,10 +139,33 @@ def test_fuller_answer_replaces_and_adds() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("99999999999999", 999999999.0), ("", None), ("soon", None), ("-1", None)],
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("99999999999999", 999999999.0),
+        ("9" * 5000, 999999999.0),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        (b"\xb2", None),  # a digit to Python, and no number
+        (b"\xff\xfe", None),
+        ("Mon, 1 Jan 2024 00:00:00 +99999999999999999999", None),
+        ("Mon, 99999999999999999999 Jan 2024 00:00:00 GMT", None),
+        ("Mon, 1 Jan 99999 00:00:00 GMT", None),
+    ],
+    ids=lambda value: ascii(value)[:30],
 )
-def test_retry_after_in_seconds(header: str, seconds: float | None) -> None:
-    assert judge_token_answer(answer(429, {}, retry_after=header), OAUTH2, None).retry_after == seconds
+def test_retry_after_in_seconds(header: str | bytes, seconds: float | None) -> None:
+    judged = judge_token_answer(answer(429, {}, retry_after=header), OAUTH2, None)
+    assert (judged.verdict, judged.retry_after) == (Verdict.TRANSIENT, seconds)
+
+
+def test_retry_after_as_a_date_ahead() -> None:
+    now = datetime(2015, 10, 21, 7, 27, 0, tzinfo=UTC)
+    for date in ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00", "Wed, 21 Oct 2015 09:28:00 +0200"):
+        assert answer(503, {}, retry_after=date).retry_after(now) == 60.0
 
 
 def test_retry_after_as_a_date_that_has_passed() -> None:
@@ -135,15 +187,37 @@ def test_reason_is_the_rule_of_the_entry() -> None:
     ("status", "verdict"),
     [
         (200, Verdict.OK),
+        (204, Verdict.OK),
+        (302, Verdict.TRANSIENT),
         (401, Verdict.DEAD),
         (403, Verdict.TRANSIENT),
         (404, Verdict.TRANSIENT),
+        (429, Verdict.TRANSIENT),
         (500, Verdict.TRANSIENT),
     ],
 )
 def test_probe_answer(status: int, verdict: Verdict) -> None:
     probe = Probe(url="https://a.example/me", identifier="user.id", display_name="name")
-    judged = judge_probe_answer(answer(status, {"user": {"id": 42}, "name": "Ada"}), probe)
+    judged = judge_probe_answer(answer(status, {"user": {"id": 42}, "name": "Ada"}, retry_after="7"), probe)
     assert judged.verdict is verdict
+    assert judged.retry_after == (7.0 if verdict is Verdict.TRANSIENT else None)
+    assert judged.reason is (ReauthReason.CREDENTIALS_INVALID if verdict is Verdict.DEAD else None)
     if verdict is Verdict.OK:
         assert (judged.identifier, judged.display_name) == ("42", "Ada")
+
+
+@pytest.mark.parametrize("half", [b"\\ud83d", b"\xed\xa0\xbd"], ids=["escaped", "raw"])
+def test_half_a_character_in_a_name_loses_no_grant(half: bytes) -> None:
+    body = b'{"access_token": "new", "refresh_token": "r2", "team": {"id": "T1", "name": "Acme ' + half + b'"}}'
+    judged = judge_token_answer(answer(200, body), OAUTH2, None)
+    assert judged.credential is not None
+    kept = OAuthCredential.model_validate_json(to_bytes(judged.credential))
+    assert (kept.refresh_token, kept.extra["team"]["id"]) == ("r2", "T1")
+
+
+def test_identifier_of_a_probe_can_be_kept() -> None:
+    probe = Probe(url="https://a.example/me", identifier="id", display_name="name")
+    for body in (b'{"id": "a\\ud83d", "name": "b\\ud83d"}', b'{"id": {"a": 1}, "name": true}', b'{"id": null}', b"[]"):
+        judged = judge_probe_answer(answer(200, body), probe)
+        for text in (judged.identifier, judged.display_name):
+            assert text is None or (text.encode() and len(text) == 2)

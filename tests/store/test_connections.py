@@ -69,7 +69,7 @@ async def main(url, org_id):
 
 
 async def test_processes_at_once_get_one_connection(database_url: str, scope: Scope) -> None:
-    assert len(set(await run_together(MAKER, database_url, scope.org_id, count=4))) == 1
+    assert len(set(await run_together(MAKER, database_url, scope.org_id, count=3))) == 1
 
 
 async def test_connection_of_an_account_that_nobody_linked_is_refused(database: Database, scope: Scope) -> None:

@@ -135,8 +135,8 @@ async def main(url, connection_id):
 
 
 async def test_of_several_processes_one_gets_the_intent(database_url: str, connection: Connection) -> None:
-    answers = await run_together(RACER, database_url, connection.id, count=5)
-    assert sorted(answers) == ["lost"] * 4 + ["won"]
+    answers = await run_together(RACER, database_url, connection.id, count=3)
+    assert sorted(answers) == ["lost"] * 2 + ["won"]
 
 
 async def test_of_several_swaps_at_once_one_is_stored(

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import stat
-import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
+from sqlalchemy import select, update
 
 from everlink.contract import Environment
+from store.credentials import Credentials
 from store.database import Database
 from store.scope import Scope
-from store.settings import Settings
-from store.vault import (
-    Kind,
-    MasterKeyInvalid,
-    MasterKeyMissing,
-    MasterKeys,
-    SealBroken,
-    Vault,
-    new_master_key,
-)
+from store.tables import CREDENTIALS, DATA_KEYS, Connection
+from store.vault import Kind, MasterKeyInvalid, MasterKeys, SealBroken, Vault, new_master_key
+from tests.postgres import Postgres
+from tests.store.conftest import NOW, make_connection
+from tests.store.processes import run_together
 
 SECRET = b"refresh-token-that-nobody-may-read"
-KEYS = MasterKeys(new_master_key())
+KEY = new_master_key()
+KEYS = MasterKeys(KEY)
 
 
 @pytest.fixture
@@ -105,46 +101,102 @@ async def test_vaults_that_race_for_the_first_data_key_end_with_one(database: Da
         assert await Vault(database, KEYS).open(scope, Kind.CREDENTIAL, "con_1", blob) == SECRET
 
 
-def test_service_refuses_to_start_without_a_key(tmp_path: Path) -> None:
-    with pytest.raises(MasterKeyMissing):
-        MasterKeys.from_settings(Settings(dev=False, state_dir=tmp_path))
-    assert list(tmp_path.iterdir()) == []
+RACER = """
+from everlink.contract import Environment
+from store.database import Database
+from store.scope import Scope
+from store.vault import Kind, MasterKeys, Vault
+
+async def main(url, org_id, key):
+    database = Database(url)
+    scope = Scope(org_id, Environment.TEST)
+    print((await Vault(database, MasterKeys(key)).seal(scope, Kind.CREDENTIAL, "con_1", b"secret")).hex())
+    await database.close()
+"""
 
 
-@pytest.mark.parametrize("module", ["worker.py", "-m api"])
-async def test_process_without_a_key_says_so_in_one_line(module: str, tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *module.split(),
-        cwd=Path(__file__).parents[2],
-        env={"PATH": "/usr/bin", "EVERLINK_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/x.sqlite3"},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, error = await process.communicate()
-    assert process.returncode == 1
-    assert len(error.splitlines()) == 1 and b"EVERLINK_MASTER_KEY" in error
+async def test_processes_that_race_for_the_first_data_key_end_with_one(
+    database_url: str, database: Database, scope: Scope
+) -> None:
+    vault = Vault(database, KEYS)
+    for blob in await run_together(RACER, database_url, scope.org_id, KEY, count=3):
+        assert await vault.open(scope, Kind.CREDENTIAL, "con_1", bytes.fromhex(blob)) == b"secret"
 
 
-def test_development_makes_its_own_key_and_keeps_it(tmp_path: Path) -> None:
-    settings = Settings(dev=True, state_dir=tmp_path)
-    MasterKeys.from_settings(settings)
-    file = tmp_path / "master.key"
-    made = file.read_text()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    MasterKeys.from_settings(settings)
-    assert file.read_text() == made
+@pytest.mark.parametrize("secret", [b"", b"\0", bytes(range(256)) * 4096], ids=["empty", "a zero", "a megabyte"])
+async def test_any_bytes_come_back_as_they_were(vault: Vault, scope: Scope, secret: bytes) -> None:
+    blob = await vault.seal(scope, Kind.CREDENTIAL, "con_1", secret)
+    assert await vault.open(scope, Kind.CREDENTIAL, "con_1", blob) == secret
 
 
-@pytest.mark.parametrize("text", ["", "k1", "k1:", "k1:AAAA", ":" + "A" * 44, "k1:not base64!", "k1:" + "A" * 43])
-def test_malformed_master_key_is_refused_without_being_shown(text: str) -> None:
-    with pytest.raises((MasterKeyInvalid, MasterKeyMissing)) as caught:
-        MasterKeys.from_settings(Settings(master_key=SecretStr(text)))
-    assert "AAAA" not in str(caught.value)
+async def test_blob_under_an_unknown_data_key_does_not_open(vault: Vault, scope: Scope) -> None:
+    blob = await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
+    with pytest.raises(SealBroken):
+        await vault.open(scope, Kind.CREDENTIAL, "con_1", blob[:1] + uuid4().bytes + blob[17:])
 
 
-async def test_master_key_may_stand_in_a_file(tmp_path: Path, database: Database, scope: Scope) -> None:
-    file = tmp_path / "key"
-    file.write_text(new_master_key() + "\n")
-    keys = MasterKeys.from_settings(Settings(master_key_file=file))
-    blob = await Vault(database, keys).seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
-    assert await Vault(database, keys).open(scope, Kind.CREDENTIAL, "con_1", blob) == SECRET
+async def test_rows_swapped_between_two_connections_do_not_open(
+    database: Database, vault: Vault, scope: Scope, connection: Connection
+) -> None:
+    credentials, rows = Credentials(database), [connection, await make_connection(database, scope, "grace")]
+    for row in rows:
+        sealed = await vault.seal(scope, Kind.CREDENTIAL, row.id, row.id.encode())
+        await credentials.grant(scope, row.id, sealed, renewable=True, expires_at=None, now=NOW)
+    sealed = [stored.sealed for row in rows if (stored := await credentials.read(scope, row.id))]
+    async with database.writing() as write:
+        for row, another in zip(rows, reversed(sealed), strict=True):
+            mine = CREDENTIALS.c.connection_id == row.id
+            await write.execute(update(CREDENTIALS).where(mine).values(sealed=another))
+    for row in rows:
+        stored = await credentials.read(scope, row.id)
+        assert stored is not None
+        with pytest.raises(SealBroken):
+            await vault.open(scope, Kind.CREDENTIAL, row.id, stored.sealed)
+
+
+async def test_data_key_moved_to_another_tenant_does_not_open(
+    database: Database, vault: Vault, scope: Scope, other: Scope
+) -> None:
+    await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
+    async with database.writing() as write:
+        await write.execute(update(DATA_KEYS).values(org_id=other.org_id))
+    with pytest.raises(MasterKeyInvalid):
+        await Vault(database, KEYS).seal(other, Kind.CREDENTIAL, "con_1", SECRET)
+
+
+async def test_altered_data_key_is_one_typed_error(database: Database, vault: Vault, scope: Scope) -> None:
+    blob = await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
+    async with database.reading() as read:
+        wrapped = (await read.execute(select(DATA_KEYS.c.wrapped))).scalar_one()
+    flipped = [wrapped[:i] + bytes([wrapped[i] ^ 128]) + wrapped[i + 1 :] for i in range(len(wrapped))]
+    for broken in flipped + [wrapped[:length] for length in range(len(wrapped))]:
+        async with database.writing() as write:
+            await write.execute(update(DATA_KEYS).values(wrapped=broken))
+        with pytest.raises(MasterKeyInvalid):
+            await Vault(database, KEYS).open(scope, Kind.CREDENTIAL, "con_1", blob)
+
+
+async def test_sealing_goes_on_while_the_database_is_away(vault: Vault, database: Database, scope: Scope) -> None:
+    """A rotated grant is sealed before anybody knows whether it can be stored."""
+    await vault.seal(scope, Kind.CREDENTIAL, "con_1", b"first")
+    vault._database = Database("postgresql+asyncpg://nobody@127.0.0.1:9/nothing")
+    blob = await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
+    assert await vault.open(scope, Kind.CREDENTIAL, "con_1", blob) == SECRET
+
+
+async def test_nothing_on_disk_holds_the_secret(
+    request: pytest.FixtureRequest, database: Database, vault: Vault, scope: Scope, connection: Connection
+) -> None:
+    sealed = await vault.seal(scope, Kind.CREDENTIAL, connection.id, SECRET)
+    await Credentials(database).grant(scope, connection.id, sealed, renewable=True, expires_at=None, now=NOW)
+    name = database.url.database
+    assert name is not None
+    if database.is_sqlite:
+        disk = b"".join(file.read_bytes() for file in Path(name).parent.glob("everlink.sqlite3*"))
+        assert sealed in disk
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        disk = server.dump(name)
+        assert sealed.hex().encode() in disk
+    for planted in (SECRET, KEY.partition(":")[2].encode()):
+        assert planted not in disk and planted.hex().encode() not in disk

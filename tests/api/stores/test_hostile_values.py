@@ -44,9 +44,8 @@ async def test_unusual_but_honest_text_comes_back_as_it_went_in(product: httpx.A
     assert {name: saved[name] for name in body} == body
 
 
-@pytest.mark.parametrize("value", ["%FF", "%ED%A0%80", "'%20OR%201=1--", "%F0%9F%94%92", "a" * 255])
-async def test_hostile_id_in_a_path_is_like_any_that_does_not_exist(product: httpx.AsyncClient, value: str) -> None:
-    for method, path in (
+async def test_hostile_id_in_a_path_is_like_any_that_does_not_exist(product: httpx.AsyncClient) -> None:
+    paths = (
         ("GET", "/v1/connections/{}"),
         ("GET", "/v1/connections/{}/token"),
         ("DELETE", "/v1/connections/{}"),
@@ -54,10 +53,12 @@ async def test_hostile_id_in_a_path_is_like_any_that_does_not_exist(product: htt
         ("PUT", "/v1/applications/{}"),
         ("GET", "/api/v2/public/application/{}"),
         ("GET", "/api/v2/public/linked-account/integration/oauth-url/{}"),
-    ):
-        answer = await product.request(method, path.format(value), json={} if method == "PUT" else None)
-        assert answer.status_code == 404, (method, path)
-        assert answer.json()["error_code"].endswith("not_found")
+    )
+    for value in ("%FF", "%ED%A0%80", "'%20OR%201=1--", "%F0%9F%94%92", "a" * 255):
+        for method, path in paths:
+            answer = await product.request(method, path.format(value), json={} if method == "PUT" else None)
+            assert answer.status_code == 404, (method, path, value)
+            assert answer.json()["error_code"].endswith("not_found")
 
 
 async def test_address_with_a_nul_is_refused(product: httpx.AsyncClient) -> None:
@@ -72,28 +73,26 @@ async def test_address_with_a_nul_is_refused(product: httpx.AsyncClient) -> None
         assert (answer.status_code, answer.json()["error_code"]) == (422, "invalid_request"), path
 
 
-@pytest.mark.parametrize("value", ["%00", "a%00", "%FF", "%ED%A0%80", "%F0%9F%94%92", "a" * 256])
-async def test_hostile_value_in_a_query_finds_nothing(product: httpx.AsyncClient, value: str) -> None:
+async def test_hostile_value_in_a_query_finds_nothing(product: httpx.AsyncClient) -> None:
     del product.headers["linked_account_id"]
-    for path in (
-        f"/v1/connections?linked_account_id={value}",
-        f"/v1/connections?application={value}",
-        f"/v1/connections?cursor={value}",
-        f"/api/v2/public/application?linked_account_id={value}",
-        f"/api/v2/public/application?linked_account_id=acme&slug={value}",
-    ):
-        answer = await product.get(path)
-        found: Any = answer.json()
-        empty = answer.status_code == 200 and (found == [] or found["connections"] == [])
-        assert empty or answer.status_code in (404, 422), path
+    for value in ("%FF", "%ED%A0%80", "%F0%9F%94%92", "a" * 256):
+        for path in (
+            f"/v1/connections?linked_account_id={value}",
+            f"/v1/connections?application={value}",
+            f"/v1/connections?cursor={value}",
+            f"/api/v2/public/application?linked_account_id={value}",
+            f"/api/v2/public/application?linked_account_id=acme&slug={value}",
+        ):
+            answer = await product.get(path)
+            found: Any = answer.json()
+            empty = answer.status_code == 200 and (found == [] or found["connections"] == [])
+            assert empty or answer.status_code in (404, 422), path
 
 
-@pytest.mark.parametrize(
-    "key", [b"\xff\xfe", b"tk_\xc3\xa9_x", b"tk_" + b"a" * 20000, b"tk_'; DROP TABLE api_key; --_x"]
-)
-async def test_hostile_api_key_stands_for_nobody(product: httpx.AsyncClient, key: bytes) -> None:
-    answer = await product.get("/v1/connections", headers={"x-api-key": key})
-    assert (answer.status_code, answer.json()["error_code"]) == (401, "invalid_api_key")
+async def test_hostile_api_key_stands_for_nobody(product: httpx.AsyncClient) -> None:
+    for key in (b"\xff\xfe", b"tk_\xc3\xa9_x", b"tk_" + b"a" * 20000, b"tk_'; DROP TABLE api_key; --_x"):
+        answer = await product.get("/v1/connections", headers={"x-api-key": key})
+        assert (answer.status_code, answer.json()["error_code"]) == (401, "invalid_api_key")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ async def test_hostile_api_key_stands_for_nobody(product: httpx.AsyncClient, key
 )
 async def test_hostile_key_is_refused_and_not_stored(product: httpx.AsyncClient, fields: dict[str, str]) -> None:
     answer = await product.put(SAVE_KEY, content=json.dumps(fields), headers=JSON)
-    assert answer.status_code in (422, 502) and "planted" not in answer.text
+    assert answer.status_code == 422 and "planted" not in answer.text
     assert (await product.get("/v1/connections")).json()["connections"] == []
 
 

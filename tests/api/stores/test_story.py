@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from dev.listener import Listener
-from tests.api.conftest import SAVE_KEY, Everlink, until_status
+from tests.api.conftest import SAVE_KEY, Everlink, age, until_status
 
 APPLICATION = "/api/v2/public/application/sandbox"
 
@@ -36,7 +36,8 @@ async def test_connection_lives_dies_comes_back_and_ends(
     created = await listener.wait_for("Connection Created", "sandbox", "acme")
     assert (created["connection_id"], created["sequence"], created["reason"]) == (connection, 1, None)
 
-    crowd = [product.get(f"/v1/connections/{connection}/token", params={"min_ttl": 3600}) for _ in range(20)]
+    await age(everlink, connection, 5)
+    crowd = [product.get(f"/v1/connections/{connection}/token") for _ in range(20)]
     assert {answer.json()["generation"] for answer in await asyncio.gather(*crowd)} == {2}
     assert await works(everlink, product, connection)
 
