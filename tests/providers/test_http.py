@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from providers.guard import GuardedTransport, TargetGuard
-from providers.http import MAX_BYTES, RequestFailed, make_client, send
+from providers.http import MAX_BYTES, RequestFailed, send
 from tests.providers.server import HEAD, Behaviour, Server, abort, answering, answering_with
 
 
