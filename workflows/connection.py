@@ -137,7 +137,7 @@ class ConnectionWorkflow:
         transition = self._state.unrecorded[0]
         await workflow.execute_activity(
             Activity.RECORD_TRANSITION,
-            TransitionTask(ref=self._state.ref, transition=transition, generation=self._state.generation),
+            TransitionTask(ref=self._state.ref, transition=transition),
             start_to_close_timeout=options.STORE_CALL,
             retry_policy=options.WITHOUT_END,
             summary=f"record {transition.event or 'change'} (#{transition.sequence})",

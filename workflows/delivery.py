@@ -38,7 +38,7 @@ class DeliveryWorkflow:
             wait = self._next_wait(attempt)
             outcome = await self._attempt(task, attempt, wait if attempt < len(DELAYS) else None)
             wait = max(wait, min(outcome.retry_after or 0.0, MAX_RETRY_AFTER))
-        await self._close(task, outcome, attempt)
+        await self._close(task, outcome)
         workflow.set_current_details(f"{outcome.note}, after {attempt} attempts")
         return outcome.note
 
@@ -58,10 +58,10 @@ class DeliveryWorkflow:
         )
         return outcome
 
-    async def _close(self, task: DeliveryTask, outcome: AttemptOutcome, attempts: int) -> None:
+    async def _close(self, task: DeliveryTask, outcome: AttemptOutcome) -> None:
         await workflow.execute_activity(
             Activity.CLOSE_DELIVERY,
-            CloseDeliveryTask(delivery=task, delivered=outcome.delivered, attempts=attempts, note=outcome.note),
+            CloseDeliveryTask(delivery=task, delivered=outcome.delivered, note=outcome.note),
             start_to_close_timeout=options.STORE_CALL,
             retry_policy=options.WITHOUT_END,
             summary="record how the delivery ended",

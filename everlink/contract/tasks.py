@@ -40,7 +40,6 @@ class TransitionTask(Message):
 
     ref: ConnectionRef
     transition: Transition
-    generation: int
 
 
 class DeliveryTask(Message):
@@ -70,7 +69,6 @@ class AttemptOutcome(Message):
 class CloseDeliveryTask(Message):
     delivery: DeliveryTask
     delivered: bool
-    attempts: int
     note: str
 
 

@@ -178,7 +178,7 @@ async def test_removed_endpoint_gets_nothing_more(refreshing: Refreshing) -> Non
 
 async def test_closed_delivery_keeps_how_it_ended(refreshing: Refreshing) -> None:
     task = await due(refreshing)
-    closing = CloseDeliveryTask(delivery=task.delivery, delivered=True, attempts=1, note="delivered (HTTP 200)")
+    closing = CloseDeliveryTask(delivery=task.delivery, delivered=True, note="delivered (HTTP 200)")
     await ActivityEnvironment().run(DeliverActivities(refreshing.shared).close_delivery, closing)
     [row] = await refreshing.shared.webhooks.deliveries(refreshing.scope, refreshing.task.ref.connection_id)
     assert (row.status, row.last_note, row.next_attempt_at) == ("delivered", "delivered (HTTP 200)", None)
