@@ -103,11 +103,8 @@ async def force_refresh(made: Services, scope: Scope, connection_id: str) -> Con
     return await temporal.refresh(made, row, stored.generation)
 
 
-async def disconnect(made: Services, scope: Scope, row: Connection) -> None:
-    """End a connection. Of one that never lived, there is only a credential to forget."""
-    if row.status is ConnectionStatus.PENDING:
-        await made.credentials.purge(scope, row.id)
-        return
+async def disconnect(made: Services, row: Connection) -> None:
+    """End a connection. One that never finished may hold a live grant as well, and word of it may be on its way."""
     try:
         await temporal.disconnect(made, row)
     except ApiError as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, StringConstraints
 
 from api.auth import Made, Tenant
 from api.errors import not_found
@@ -17,10 +17,15 @@ from store.vault import Kind
 router = APIRouter(prefix="/v1/applications", tags=["Applications"])
 
 
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
 class ApplicationInput(Input):
-    client_id: str | None = Field(default=None, max_length=500, examples=["everlink-sandbox"])
-    client_secret: SecretStr | None = Field(default=None, max_length=4000, description="Kept sealed, never shown")
-    scopes: list[str] | None = Field(default=None, description="In place of the catalog's")
+    client_id: Word | None = Field(default=None, max_length=500, examples=["everlink-sandbox"])
+    client_secret: SecretStr | None = Field(
+        default=None, min_length=1, max_length=4000, description="Kept sealed, never shown"
+    )
+    scopes: list[Word] | None = Field(default=None, description="In place of the catalog's")
 
 
 class ApplicationOut(BaseModel):

@@ -44,7 +44,7 @@ async def start(request: Request, made: Made, secret: str, browser: Browser = No
     except ConnectFailed as failure:
         return _failed(request, failure)
     except ApiError:
-        return _failed(request, ConnectFailed(409, "This application is not set up here."))
+        return _not_set_up(request)
     except StoreUnavailable:
         return _unavailable(request)
     response.set_cookie(
@@ -69,6 +69,8 @@ async def callback(request: Request, made: Made, slug: str, browser: Browser = N
         connected = await arrive(made, slug, browser, answer)
     except ConnectFailed as failure:
         return _failed(request, failure)
+    except ApiError:
+        return _not_set_up(request)
     except StoreUnavailable:
         return _unavailable(request)
     if connected is None:
@@ -82,6 +84,10 @@ def _used(request: Request) -> HTMLResponse:
 
 def _failed(request: Request, failure: ConnectFailed) -> HTMLResponse:
     return _page(request, failure.status, "Not connected", str(failure))
+
+
+def _not_set_up(request: Request) -> HTMLResponse:
+    return _failed(request, ConnectFailed(409, "This application is not set up here."))
 
 
 def _unavailable(request: Request) -> HTMLResponse:

@@ -202,7 +202,7 @@ async def remove(made: Made, scope: Tenant, connection_id: str) -> ConnectionOut
     """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again."""
     row = await find(made, scope, connection_id)
     if row.status != ConnectionStatus.DISCONNECTED:
-        await disconnect(made, scope, row)
+        await disconnect(made, row)
     return _out(made, await find(made, scope, connection_id))
 
 

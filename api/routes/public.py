@@ -20,6 +20,8 @@ from store.connections import ConnectionFilter
 from store.scope import Scope
 from store.tables import Application, Connection, LinkedAccount
 
+PAGE = 1000
+
 router = APIRouter(prefix="/api/v2/public", tags=["Seed API"])
 
 
@@ -100,9 +102,7 @@ async def list_applications(
     auth_type: Annotated[str | None, Query()] = None,
 ) -> list[ApplicationView]:
     """The organization's applications, with what this linked account has connected and what needs a reconnect."""
-    connections = await made.connections.page(
-        scope, ConnectionFilter(linked_account_id=account_id, living=True), limit=1000
-    )
+    connections = await _all(made, scope, ConnectionFilter(linked_account_id=account_id, living=True))
     views = []
     for application in await made.tenants.applications(scope):
         entry = made.catalog.get(application.slug)
@@ -117,7 +117,7 @@ async def get_application(made: Made, scope: Tenant, account_id: Account, slug: 
     """One application, as this linked account sees it."""
     application, entry = await _enabled(made, scope, slug)
     wanted = ConnectionFilter(linked_account_id=account_id, slug=slug, living=True)
-    return _view(application, entry, await made.connections.page(scope, wanted))
+    return _view(application, entry, await _all(made, scope, wanted))
 
 
 @router.post("/linked-account")
@@ -155,8 +155,8 @@ async def save_key_credentials(
 async def remove_integration(made: Made, scope: Tenant, account_id: Account, slug: str) -> AccountView:
     """Disconnect every account of this application. 200 even where none was connected."""
     wanted = ConnectionFilter(linked_account_id=account_id, slug=slug, living=True)
-    for connection in await made.connections.page(scope, wanted):
-        await disconnect(made, scope, connection)
+    for connection in await _all(made, scope, wanted):
+        await disconnect(made, connection)
     account = await made.tenants.linked_account(scope, account_id)
     if account is None:
         raise not_found("linked_account")
@@ -168,6 +168,16 @@ async def _enabled(made: Services, scope: Scope, slug: str) -> tuple[Application
     if application is None or entry is None:
         raise not_found("application")
     return application, entry
+
+
+async def _all(made: Services, scope: Scope, wanted: ConnectionFilter) -> list[Connection]:
+    """All that is wanted: the seed knows no pages."""
+    found: list[Connection] = []
+    while page := await made.connections.page(scope, wanted, after=found[-1].id if found else None, limit=PAGE):
+        found += page
+        if len(page) < PAGE:
+            break
+    return found
 
 
 def _view(application: Application, entry: CatalogEntry, connections: list[Connection]) -> ApplicationView:

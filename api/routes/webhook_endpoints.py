@@ -21,16 +21,31 @@ from store.vault import Kind
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"])
 
+RESERVED_HEADERS = {
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+
 
 def _safe_headers(headers: dict[str, str]) -> dict[str, str]:
     """Headers that can neither break the request nor pass for ours."""
     for name, value in headers.items():
         if not name or not all(letter.isalnum() or letter in "-_" for letter in name) or not name.isascii():
             raise ValueError("a header's name has characters that are not allowed")
-        if name.lower().startswith("webhook-") or name.lower() in ("host", "content-length", "transfer-encoding"):
+        if name.lower().startswith("webhook-") or name.lower() in RESERVED_HEADERS:
             raise ValueError("this header cannot be replaced")
-        if not value.isascii() or not value.isprintable():
+        if not value.isascii() or not value.isprintable() or value != value.strip():
             raise ValueError("a header's value has characters that are not allowed")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("a header is given twice")
     return headers
 
 
@@ -89,7 +104,7 @@ async def _refuse_private(made: Services, url: HttpUrl) -> None:
     if url.username or url.password:
         raise ApiError(422, "webhook_url_refused", "the URL must not hold a user or password")
     try:
-        await made.guard.address_of(url.host or "", url.port or 443)
+        await made.guard.address_of(url.host or "", 443 if url.port is None else url.port)
     except TargetRefused as refused:
         raise ApiError(422, "webhook_url_refused", str(refused)) from None
     except httpcore.ConnectError:

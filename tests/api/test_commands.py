@@ -91,7 +91,7 @@ async def test_disconnect_that_comes_after_the_end_is_no_error(everlink: Everlin
     assert (await product.delete(f"/v1/connections/{connection}")).status_code == 200
     workflow = everlink.made.temporal.get_workflow_handle(f"connection/{connection}")
     await workflow.result()
-    await lifecycle.disconnect(everlink.made, scope, before)  # by another process, which read the row before the end
+    await lifecycle.disconnect(everlink.made, before)  # by another process, which read the row before the end
     assert (await workflow.describe()).status is WorkflowExecutionStatus.COMPLETED
 
 

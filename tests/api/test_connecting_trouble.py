@@ -71,7 +71,11 @@ async def test_key_of_a_connection_that_never_finished_can_be_removed(
     everlink: Everlink, product: httpx.AsyncClient, away: pytest.MonkeyPatch
 ) -> None:
     connection = await saved_while_away(everlink, product)
-    assert (await product.delete(f"/v1/connections/{connection}")).status_code == 200
+    refused = await product.delete(f"/v1/connections/{connection}")
+    assert (refused.status_code, refused.json()["error_code"]) == (503, "temporal_unavailable")
+    away.undo()
+    assert (await product.delete(f"/v1/connections/{connection}")).json()["status"] == "disconnected"
+    await everlink.made.temporal.get_workflow_handle(f"connection/{connection}").result()
     read = await everlink.made.connections.with_credential(await scope_of(everlink, product), connection)
     assert read is not None and read.stored is None
 
