@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
+from everlink.contract import SEARCH_ATTRIBUTES
+
 VARIABLES = {
     "temporal_port": "TEMPORAL_PORT",
     "web_ui_port": "WEB_UI_PORT",
@@ -26,7 +28,6 @@ VARIABLES = {
 }
 ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_IN_CATALOG = "http://127.0.0.1:8090"
-SEARCH_ATTRIBUTES = "ConnectionStatus Application LinkedAccount Environment ReauthReason Organization"
 
 Say = Callable[[str], None]
 Probe = Callable[[bytes], Awaitable[bool]]  # is given what the process has logged since its start
@@ -158,7 +159,7 @@ class StackConfig:
         server = [temporal, "server", "start-dev", "--db-filename", database, "--log-level", "warn"]
         server += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]
         server += ["--ip", "127.0.0.1", "--port", f"{self.temporal_port}", "--ui-port", f"{self.web_ui_port}"]
-        server += [f"--search-attribute={name}=Keyword" for name in SEARCH_ATTRIBUTES.split()]
+        server += [f"--search-attribute={key.name}=Keyword" for key in SEARCH_ATTRIBUTES]
         retain = [temporal, "operator", "namespace", "update", "-n", "default", "--retention", "30d"]
         retain += ["--address", at.temporal]
         sandbox = Process("sandbox", [python, "-m", "sandbox"], answers(f"{at.sandbox}/healthz"), at.sandbox)

@@ -36,7 +36,7 @@ class Demo:
     sandbox: str
     listener: Listener
     account: str
-    state: StackConfig
+    config: StackConfig
     started: float = field(default_factory=time.monotonic)
     pages: dict[str, str] = field(default_factory=dict)
 
@@ -117,14 +117,14 @@ class Demo:
         return f"generation {token['generation']}, token accepted"
 
     async def kill_worker(self) -> str:
-        info = running_stack(self.state.state)
+        info = running_stack(self.config.state)
         if info is None:
             raise StepFailed("the stack is not running")
         old = info.pids["worker"]
         os.kill(old, signal.SIGKILL)
 
         async def restarted() -> int | None:
-            now = running_stack(self.state.state)
+            now = running_stack(self.config.state)
             pid = now.pids.get("worker") if now else None
             return pid if pid and pid != old else None
 

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "worker": {"activities", "workflows", "providers", "store", "everlink"},
     "manage": {"store", "everlink"},
     "sandbox": {"sandbox"},
-    "dev": {"dev", "sandbox"},
+    "dev": {"dev", "sandbox", "everlink"},
 }
 SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "manage")
 

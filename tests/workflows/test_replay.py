@@ -25,7 +25,8 @@ def test_every_scenario_has_its_history() -> None:
 
 @pytest.mark.parametrize("file", HISTORIES, ids=lambda file: file.stem)
 async def test_stored_history_replays(file: Path) -> None:
-    await Replayer(plugins=[plugin()], workflows=[]).replay_workflow(_history(file))
+    result = await Replayer(plugins=[plugin()], workflows=[]).replay_workflow(_history(file))
+    assert result.replay_failure is None
 
 
 @workflow.defn(name=Workflow.CONNECTION)
