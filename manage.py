@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import Coroutine
@@ -155,5 +156,21 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
         sys.exit(f"everlink: Temporal at {Settings().temporal_address}: {error}")
 
 
+def main() -> None:
+    """Leaves without tearing the interpreter down.
+
+    The threads of Temporal's client can outlive the work and, seldom, abort a process that is being torn down:
+    a job that had done everything would count as failed.
+    """
+    try:
+        app()
+    except SystemExit as done:
+        if isinstance(done.code, str):
+            print(done.code, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(done.code if isinstance(done.code, int) else int(done.code is not None))
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -1,0 +1,49 @@
+"""The operator's commands as processes: what they print and how they end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dev.config import ROOT
+
+
+def manage(folder: Path, *arguments: str, **settings: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "EVERLINK_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/everlink.sqlite3",
+            "EVERLINK_TEMPORAL_ADDRESS": "127.0.0.1:9",
+            **settings,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_new_master_key_is_printed_whole_through_a_pipe(tmp_path: Path) -> None:
+    code, out, err = manage(tmp_path, "new-master-key", "k2")
+    assert (code, err) == (0, "") and out.startswith("k2:") and len(out.strip()) == 47
+
+
+@pytest.mark.parametrize("command", ["init", "check-worker"])
+def test_unreachable_temporal_is_one_line_and_a_failure(tmp_path: Path, command: str) -> None:
+    code, _, err = manage(tmp_path, command)
+    assert code == 1 and len(err.splitlines()) == 1 and "Temporal at 127.0.0.1:9" in err
+
+
+def test_unknown_command_is_a_failure(tmp_path: Path) -> None:
+    assert manage(tmp_path, "nonsense")[0] == 2
+
+
+def test_seeding_is_for_development_only(tmp_path: Path) -> None:
+    code, out, err = manage(tmp_path, "dev-seed")
+    assert (code, out) == (1, "") and "EVERLINK_DEV=1" in err
