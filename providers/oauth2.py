@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,4 +85,8 @@ async def _post(http: httpx.AsyncClient, oauth2: OAuth2, client: Client, url: st
     body = {**form, "client_id": client.client_id}
     if client.client_secret is not None:
         body["client_secret"] = client.client_secret
+    if oauth2.client_auth == "json":
+        return await send(
+            http, "POST", url, content=json.dumps(body).encode(), headers={"content-type": "application/json"}
+        )
     return await send(http, "POST", url, data=body)
