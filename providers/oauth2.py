@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,4 +98,9 @@ async def _post(
     body = {**form, "client_id": client.client_id}
     if client.client_secret is not None:
         body["client_secret"] = client.client_secret
+    if oauth2.client_auth == "json":
+        content = json.dumps(body).encode()
+        return await send(
+            http, "POST", url, content=content, headers={"content-type": "application/json"}, deadline=deadline
+        )
     return await send(http, "POST", url, data=body, deadline=deadline)
