@@ -28,6 +28,7 @@ class TokenVerdict:
     retry_after: float | None = None
     credential: OAuthCredential | None = None
     expires_in: float | None = None
+    ends_in: float | None = None  # until the refresh token or the grant itself ends; None: not said
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class Lifetimes(Message):
     renewable: bool = False  # a refresh can be tried
     refresh_margin: float | None = None  # overrides the default margin before expiry
     probe_every: float | None = None
+    ends_in: float | None = None  # until the grant itself ends, which only the customer can renew
+    idle_window: float | None = None  # the grant dies when unused that long
 
 
 class ConnectCommand(Message):
