@@ -96,6 +96,10 @@ class RefreshActivities:
     ) -> CredentialOutcome:
         """The token request and what follows from its answer. Runs to its end once begun."""
         application, provider_client = client
+        # Where this process stood still since, another may have rotated the grant: the old token's reuse would end it.
+        if self._shared.clock() > intent.lease_until - timedelta(seconds=DEADLINE_SECONDS):
+            await self._shared.credentials.close(intent, IntentOutcome.NOT_SENT)
+            return _outcome(task, Verdict.TRANSIENT, "the worker stood still before the request; nothing was sent")
         try:
             answer = await refresh(self._shared.http, oauth2, provider_client, credential)
         except RequestFailed as failure:

@@ -53,6 +53,7 @@ class Intent:
 
     id: str
     in_doubt: bool  # an earlier request of this generation may have rotated the grant
+    lease_until: datetime
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Credentials:
             intent = Intent(
                 id=str(uuid4()),
                 in_doubt=any(row.outcome in (None, IntentOutcome.UNKNOWN) for row in earlier),
+                lease_until=now + lease,
             )
             await connection.execute(
                 REFRESH_INTENTS.insert().values(
@@ -120,7 +122,7 @@ class Credentials:
                     generation=generation,
                     attempt=earlier[-1].attempt + 1 if earlier else 1,
                     started_at=now,
-                    lease_until=now + lease,
+                    lease_until=intent.lease_until,
                 )
             )
             return intent
