@@ -89,9 +89,7 @@ class TokenRequest:
             if self.shared.clock() > intent.lease_until - timedelta(seconds=deadline):
                 # This process stood still. Another may have rotated the grant: reuse of the old token would end it.
                 await credentials.close(intent, IntentOutcome.NOT_SENT)
-                return self._outcome(
-                    Verdict.TRANSIENT, "the worker stood still before the request; nothing was sent"
-                )
+                return self._outcome(Verdict.TRANSIENT, "the worker stood still before the request; nothing was sent")
             try:
                 answer = await refresh(self.shared.http, self.oauth2, self.client[1], self.credential, deadline)
             except RequestFailed as failure:

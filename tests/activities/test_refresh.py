@@ -286,3 +286,21 @@ async def test_intent_left_by_a_killed_worker_is_in_doubt_when_its_lease_ends(re
     await refreshing.shared.credentials.begin(refreshing.task.ref.connection_id, 1, long_ago, LEASE)
     refreshing.endpoint.says(400, DENIED)
     assert (await refreshing.refresh()).reason is ReauthReason.REFRESH_OUTCOME_UNKNOWN
+
+
+async def test_worker_that_stood_still_after_its_intent_does_not_send_the_token_anymore(
+    refreshing: Refreshing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = refreshing.shared.credentials.begin
+
+    async def begin_and_stand_still(*arguments: Any) -> Any:
+        intent = await begin(*arguments)
+        refreshing.shared.clock = lambda: utc_now() + LEASE
+        return intent
+
+    monkeypatch.setattr(refreshing.shared.credentials, "begin", begin_and_stand_still)
+    await transient(refreshing)
+    assert refreshing.endpoint.requests == []
+    monkeypatch.undo()
+    refreshing.endpoint.says(400, DENIED)
+    assert (await refreshing.refresh()).reason is ReauthReason.ACCESS_REVOKED  # nothing is in doubt
