@@ -12,10 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from temporalio import activity
-from temporalio.client import Client, RPCTimeoutOrCancelledError, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.shared import Shared
 from activities.starting import START_TIMEOUT, start_delivery
@@ -32,7 +31,6 @@ from everlink.contract import (
     connect_update_id,
 )
 from store.connections import connection_ref
-from store.database import StoreUnavailable
 from store.scope import Scope
 from store.starting import start_options
 from store.strays import Held, OverdueDelivery, Strays
@@ -92,7 +90,7 @@ class UpkeepActivities:
         assert held.unconfirmed is not None
         lifetimes = self._lifetimes(held)
         if lifetimes is None:
-            raise ApplicationError("this worker's catalog lacks the application", type="UnknownApplication")
+            raise LookupError("this worker's catalog lacks the application")
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             Workflow.CONNECTION,
             **start_options(held.connection, held.stored, lifetimes, self._shared.clock()),
@@ -144,12 +142,9 @@ async def _each(
         async with gate:
             try:
                 return await mend(item)
-            except (RPCError, RPCTimeoutOrCancelledError, TimeoutError, WorkflowUpdateFailedError) as error:
-                why = type(error).__name__
-            except (ApplicationError, StoreUnavailable) as error:
-                why = str(error)
-            log.warning("upkeep could not mend %s: %s", cursor(item), why)
-            return None
+            except Exception as error:  # whatever it is: the others must not wait for it
+                log.warning("upkeep could not mend %s: %s", cursor(item), type(error).__name__)
+                return None
 
     results = await asyncio.gather(*(one(item) for item in page))
     outcome = SweepOutcome(
