@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 from temporalio.client import Client as TemporalClient
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
 from activities.limits import Limiter
-from everlink.contract import ConnectionRef
+from activities.starting import start_delivery
+from everlink.contract import ConnectionRef, DeliveryTask
 from providers.catalog import Catalog, CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
 from providers.guard import TargetGuard
 from providers.http import make_client
 from providers.oauth2 import Client
-from store.alarms import Alarms
+from store.alarms import Alarms, Announced
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
 from store.database import Clock, Database, utc_now
@@ -94,6 +96,22 @@ class Shared:
             announced = await self._alarms.raise_alarm(scope, ref.slug, words, now)
         if announced is not None:
             log.warning("%s: %s in the %s environment of %s", announced.type, ref.slug, ref.environment, ref.org_id)
+            await self._start_deliveries(ref, announced)
+
+    async def _start_deliveries(self, ref: ConnectionRef, announced: Announced) -> None:
+        """At once; where that fails, upkeep does it."""
+        for endpoint_id in announced.endpoints:
+            delivery = DeliveryTask(
+                org_id=ref.org_id,
+                environment=ref.environment,
+                event_id=announced.event_id,
+                endpoint_id=endpoint_id,
+            )
+            assert self.temporal is not None
+            with suppress(RPCError):
+                await start_delivery(
+                    self.temporal, delivery, event=announced.type, slug=ref.slug, linked_account_id=None
+                )
 
     def entry(self, ref: ConnectionRef) -> CatalogEntry:
         entry = self.catalog.get(ref.slug)

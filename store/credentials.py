@@ -10,9 +10,14 @@ from uuid import uuid4
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from everlink.contract import ConnectionStatus
 from store.database import Database
 from store.scope import Scope
-from store.tables import APPLICATIONS, CREDENTIALS, REFRESH_INTENTS
+from store.tables import APPLICATIONS, CONNECTIONS, CREDENTIALS, REFRESH_INTENTS
+
+
+class ConnectionEnded(Exception):
+    """The connection is disconnected, and its id never lives again: nothing more is kept for it."""
 
 
 class IntentOutcome(StrEnum):
@@ -190,7 +195,14 @@ class Credentials:
         now: datetime,
         ends_at: datetime | None = None,
     ) -> int:
-        """Store what a customer has just granted, over whatever was there; answers its generation."""
+        """Store what a customer has just granted, over whatever was there; answers its generation.
+
+        The connection's row is locked, so that its end either comes first and is seen here, or waits; purging
+        follows the end, and so finds what was stored before it.
+
+        Raises:
+            ConnectionEnded: nothing was stored.
+        """
         values = {
             "sealed": sealed,
             "renewable": renewable,
@@ -198,18 +210,36 @@ class Credentials:
             "ends_at": ends_at,
             "updated_at": now,
         }
+        following = CREDENTIALS.c.generation + 1
         statement = (
             self._database.insert(CREDENTIALS)
-            .values(connection_id=connection_id, **scope.columns, generation=1, **values)
+            .values(connection_id=connection_id, **scope.columns, generation=1, unconfirmed_generation=1, **values)
             .on_conflict_do_update(
                 index_elements=["connection_id"],
-                set_={"generation": CREDENTIALS.c.generation + 1, **values},
+                set_={"generation": following, "unconfirmed_generation": following, **values},
                 where=scope.owns(CREDENTIALS),
             )
             .returning(CREDENTIALS.c.generation)
         )
+        held = select(CONNECTIONS.c.status).where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
         async with self._database.writing() as connection:
+            status = (await connection.execute(held.with_for_update(read=True))).scalar_one()
+            if status is ConnectionStatus.DISCONNECTED:
+                raise ConnectionEnded("the connection has ended")
             return int((await connection.execute(statement)).scalar_one())
+
+    async def confirm(self, scope: Scope, connection_id: str, generation: int) -> None:
+        """The workflow knows of the grant of this generation; a newer one stays unconfirmed."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(CREDENTIALS)
+                .where(
+                    CREDENTIALS.c.connection_id == connection_id,
+                    CREDENTIALS.c.unconfirmed_generation == generation,
+                    scope.owns(CREDENTIALS),
+                )
+                .values(unconfirmed_generation=None)
+            )
 
     async def purge(self, scope: Scope, connection_id: str) -> None:
         """Forget the credential for good."""

@@ -38,6 +38,11 @@ REVOKE = RetryPolicy(
 # Only the worker's death or the store's trouble is retried here.
 DELIVERY_CALL = timedelta(seconds=60)
 
+# A page of upkeep asks Temporal a hundred times, ten at once, 10 s at most each. What fails, the next round
+# (a minute later) tries again.
+SWEEP = timedelta(minutes=3)
+SWEEP_TRIES = RetryPolicy(maximum_attempts=3)
+
 
 def priority(org_id: str, *, urgent: bool) -> Priority:
     """Somebody waits (a forced refresh, a reconnect): ahead of routine; fair between organizations."""

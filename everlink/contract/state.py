@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from everlink.contract.messages import ConnectionRef, Lifetimes, Message
-from everlink.contract.words import ConnectionStatus, EventType, Health, ReauthReason
+from everlink.contract.words import ConnectionStatus, Environment, EventType, Health, ReauthReason
 
 TIMELINE_LENGTH = 20
 SEEN_LENGTH = 100
@@ -75,14 +75,21 @@ SEARCH_ATTRIBUTES = (STATUS, APPLICATION, LINKED_ACCOUNT, ENVIRONMENT, REAUTH_RE
 
 def search_attributes(ref: ConnectionRef, status: ConnectionStatus | None = None) -> TypedSearchAttributes:
     """What the lists of Temporal's Web UI can be filtered by, as set when a workflow starts."""
+    attributes = delivery_attributes(ref.org_id, ref.environment, ref.slug, ref.linked_account_id)
+    return attributes if status is None else attributes.updated(SearchAttributePair(STATUS, status.value))
+
+
+def delivery_attributes(
+    org_id: str, environment: Environment, slug: str, linked_account_id: str | None
+) -> TypedSearchAttributes:
+    """The same for the delivery of an event, which may be an application's and no linked account's."""
     pairs = [
-        SearchAttributePair(APPLICATION, ref.slug),
-        SearchAttributePair(LINKED_ACCOUNT, ref.linked_account_id),
-        SearchAttributePair(ENVIRONMENT, ref.environment.value),
-        SearchAttributePair(ORGANIZATION, ref.org_id),
+        SearchAttributePair(APPLICATION, slug),
+        SearchAttributePair(ENVIRONMENT, environment.value),
+        SearchAttributePair(ORGANIZATION, org_id),
     ]
-    if status is not None:
-        pairs.append(SearchAttributePair(STATUS, status.value))
+    if linked_account_id is not None:
+        pairs.append(SearchAttributePair(LINKED_ACCOUNT, linked_account_id))
     return TypedSearchAttributes(pairs)
 
 
