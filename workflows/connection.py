@@ -163,8 +163,9 @@ class ConnectionWorkflow:
             self._life.believe(outcome)
         elif outcome.generation > self._state.generation:
             self._life.adopt(outcome)  # overtaken by a message, but the vault did move
-        self._last_verdict = outcome.verdict
-        self._tries += 1
+        if not outcome.deferred:
+            self._last_verdict = outcome.verdict
+            self._tries += 1
         self._life.show()
 
     async def _ask_provider(self, forced: bool) -> CredentialOutcome:
