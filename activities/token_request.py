@@ -146,7 +146,7 @@ class TokenRequest:
         stored = await self._read()
         if stored is None or stored.generation != self.task.generation:
             return superseded(stored, self.shared.entry(self.task.ref), self.task, self.shared.clock())
-        if intent.in_doubt:
+        if intent.in_doubt and self.oauth2.rotates:
             return dead(
                 self.task,
                 ReauthReason.REFRESH_OUTCOME_UNKNOWN,

@@ -68,7 +68,8 @@ class ConnectionWorkflow:
             elif self._is_notice_due():
                 self._life.announce_end()
             elif self._is_abandoned():
-                return
+                # A failure, so that the id may live later: what completes is a connection that has ended.
+                raise ApplicationError("nobody finished connecting", type="Abandoned", non_retryable=True)
             elif self._is_run_full():
                 await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._has_work())
                 if not self._has_work():
