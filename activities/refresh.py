@@ -12,6 +12,7 @@ knows is `refresh_outcome_unknown`: the provider may have rotated the grant into
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from temporalio import activity
@@ -30,7 +31,7 @@ from everlink.contract import (
 from providers.catalog import OAuth2
 from providers.credential import OAuthCredential
 from providers.http import DEADLINE_SECONDS, RequestFailed
-from providers.oauth2 import Client, refresh
+from providers.oauth2 import Client, refresh, revoke
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.credentials import Intent, IntentOutcome, Leased, StoredClient, StoredCredential
 from store.database import StoreUnavailable
@@ -104,7 +105,7 @@ class RefreshActivities:
             return _outcome(task, Verdict.TRANSIENT, str(failure))
         verdict = judge_token_answer(answer, oauth2, credential)
         if verdict.verdict is Verdict.OK:
-            return await self._keep(task, intent, application, verdict)
+            return await self._keep(task, intent, oauth2, client, verdict)
         # Only a clear refusal proves that the request changed nothing.
         clear = verdict.verdict is not Verdict.TRANSIENT or 300 <= answer.status < 500
         await self._shared.credentials.close(intent, IntentOutcome.ANSWERED if clear else IntentOutcome.UNKNOWN)
@@ -123,11 +124,13 @@ class RefreshActivities:
         self,
         task: CredentialTask,
         intent: Intent,
-        application: StoredClient,
+        oauth2: OAuth2,
+        client: tuple[StoredClient, Client],
         verdict: TokenVerdict,
     ) -> CredentialOutcome:
         """Store what the provider granted; where the store is down, hand it on sealed."""
         assert verdict.credential is not None
+        application, provider_client = client
         entry = self._shared.entry(task.ref)
         renewable = verdict.credential.refresh_token is not None
         lifetimes = entry.lifetimes(renewable=renewable, expires_in=verdict.expires_in)
@@ -142,6 +145,11 @@ class RefreshActivities:
         except StoreUnavailable:
             return kept.model_copy(update={"sealed": base64.b64encode(sealed).decode()})
         if not swapped:
+            scope, connection_id = Scope.of(task.ref), task.ref.connection_id
+            ended = await self._shared.credentials.read(scope, connection_id) is None
+            if ended and oauth2.revoke_url is not None:  # nobody else knows of this grant
+                with suppress(RequestFailed):
+                    await revoke(self._shared.http, oauth2, provider_client, verdict.credential)
             return await self._moved(task)
         if application.alarm is not None:
             await self._alarm(application, None)

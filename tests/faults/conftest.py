@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from providers.credential import OAuthCredential
 from sandbox.customer import Customer
-from store.settings import Settings
+from store.database import utc_now
+from store.vault import Kind
 from tests.api.conftest import Everlink, running, settings_for
 from tests.faults.proxy import Proxy
 from tests.sandbox_process import running_sandbox
@@ -67,20 +70,39 @@ async def until(true: Callable[[], bool], seconds: float = 60) -> None:
             await asyncio.sleep(0.02)
 
 
+@dataclass(frozen=True)
+class Proxied:
+    """API, worker and a strict sandbox, whose token endpoint and probe are behind one proxy."""
+
+    everlink: Everlink
+    proxy: Proxy
+    temporal: WorkflowEnvironment
+
+    @property
+    def sandbox(self) -> str:
+        return self.everlink.sandbox
+
+    async def kept(self, product: httpx.AsyncClient, connection_id: str) -> tuple[int, OAuthCredential] | None:
+        """What the vault holds: generation and credential."""
+        made = self.everlink.made
+        scope = await made.tenants.authenticate(product.headers["x-api-key"], utc_now())
+        assert scope is not None
+        stored = await made.credentials.read(scope, connection_id)
+        if stored is None:
+            return None
+        opened = await made.vault.open(scope, Kind.CREDENTIAL, connection_id, stored.sealed)
+        return stored.generation, OAuthCredential.model_validate_json(opened)
+
+    async def generation(self, product: httpx.AsyncClient, connection_id: str) -> int | None:
+        kept = await self.kept(product, connection_id)
+        return kept[0] if kept is not None else None
+
+
 @asynccontextmanager
-async def proxied(
-    database_url: str, folder: Path, temporal: WorkflowEnvironment
-) -> AsyncIterator[tuple[Everlink, Proxy]]:
-    """API, worker and a strict sandbox, with one proxy."""
+async def proxied(database_url: str, folder: Path, temporal: WorkflowEnvironment) -> AsyncIterator[Proxied]:
     async with running_sandbox(folder, SANDBOX_ACCESS_TOKEN_SECONDS="3600") as sandbox, Proxy(sandbox) as proxy:
-        async with running(proxied_settings(database_url, folder, sandbox, proxy, temporal), sandbox) as everlink:
-            yield everlink, proxy
-
-
-def proxied_settings(
-    database_url: str, folder: Path, sandbox: str, proxy: Proxy, temporal: WorkflowEnvironment
-) -> Settings:
-    settings = settings_for(database_url, folder, sandbox, temporal.client.service_client.config.target_host)
-    assert settings.catalog_dir is not None
-    put_before(settings.catalog_dir, sandbox, proxy.url)
-    return settings
+        settings = settings_for(database_url, folder, sandbox, temporal.client.service_client.config.target_host)
+        assert settings.catalog_dir is not None
+        put_before(settings.catalog_dir, sandbox, proxy.url)
+        async with running(settings, sandbox) as everlink:
+            yield Proxied(everlink, proxy, temporal)
