@@ -46,14 +46,15 @@ async def connect(
     product: httpx.AsyncClient, sandbox: str, slug: str = "sandbox", name: str = "ada", account: str = "acme"
 ) -> str:
     """Connect through real consent; answers the connection's id."""
-    product.headers["linked_account_id"] = account
     url = f"/api/v2/public/linked-account/integration/oauth-url/{slug}"
+    link = (await product.get(url, headers={"linked_account_id": account})).json()["auth_url"]
     async with Customer(sandbox, name, f"{name}-password") as customer:
-        page = await customer.consent((await product.get(url)).json()["auth_url"])
+        page = await customer.consent(link)
     assert page.status_code == 200, page.text
     where = {"application": slug, "linked_account_id": account, "status": "active"}
-    [row] = (await product.get("/v1/connections", params=where)).json()["connections"]
-    return str(row["id"])
+    listed = (await product.get("/v1/connections", params=where)).json()["connections"]
+    [mine] = [row["id"] for row in listed if row["identifier"].startswith(name)]
+    return str(mine)
 
 
 async def accepted(sandbox: str, token: str) -> bool:

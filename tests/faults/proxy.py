@@ -77,7 +77,7 @@ class Proxy:
         self._host, port = provider.removeprefix("http://").split(":")
         self._port = int(port)
         self._struck: deque[tuple[Fault, Moment] | Held] = deque()
-        self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.refreshes = 0  # how many were asked of it
         self.probes = 0
         self.seconds: list[float] = []  # how long each broken one lasted until its end was seen here
@@ -103,15 +103,18 @@ class Proxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for writer in self._open:
-            writer.transport.abort()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
-        with suppress(OSError, EOFError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        with suppress(OSError, EOFError, asyncio.CancelledError):
             while True:
                 await self._pass_on(await _message(reader), reader, writer)
-        self._open.discard(writer)
+        self._serving.discard(task)
         writer.close()
 
     async def _pass_on(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

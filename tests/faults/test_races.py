@@ -33,7 +33,7 @@ from store.connections import connection_ref
 from store.database import Database, utc_now
 from store.migrate import migrate
 from tests.faults.conftest import Proxied, accepted, connect, proxied, until
-from tests.faults.proxy import Held
+from tests.faults.proxy import Fault, Held, Moment
 from tests.postgres import Postgres, binaries
 
 
@@ -172,6 +172,17 @@ async def test_message_that_comes_twice_counts_once(
     assert (await product.post(f"/v1/connections/{connection}/refresh")).json()["generation"] == 3
     assert world.proxy.probes == before + 1
     assert await events(product, connection) == ["Connection Created"]
+
+
+async def test_caller_who_joins_while_a_refresh_is_retried_shares_its_success(
+    world: Proxied, product: httpx.AsyncClient, connection: str
+) -> None:
+    world.proxy.strike(Fault.RESET, Moment.BEFORE, times=2)
+    assert (await product.post(f"/v1/connections/{connection}/refresh")).json()["verdict"] == "transient"
+    await until(lambda: world.proxy.refreshes >= 2)  # the third is two seconds away
+    assert (await product.post(f"/v1/connections/{connection}/refresh")).json()["generation"] == 2
+    again = (await product.post(f"/v1/connections/{connection}/refresh")).json()
+    assert (again["generation"], world.proxy.refreshes) == (3, 4)
 
 
 @pytest.fixture
