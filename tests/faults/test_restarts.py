@@ -47,7 +47,8 @@ class World:
         return await connect(self.product, self.stack.addresses.sandbox, name=name, account=account)
 
     async def has_good_token(self, connection: str) -> bool:
-        answer = await self.product.get(f"/v1/connections/{connection}/token", params={"min_ttl": 0})
+        path = f"/v1/connections/{connection}/token"
+        answer = await self.product.get(path, params={"min_ttl": 0})
         assert answer.status_code == 200, answer.text
         return await accepted(self.stack.addresses.sandbox, answer.json()["access_token"])
 
