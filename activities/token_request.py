@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,7 +35,7 @@ from everlink.contract import (
 from providers.catalog import OAuth2
 from providers.credential import OAuthCredential
 from providers.http import DEADLINE_SECONDS, Answer, RequestFailed
-from providers.oauth2 import Client, refresh
+from providers.oauth2 import Client, refresh, revoke
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.credentials import Intent, IntentOutcome, Leased, StoredClient, StoredCredential
 from store.database import StoreUnavailable
@@ -134,12 +135,19 @@ class TokenRequest:
         except StoreUnavailable:
             return kept.model_copy(update={"sealed": base64.b64encode(sealed).decode()})
         if not swapped:
+            await self._give_back(verdict.credential)
             return await self._moved()
         if shared.clock() >= intent.lease_until:
             await self._tell_late(kept.generation)
         if self.client[0].alarm is not None:
             await shared.alarm(task.ref, None)
         return kept
+
+    async def _give_back(self, credential: OAuthCredential) -> None:
+        """The connection ended meanwhile, and nobody else knows of what the provider has just granted."""
+        if await self._read() is None and self.oauth2.revoke_url is not None:
+            with suppress(RequestFailed):
+                await revoke(self.shared.http, self.oauth2, self.client[1], credential)
 
     async def _refused(self, intent: Intent, verdict: TokenVerdict) -> CredentialOutcome:
         """A refusal counts only for the credential that is still there, and only if no answer was lost before."""

@@ -52,7 +52,7 @@ class ConnectionWorkflow:
     def __init__(self, state: ConnectionState) -> None:
         self._life = Life(state)
         self._state = state
-        self._forced = False  # somebody waits for a refresh
+        self._wanted = -1  # somebody waits for a generation above this one
         self._tries = 0  # finished tries, which the waiting `refresh` updates count
         self._last_verdict: Verdict | None = None
         self._refreshes_in_run = 0
@@ -101,7 +101,7 @@ class ConnectionWorkflow:
     async def refresh(self, command: RefreshCommand) -> ConnectionView:
         """Refresh now. Callers that arrive together share one refresh; answers after its first try."""
         if self._state.generation <= command.newer_than:
-            self._forced = True
+            self._wanted = max(self._wanted, command.newer_than)
             enough = self._tries + 1
             await workflow.wait_condition(lambda: self._tries >= enough or self._life.is_over)
         await workflow.wait_condition(lambda: not self._state.unrecorded)  # whoever reads the store then, sees it
@@ -156,7 +156,7 @@ class ConnectionWorkflow:
 
     async def _check(self) -> None:
         """Something is due: refresh or probe, and believe what the provider answers."""
-        epoch, forced, self._forced = self._life.epoch, self._forced, False
+        epoch, forced, self._wanted = self._life.epoch, self._is_forced(), -1
         outcome = await self._ask_provider(forced)
         if outcome.sealed is not None:
             await self._store_sealed(outcome)
@@ -225,7 +225,7 @@ class ConnectionWorkflow:
             priority=options.priority(self._state.ref.org_id, urgent=urgent),
         )
         await workflow.wait_condition(
-            lambda: handle.done() or epoch != self._life.epoch or (self._forced and not urgent)
+            lambda: handle.done() or epoch != self._life.epoch or (self._is_forced() and not urgent)
         )
         if not handle.done():
             handle.cancel()
@@ -294,7 +294,11 @@ class ConnectionWorkflow:
 
     def _is_due(self) -> bool:
         due = self._state.next_at
-        return self._forced or (due is not None and due <= workflow.now())
+        return self._is_forced() or (due is not None and due <= workflow.now())
+
+    def _is_forced(self) -> bool:
+        """Whoever joined while a refresh was under way is content with what it brought."""
+        return self._state.generation <= self._wanted
 
     def _is_notice_due(self) -> bool:
         at = self._state.notice_at
