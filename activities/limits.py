@@ -13,8 +13,6 @@ from itertools import count
 from time import monotonic
 from types import TracebackType
 
-from temporalio import activity
-
 from everlink.contract import ConnectionRef
 from providers.catalog import Limits
 from store.credentials import StoredClient
@@ -52,21 +50,26 @@ class NotNow(Exception):
 
 
 class Breaker:
-    """Fails fast while an endpoint is down: opens after failures in a row, then lets one request through to see."""
+    """Fails fast while an endpoint is down: opens after failures in a row, then lets one request through to see.
+
+    While somebody waits, it looks more often; a crowd of waiters still is one request every few seconds.
+    """
 
     def __init__(self) -> None:
         self._failures = 0
+        self._tried_at = 0.0
         self._closed_again_at = 0.0
         self._open_for = FIRST_OPEN_SECONDS
 
-    def check(self) -> None:
+    def check(self, *, urgent: bool) -> None:
         """Let a request through, perhaps as the trial; raises `NotNow` while the endpoint is left alone."""
         if self._failures < FAILURES_TO_OPEN:
             return
-        now = monotonic()
-        if now < self._closed_again_at:
-            raise NotNow(Why.DOWN, self._closed_again_at - now)
-        self._closed_again_at = now + TRIAL_SECONDS
+        now, next_trial = monotonic(), self._tried_at + TRIAL_SECONDS
+        ready = next_trial if urgent else max(next_trial, self._closed_again_at)
+        if now < ready:
+            raise NotNow(Why.DOWN, ready - now)
+        self._tried_at = now
 
     def record(self, *, failed: bool) -> None:
         if not failed:
@@ -77,7 +80,8 @@ class Breaker:
             return
         if self._failures > FAILURES_TO_OPEN:
             self._open_for = min(MAX_OPEN_SECONDS, self._open_for * 2)
-        self._closed_again_at = monotonic() + self._open_for
+        self._tried_at = monotonic()
+        self._closed_again_at = self._tried_at + self._open_for
 
 
 class Gate:
@@ -88,7 +92,7 @@ class Gate:
 
     def __init__(self) -> None:
         self._running = 0
-        self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._queue: list[tuple[bool, int, asyncio.Future[None]]] = []
         self._arrivals = count()
         self._paused_until = 0.0
         self._refused: StoredClient | None = None
@@ -110,12 +114,12 @@ class Gate:
     def refuse(self, client: StoredClient) -> None:
         self._refused, self._refused_until = client, monotonic() + REFUSED_SECONDS
 
-    async def enter(self, limits: Limits, *, patience: float, priority: int) -> None:
+    async def enter(self, limits: Limits, *, patience: float, urgent: bool) -> None:
         """Take a place, at once or within `patience` seconds; raises `NotNow` where none comes free."""
         if self._running < limits.concurrency and not self._queue:
             self._running += 1
         else:
-            await self._wait(limits, patience, priority)
+            await self._wait(limits, patience, urgent)
         if limits.per_second is not None:
             await self._pace(limits.per_second, patience)
 
@@ -128,11 +132,11 @@ class Gate:
                 return
         self._running -= 1
 
-    async def _wait(self, limits: Limits, patience: float, priority: int) -> None:
+    async def _wait(self, limits: Limits, patience: float, urgent: bool) -> None:
         if patience <= 0 or len(self._queue) >= 2 * limits.concurrency:
             raise NotNow(Why.CROWDED, BUSY_SECONDS)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._queue, (priority, next(self._arrivals), waiter))
+        heapq.heappush(self._queue, (not urgent, next(self._arrivals), waiter))
         try:
             async with asyncio.timeout(patience):
                 await waiter
@@ -203,7 +207,7 @@ class Limiter:
         limits: Limits,
         *,
         patience: float,
-        priority: int,
+        urgent: bool,
         endpoint: str | None = None,
         client: StoredClient | None = None,
     ) -> Turn:
@@ -215,15 +219,10 @@ class Limiter:
         gate = self._gates[Scope.of(ref), ref.slug]
         breaker = Breaker() if endpoint is None else self._breakers[endpoint]
         gate.check(client)
-        await gate.enter(limits, patience=patience, priority=priority)
+        await gate.enter(limits, patience=patience, urgent=urgent)
         try:
-            breaker.check()
+            breaker.check(urgent=urgent)
         except NotNow:
             gate.leave()
             raise
         return Turn(gate, breaker)
-
-
-def priority() -> int:
-    """This activity's, as Temporal counts: 1 is the most urgent, 3 the usual."""
-    return activity.info().priority.priority_key or 3

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities.limits import PATIENCE_SECONDS, NotNow, priority
+from activities.limits import PATIENCE_SECONDS, NotNow
 from activities.outcomes import not_now, retryable, superseded
 from activities.shared import Shared
 from everlink.contract import Activity, CredentialOutcome, CredentialTask, Verdict
@@ -32,7 +32,7 @@ class ProbeActivities:
             )
         credential = await shared.open(task.ref, stored.sealed)
         try:
-            turn = await shared.limiter.turn(task.ref, entry.limits, patience=PATIENCE_SECONDS, priority=priority())
+            turn = await shared.limiter.turn(task.ref, entry.limits, patience=PATIENCE_SECONDS, urgent=task.urgent)
         except NotNow as refusal:
             raise retryable(not_now(task, refusal)) from None
         with turn:

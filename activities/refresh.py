@@ -9,7 +9,7 @@ import base64
 
 from temporalio import activity
 
-from activities.limits import PATIENCE_SECONDS, NotNow, priority
+from activities.limits import PATIENCE_SECONDS, NotNow
 from activities.outcomes import not_now, retryable, superseded
 from activities.shared import Shared
 from activities.token_request import TokenRequest, dead, stored_credential
@@ -73,7 +73,7 @@ class RefreshActivities:
                 entry.limits,
                 # A local activity holds its workflow up: it does not wait.
                 patience=0.0 if activity.info().is_local else PATIENCE_SECONDS,
-                priority=priority(),
+                urgent=task.urgent,
                 endpoint=entry.oauth2.token_url,
                 client=client[0],
             )

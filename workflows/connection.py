@@ -181,26 +181,28 @@ class ConnectionWorkflow:
         return outcome
 
     async def _refresh(self, urgent: bool) -> CredentialOutcome:
-        """One try, and where nobody waits for its answer, a round of further ones."""
+        """One try, which answers whoever waits, and a round of further ones."""
         summary = f"refresh #{self._state.refreshes + 1}"
         self._refreshes_in_run += 1
         if self._state.failures == 0 or urgent:
             epoch = self._life.epoch
-            outcome = await self._first_try(summary)
-            answered = outcome.verdict is not Verdict.TRANSIENT or epoch != self._life.epoch
-            if answered or (not outcome.deferred and (urgent or outcome.retry_after is not None)):
+            outcome = await self._first_try(summary, urgent)
+            if outcome.verdict is not Verdict.TRANSIENT or epoch != self._life.epoch:
                 return outcome
             if not outcome.deferred:
+                if outcome.retry_after is not None:
+                    return outcome  # the provider is left alone for that long
                 self._last_verdict = outcome.verdict
                 self._tries += 1
+                urgent = False
         return await self._round(Activity.REFRESH, summary, urgent)
 
-    async def _first_try(self, summary: str) -> CredentialOutcome:
+    async def _first_try(self, summary: str, urgent: bool) -> CredentialOutcome:
         """The cheap path: a local activity, which costs half the history of a normal one."""
         try:
             outcome: CredentialOutcome = await workflow.execute_local_activity(
                 Activity.REFRESH,
-                self._task(),
+                self._task(urgent),
                 result_type=CredentialOutcome,
                 start_to_close_timeout=options.PROVIDER_CALL,
                 retry_policy=options.FIRST_TRY,
@@ -216,7 +218,7 @@ class ConnectionWorkflow:
         epoch = self._life.epoch
         handle = workflow.start_activity(
             activity,
-            self._task(),
+            self._task(urgent),
             result_type=CredentialOutcome,
             start_to_close_timeout=options.PROVIDER_CALL,
             retry_policy=options.ROUND,
@@ -320,8 +322,8 @@ class ConnectionWorkflow:
         if self._life.is_over:
             raise ApplicationError("the connection has ended", type="Disconnected", non_retryable=True)
 
-    def _task(self) -> CredentialTask:
-        return CredentialTask(ref=self._state.ref, generation=self._state.generation)
+    def _task(self, urgent: bool = False) -> CredentialTask:
+        return CredentialTask(ref=self._state.ref, generation=self._state.generation, urgent=urgent)
 
     def _outcome_of(self, error: FailureError) -> CredentialOutcome:
         """A failed activity says nothing about the grant."""

@@ -79,7 +79,11 @@ def _by_the_access_token(lifetimes: Lifetimes, random: Random) -> float:
 
 
 def backoff(failures: int, retry_after: float | None, random: Random, longest: float = MAX_BACKOFF) -> float:
-    """Seconds until the next round after this many failed ones; a provider's Retry-After counts up to an hour."""
-    planned = min(longest, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
+    """Seconds until the next round after this many failed ones.
+
+    A provider's Retry-After counts up to an hour; the first time it counts alone.
+    """
+    step = failures - 1 if retry_after is None else failures - 2
+    planned = 0.0 if step < 0 else min(longest, FIRST_BACKOFF * 2.0 ** min(step, 10))
     asked = min(MAX_BACKOFF, retry_after or 0.0)
     return max(planned, asked) * random.uniform(1.0, 1.2)

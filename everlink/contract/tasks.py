@@ -14,6 +14,7 @@ class CredentialTask(Message):
 
     ref: ConnectionRef
     generation: int
+    urgent: bool = False  # somebody waits for the answer
 
 
 class CredentialOutcome(Message):

@@ -47,13 +47,13 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 async def turn(
     limiter: Limiter,
     patience: float = 0.0,
-    priority: int = 3,
+    urgent: bool = False,
     limit: Limits = TWO,
     ref: ConnectionRef | None = None,
     client: StoredClient | None = None,
 ) -> Turn:
     return await limiter.turn(
-        ref or connection(), limit, patience=patience, priority=priority, endpoint=ENDPOINT, client=client
+        ref or connection(), limit, patience=patience, urgent=urgent, endpoint=ENDPOINT, client=client
     )
 
 
@@ -78,13 +78,13 @@ async def test_urgent_goes_first_and_among_equals_who_came_first() -> None:
     limiter, order = Limiter(), []
     held = [await turn(limiter), await turn(limiter)]
 
-    async def wait(name: str, priority: int) -> None:
-        with await turn(limiter, patience=10, priority=priority):
+    async def wait(name: str, urgent: bool) -> None:
+        with await turn(limiter, patience=10, urgent=urgent):
             order.append(name)
 
     waiting = []
-    for name, priority in (("routine 1", 3), ("routine 2", 3), ("urgent", 1)):
-        waiting.append(asyncio.create_task(wait(name, priority)))
+    for name, urgent in (("routine 1", False), ("routine 2", False), ("urgent", True)):
+        waiting.append(asyncio.create_task(wait(name, urgent)))
         await asyncio.sleep(0)
     assert (await why_not(limiter)).why is Why.CROWDED  # without patience nobody overtakes the queue
     with held[0]:
@@ -163,6 +163,20 @@ async def test_breaker_opens_after_failures_in_a_row_and_lets_one_see(watch: Wat
     await ask(400)  # an answer, whatever it says
     await ask(200)
     await ask(200, ref=other)
+
+
+async def test_who_waits_looks_more_often_and_a_crowd_of_them_no_more(watch: Watch) -> None:
+    limiter = Limiter()
+    for _ in range(FAILURES_TO_OPEN):
+        with await turn(limiter) as one:
+            one.failed()
+    refused = await why_not(limiter, urgent=True)
+    assert (refused.why, refused.seconds) == (Why.DOWN, limits.TRIAL_SECONDS)
+    watch.now += limits.TRIAL_SECONDS
+    with await turn(limiter, urgent=True) as one:
+        assert (await why_not(limiter, urgent=True)).why is Why.DOWN
+        one.answered(200)
+    await turn(limiter)  # and what it finds, all know
 
 
 async def test_trial_that_never_comes_back_holds_nobody_up_for_long(watch: Watch) -> None:
