@@ -6,18 +6,30 @@ import asyncio
 import logging
 import signal
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+)
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
+from temporalio.service import RPCError
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities import activities
 from activities.shared import Shared, open_shared
-from everlink.contract import TASK_QUEUE
+from everlink.contract import TASK_QUEUE, UPKEEP_SCHEDULE, UpkeepState, Workflow
 from providers.catalog import CatalogError
 from store.settings import Settings
 from store.vault import VaultError
@@ -26,6 +38,7 @@ from workflows import WORKFLOWS
 # Longer than a token request, its deadline and the write behind it; compose's grace period is longer still.
 GRACEFUL_SHUTDOWN = timedelta(seconds=45)
 DEPLOYMENT = "everlink"
+UPKEEP_TIMEOUT = timedelta(hours=1)  # a round that hangs does not keep the next ones from being made
 
 log = logging.getLogger("everlink.worker")
 
@@ -69,6 +82,29 @@ def make_worker(client: Client, settings: Settings) -> Worker:
     )
 
 
+async def schedule_upkeep(client: Client) -> None:
+    """A round of upkeep each minute. Idempotent; an operator's pause stays."""
+    wanted = Schedule(
+        action=ScheduleActionStartWorkflow(
+            Workflow.UPKEEP,
+            UpkeepState(),
+            id=UPKEEP_SCHEDULE,
+            task_queue=TASK_QUEUE,
+            execution_timeout=UPKEEP_TIMEOUT,
+            static_summary="start again what has lost its workflow",
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),
+        # A round that was missed is made up for by the next.
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+    )
+    try:
+        await client.create_schedule(UPKEEP_SCHEDULE, wanted)
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle(UPKEEP_SCHEDULE).update(
+            lambda found: ScheduleUpdate(replace(wanted, state=found.description.schedule.state))
+        )
+
+
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what must not be cut off."""
     stop = asyncio.Event()
@@ -78,6 +114,7 @@ async def run(settings: Settings) -> None:
         shared.temporal = await Client.connect(
             settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin(shared)]
         )
+        await schedule_upkeep(shared.temporal)
         async with make_worker(shared.temporal, settings):
             log.info("worker ready on task queue %s at %s", TASK_QUEUE, settings.temporal_address)
             await stop.wait()
@@ -92,7 +129,7 @@ def main() -> None:
         asyncio.run(run(settings))
     except (VaultError, CatalogError) as error:
         sys.exit(f"everlink worker: {error}")
-    except RuntimeError as error:  # how the SDK says that the server cannot be reached
+    except (RuntimeError, RPCError) as error:  # the first is how the SDK says that the server cannot be reached
         sys.exit(f"everlink worker: Temporal at {settings.temporal_address}: {error}")
 
 

@@ -11,6 +11,7 @@ from activities.probe import ProbeActivities
 from activities.record import RecordActivities
 from activities.refresh import RefreshActivities
 from activities.shared import Shared
+from activities.upkeep import UpkeepActivities
 
 
 def activities(shared: Shared) -> list[Callable[..., Any]]:
@@ -21,6 +22,7 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         RecordActivities(shared),
         DeliverActivities(shared),
     )
+    upkeep = UpkeepActivities(shared)
     return [
         refresh.refresh,
         refresh.store_sealed,
@@ -30,4 +32,8 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         record.record_transition,
         deliver.deliver_webhook,
         deliver.close_delivery,
+        upkeep.sweep_deliveries,
+        upkeep.sweep_grants,
+        upkeep.sweep_overdue,
+        upkeep.sweep_fleet,
     ]

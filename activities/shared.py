@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 from temporalio.client import Client as TemporalClient
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
-from everlink.contract import ConnectionRef
+from activities.limits import Limiter
+from activities.starting import start_delivery
+from everlink.contract import ConnectionRef, DeliveryTask
 from providers.catalog import Catalog, CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
 from providers.guard import TargetGuard
 from providers.http import make_client
 from providers.oauth2 import Client
+from store.alarms import Alarms, Announced
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
 from store.database import Clock, Database, utc_now
@@ -27,6 +32,8 @@ from store.vault import Kind, MasterKeys, Vault
 from store.webhooks import Webhooks
 
 Result = TypeVar("Result")
+
+log = logging.getLogger("everlink.application")
 
 
 @dataclass
@@ -39,12 +46,14 @@ class Shared:
     http: httpx.AsyncClient
     clock: Clock = utc_now
     temporal: TemporalClient | None = None  # set when the worker has connected
+    limiter: Limiter = field(default_factory=Limiter)
     _shielded: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.credentials = Credentials(self.database)
         self.connections = Connections(self.database)
         self.webhooks = Webhooks(self.database)
+        self._alarms = Alarms(self.database)
 
     async def to_the_end(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run work that neither a cancellation nor a graceful shutdown may cut off."""
@@ -77,6 +86,32 @@ class Shared:
             opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, stored.client_secret)
             secret = opened.decode()
         return stored, Client(stored.client_id, secret)
+
+    async def alarm(self, ref: ConnectionRef, words: str | None) -> None:
+        """The provider refuses the application's client, or with None accepts it again: said once for all."""
+        scope, now = Scope.of(ref), self.clock()
+        if words is None:
+            announced = await self._alarms.clear(scope, ref.slug, now)
+        else:
+            announced = await self._alarms.raise_alarm(scope, ref.slug, words, now)
+        if announced is not None:
+            log.warning("%s: %s in the %s environment of %s", announced.type, ref.slug, ref.environment, ref.org_id)
+            await self._start_deliveries(ref, announced)
+
+    async def _start_deliveries(self, ref: ConnectionRef, announced: Announced) -> None:
+        """At once; where that fails, upkeep does it."""
+        for endpoint_id in announced.endpoints:
+            delivery = DeliveryTask(
+                org_id=ref.org_id,
+                environment=ref.environment,
+                event_id=announced.event_id,
+                endpoint_id=endpoint_id,
+            )
+            assert self.temporal is not None
+            with suppress(RPCError):
+                await start_delivery(
+                    self.temporal, delivery, event=announced.type, slug=ref.slug, linked_account_id=None
+                )
 
     def entry(self, ref: ConnectionRef) -> CatalogEntry:
         entry = self.catalog.get(ref.slug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,7 +12,8 @@ from api.services import Services
 from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView
 from providers.catalog import CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
-from store.credentials import StoredCredential
+from store.credentials import ConnectionEnded, StoredCredential
+from store.database import StoreUnavailable
 from store.scope import Scope
 from store.tables import Connection
 from store.vault import Kind
@@ -28,6 +30,7 @@ class Grant:
     expires_in: float | None
     identifier: str
     display_name: str | None
+    ends_in: float | None = None  # until the grant itself ends
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class FreshToken:
 async def establish(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> ConnectionView:
     """Keep a grant: the vault first, then the workflow, which is started where there is none.
 
+    Where this process dies in between, upkeep tells the workflow.
+
     Raises:
         ApiError: 409 `different_account` where a reconnect opens another account than before, or
             `connection_disconnected` where the connection ended meanwhile; 503 where Temporal does not answer.
@@ -59,11 +64,18 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     now = made.clock()
     sealed = await made.vault.seal(scope, Kind.CREDENTIAL, row.id, to_bytes(grant.credential))
     expires_at = None if grant.expires_in is None else now + timedelta(seconds=grant.expires_in)
-    generation = await made.credentials.grant(
-        scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now
-    )
-    lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in)
-    return await temporal.connect(made, row, ConnectCommand(generation=generation, lifetimes=lifetimes))
+    ends_at = None if grant.ends_in is None else now + timedelta(seconds=grant.ends_in)
+    try:
+        generation = await made.credentials.grant(
+            scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now, ends_at=ends_at
+        )
+    except ConnectionEnded:
+        raise ApiError(409, "connection_disconnected", "the connection has ended") from None
+    lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in, ends_in=grant.ends_in)
+    view = await temporal.connect(made, row, ConnectCommand(generation=generation, lifetimes=lifetimes))
+    with suppress(StoreUnavailable):  # upkeep tells the workflow again, which is idempotent, and confirms
+        await made.credentials.confirm(scope, row.id, generation)
+    return view
 
 
 async def _connection_for(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> Connection:

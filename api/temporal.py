@@ -1,7 +1,6 @@
 """How the API speaks to a connection's workflow.
 
-Every message can start the workflow, from the state that the store has: an operator who terminated one, or a
-Temporal server that lost it, costs nobody a connection.
+Every message can start the workflow, from the state that the store has (`store/starting.py`).
 """
 
 from __future__ import annotations
@@ -14,34 +13,26 @@ from typing import Any
 from uuid import uuid4
 
 from temporalio.client import RPCTimeoutOrCancelledError, WithStartWorkflowOperation, WorkflowUpdateFailedError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.errors import ApiError, unavailable
 from api.services import Services
 from everlink.contract import (
-    TASK_QUEUE,
     ConnectCommand,
-    ConnectionState,
-    ConnectionStatus,
     ConnectionView,
     CredentialRejected,
     DisconnectCommand,
-    Health,
-    ReauthReason,
     RefreshCommand,
     Signal,
     Update,
     Workflow,
-    connection_workflow_id,
-    search_attributes,
-    static_details,
-    static_summary,
+    connect_update_id,
 )
 from store.connections import connection_ref
-from store.credentials import StoredCredential
 from store.scope import Scope
+from store.starting import start_options
 from store.tables import Connection
 
 TIMEOUT = timedelta(seconds=30)
@@ -49,7 +40,7 @@ TIMEOUT = timedelta(seconds=30)
 
 async def connect(made: Services, row: Connection, command: ConnectCommand) -> ConnectionView:
     """Tell the workflow of a new grant that the vault has already. Idempotent by generation."""
-    return await _update(made, row, Update.CONNECT, command, f"connect-{command.generation}")
+    return await _update(made, row, Update.CONNECT, command, connect_update_id(command.generation))
 
 
 async def refresh(made: Services, row: Connection, newer_than: int) -> ConnectionView:
@@ -99,43 +90,16 @@ async def _update(
 
 
 async def _start(made: Services, row: Connection) -> dict[str, Any]:
-    """How the workflow is started where none runs. One that has ended of itself is never started again."""
-    ref = connection_ref(row)
-    never_lived = row.status is ConnectionStatus.PENDING
-    stored = await made.credentials.read(Scope.of(ref), row.id)
-    return {
-        "arg": ConnectionState(ref=ref) if never_lived or stored is None else _state(made, row, stored),
-        "id": connection_workflow_id(row.id),
-        "task_queue": TASK_QUEUE,
-        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
-        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE
-        if never_lived
-        else WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-        "search_attributes": search_attributes(ref, None if never_lived else row.status),
-        "static_summary": static_summary(ref),
-        "static_details": static_details(ref),
-    }
-
-
-def _state(made: Services, row: Connection, stored: StoredCredential) -> ConnectionState:
-    """The state of a connection whose workflow is gone; what is due is asked at once."""
+    """How the workflow is started where none runs."""
+    stored = await made.credentials.read(Scope.of(connection_ref(row)), row.id)
     entry, now = made.catalog.get(row.slug), made.clock()
-    living = row.status is ConnectionStatus.ACTIVE
-    state = ConnectionState(
-        ref=connection_ref(row),
-        status=row.status,
-        health=Health(row.health),
-        reason=ReauthReason(row.reason) if row.reason else None,
-        since=row.status_since,
-        generation=stored.generation,
-        granted_at=row.connected_at,
-        expires_at=stored.expires_at,
-        next_at=now if living else None,
-        sequence=row.sequence,
-    )
-    if entry is not None:
-        state.lifetimes = entry.lifetimes(renewable=stored.renewable, expires_in=stored.seconds_left(now))
-    return state
+    lifetimes = None
+    if entry is not None and stored is not None:
+        lifetimes = entry.lifetimes(
+            renewable=stored.renewable, expires_in=stored.seconds_left(now), ends_in=stored.ends_in(now)
+        )
+    options = start_options(row, stored, lifetimes, now)
+    return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}
 
 
 @asynccontextmanager

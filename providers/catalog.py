@@ -79,7 +79,7 @@ class OAuth2(_Entry):
     token_url: str
     revoke_url: str | None = None  # RFC 7009
     issuer: str | None = None  # RFC 9207: what `iss` must be, where the server sends it
-    client_auth: Literal["basic", "post"] = "basic"
+    client_auth: Literal["basic", "post", "json"] = "basic"  # how the client shows itself; json: all of it is JSON
     pkce: bool = True
     scopes: tuple[str, ...] = ()
     scope_separator: str = " "

@@ -10,9 +10,14 @@ from uuid import uuid4
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from everlink.contract import ConnectionStatus
 from store.database import Database
 from store.scope import Scope
-from store.tables import APPLICATIONS, CREDENTIALS, REFRESH_INTENTS
+from store.tables import APPLICATIONS, CONNECTIONS, CREDENTIALS, REFRESH_INTENTS
+
+
+class ConnectionEnded(Exception):
+    """The connection is disconnected, and its id never lives again: nothing more is kept for it."""
 
 
 class IntentOutcome(StrEnum):
@@ -31,10 +36,15 @@ class StoredCredential:
     sealed: bytes
     renewable: bool
     expires_at: datetime | None
+    ends_at: datetime | None = None  # when the grant itself ends
 
     def seconds_left(self, now: datetime) -> float | None:
         """Until expiry, at least one; None where it does not expire."""
         return None if self.expires_at is None else max(1.0, (self.expires_at - now).total_seconds())
+
+    def ends_in(self, now: datetime) -> float | None:
+        """Seconds until the grant itself ends; None where no end is known."""
+        return None if self.ends_at is None else (self.ends_at - now).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,10 @@ class StoredClient:
     client_id: str | None
     client_secret: bytes | None
     alarm: str | None
+
+    def is_same(self, other: StoredClient | None) -> bool:
+        """Whether nobody has changed it in between."""
+        return other is not None and (self.client_id, self.client_secret) == (other.client_id, other.client_secret)
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,11 @@ class Credentials:
 
     async def read(self, scope: Scope, connection_id: str) -> StoredCredential | None:
         query = select(
-            CREDENTIALS.c.generation, CREDENTIALS.c.sealed, CREDENTIALS.c.renewable, CREDENTIALS.c.expires_at
+            CREDENTIALS.c.generation,
+            CREDENTIALS.c.sealed,
+            CREDENTIALS.c.renewable,
+            CREDENTIALS.c.expires_at,
+            CREDENTIALS.c.ends_at,
         ).where(CREDENTIALS.c.connection_id == connection_id, scope.owns(CREDENTIALS))
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
@@ -150,6 +168,7 @@ class Credentials:
                     sealed=credential.sealed,
                     renewable=credential.renewable,
                     expires_at=credential.expires_at,
+                    ends_at=credential.ends_at,
                     updated_at=now,
                 )
             )
@@ -174,26 +193,53 @@ class Credentials:
         renewable: bool,
         expires_at: datetime | None,
         now: datetime,
+        ends_at: datetime | None = None,
     ) -> int:
-        """Store what a customer has just granted, over whatever was there; answers its generation."""
+        """Store what a customer has just granted, over whatever was there; answers its generation.
+
+        The connection's row is locked, so that its end either comes first and is seen here, or waits; purging
+        follows the end, and so finds what was stored before it.
+
+        Raises:
+            ConnectionEnded: nothing was stored.
+        """
         values = {
             "sealed": sealed,
             "renewable": renewable,
             "expires_at": expires_at,
+            "ends_at": ends_at,
             "updated_at": now,
         }
+        following = CREDENTIALS.c.generation + 1
         statement = (
             self._database.insert(CREDENTIALS)
-            .values(connection_id=connection_id, **scope.columns, generation=1, **values)
+            .values(connection_id=connection_id, **scope.columns, generation=1, unconfirmed_generation=1, **values)
             .on_conflict_do_update(
                 index_elements=["connection_id"],
-                set_={"generation": CREDENTIALS.c.generation + 1, **values},
+                set_={"generation": following, "unconfirmed_generation": following, **values},
                 where=scope.owns(CREDENTIALS),
             )
             .returning(CREDENTIALS.c.generation)
         )
+        held = select(CONNECTIONS.c.status).where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
         async with self._database.writing() as connection:
+            status = (await connection.execute(held.with_for_update(read=True))).scalar_one()
+            if status is ConnectionStatus.DISCONNECTED:
+                raise ConnectionEnded("the connection has ended")
             return int((await connection.execute(statement)).scalar_one())
+
+    async def confirm(self, scope: Scope, connection_id: str, generation: int) -> None:
+        """The workflow knows of the grant of this generation; a newer one stays unconfirmed."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(CREDENTIALS)
+                .where(
+                    CREDENTIALS.c.connection_id == connection_id,
+                    CREDENTIALS.c.unconfirmed_generation == generation,
+                    scope.owns(CREDENTIALS),
+                )
+                .values(unconfirmed_generation=None)
+            )
 
     async def purge(self, scope: Scope, connection_id: str) -> None:
         """Forget the credential for good."""
@@ -204,15 +250,6 @@ class Credentials:
                 await connection.execute(
                     delete(REFRESH_INTENTS).where(REFRESH_INTENTS.c.connection_id == connection_id)
                 )
-
-    async def set_alarm(self, application_id: str, alarm: str | None, now: datetime) -> None:
-        """The provider refuses (or again accepts) the organization's client itself."""
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(APPLICATIONS)
-                .where(APPLICATIONS.c.id == application_id)
-                .values(alarm=alarm, alarm_at=now if alarm else None)
-            )
 
 
 async def _close(connection: AsyncConnection, intent_id: str, outcome: IntentOutcome) -> None:

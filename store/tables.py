@@ -87,6 +87,11 @@ def _addressable() -> UniqueConstraint:
     return UniqueConstraint("org_id", "environment", "id")
 
 
+def _few(name: str, *columns: str, where: str) -> Index:
+    """An index of the few rows that wait for something."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 class Organization(SQLModel, table=True):
     id: str = Field(primary_key=True)
     name: str
@@ -191,8 +196,13 @@ class Credential(SQLModel, table=True):
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     renewable: bool
     expires_at: datetime | None = _moment(nullable=True, default=None)
+    ends_at: datetime | None = _moment(nullable=True, default=None)  # when the grant itself ends
     updated_at: datetime = _moment()
-    __table_args__ = (_belongs_to("connection", "connection_id"),)
+    unconfirmed_generation: int | None = None  # a customer's grant of which the workflow may not know yet
+    __table_args__ = (
+        _belongs_to("connection", "connection_id"),
+        _few("unconfirmed_grant", "connection_id", where="unconfirmed_generation IS NOT NULL"),
+    )
 
 
 class RefreshIntent(SQLModel, table=True):
@@ -233,7 +243,7 @@ class Event(SQLModel, table=True):
     id: str = Field(primary_key=True)
     org_id: str
     environment: Environment = _word(Environment)
-    connection_id: str
+    connection_id: str | None = None  # none: the event is an application's
     sequence: int
     type: str
     slug: str
@@ -273,7 +283,11 @@ class Delivery(SQLModel, table=True):
     last_note: str = ""
     next_attempt_at: datetime | None = _moment(nullable=True, default=None)
     updated_at: datetime = _moment()
-    __table_args__ = (_belongs_to("event", "event_id"), _belongs_to("webhook_endpoint", "endpoint_id"))
+    __table_args__ = (
+        _belongs_to("event", "event_id"),
+        _belongs_to("webhook_endpoint", "endpoint_id"),
+        _few("scheduled_delivery", "event_id", "endpoint_id", where="status = 'scheduled'"),
+    )
 
 
 class ConnectTicket(SQLModel, table=True):

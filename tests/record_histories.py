@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from temporalio import activity
 from temporalio.client import WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -33,6 +34,9 @@ from everlink.contract import (
     ProviderEventKind,
     ReauthReason,
     Signal,
+    SweepOutcome,
+    SweepTask,
+    UpkeepState,
     Workflow,
 )
 from tests.servers import start_skipping
@@ -180,7 +184,14 @@ DELIVERIES = {
     ],
     "delivery_exhausted": [AttemptOutcome(note="the endpoint answered HTTP 500")] * 10,
     "delivery_gone": [AttemptOutcome(stop=True, note="the endpoint is gone (HTTP 410) and was disabled")],
+    "delivery_resumed": [
+        AttemptOutcome(note="the endpoint answered HTTP 500"),
+        AttemptOutcome(delivered=True, note="delivered (HTTP 200)"),
+    ],
 }
+ATTEMPTS_BEFORE = {"delivery_resumed": 2}
+
+UPKEEP = "upkeep_round"
 
 
 async def record_connection(server: WorkflowEnvironment, scenario: Scenario) -> None:
@@ -205,10 +216,33 @@ async def record_delivery(server: WorkflowEnvironment, name: str, outcomes: list
     async def close(task: CloseDeliveryTask) -> None:
         return None
 
-    task = DeliveryTask(org_id="org", environment=Environment.TEST, event_id=str(uuid4()), endpoint_id="we_1")
+    task = DeliveryTask(
+        org_id="org",
+        environment=Environment.TEST,
+        event_id=str(uuid4()),
+        endpoint_id="we_1",
+        attempts=ATTEMPTS_BEFORE.get(name, 0),
+    )
     async with Worker(server.client, task_queue=TASK_QUEUE, activities=[deliver, close]):
         await server.client.execute_workflow(Workflow.DELIVERY, task, id=name, task_queue=TASK_QUEUE)
         await _save(server.client.get_workflow_handle(name), name)
+
+
+async def record_upkeep(server: WorkflowEnvironment) -> None:
+    """A round of two pages, and a sweep that fails."""
+
+    @activity.defn(name=Activity.SWEEP_DELIVERIES)
+    async def deliveries(task: SweepTask) -> SweepOutcome:
+        return SweepOutcome(after=None if task.after else "one", mended=1)
+
+    @activity.defn(name=Activity.SWEEP_FLEET)
+    async def fleet(task: SweepTask) -> SweepOutcome:
+        raise ApplicationError("the database cannot be reached")
+
+    state = UpkeepState(todo=[Activity.SWEEP_DELIVERIES, Activity.SWEEP_FLEET])
+    async with Worker(server.client, task_queue=TASK_QUEUE, activities=[deliveries, fleet]):
+        await server.client.execute_workflow(Workflow.UPKEEP, state, id=UPKEEP, task_queue=TASK_QUEUE)
+        await _save(server.client.get_workflow_handle(UPKEEP), UPKEEP)
 
 
 async def _save(handle: WorkflowHandle[Any, Any], name: str) -> None:
@@ -225,6 +259,9 @@ async def main() -> None:
         if not (FOLDER / f"{name}.json").exists():
             async with await start_skipping() as server:
                 await record_delivery(server, name, outcomes)
+    if not (FOLDER / f"{UPKEEP}.json").exists():
+        async with await start_skipping() as server:
+            await record_upkeep(server)
     print(f"{len(list(FOLDER.glob('*.json')))} histories in {FOLDER.name}/")
 
 

@@ -2,7 +2,8 @@
 
 from workflows.connection import ConnectionWorkflow
 from workflows.delivery import DeliveryWorkflow
+from workflows.upkeep import UpkeepWorkflow
 
-WORKFLOWS = [ConnectionWorkflow, DeliveryWorkflow]
+WORKFLOWS = [ConnectionWorkflow, DeliveryWorkflow, UpkeepWorkflow]
 
-__all__ = ["WORKFLOWS", "ConnectionWorkflow", "DeliveryWorkflow"]
+__all__ = ["WORKFLOWS", "ConnectionWorkflow", "DeliveryWorkflow", "UpkeepWorkflow"]

@@ -28,7 +28,9 @@ class DeliveryWorkflow:
 
     @workflow.run
     async def run(self, task: DeliveryTask) -> str:
-        outcome, attempt, wait = AttemptOutcome(note="not tried"), 0, 0.0
+        # One that was lost goes on where its row stood, and has always one attempt left.
+        attempt = min(task.attempts, len(DELAYS) - 1)
+        outcome, wait = AttemptOutcome(note="not tried"), 0.0
         while attempt < len(DELAYS) and not (outcome.delivered or outcome.stop):
             if wait > 0:
                 due = page.clock(workflow.now() + timedelta(seconds=wait))

@@ -77,6 +77,12 @@ class CredentialRejected(Message):
     generation: int | None = None
 
 
+class LateSuccess(Message):
+    """A refresh that was given up stored its credential after all, under this generation: verify it."""
+
+    generation: int
+
+
 class ProviderEvent(Message):
     """A verified inbound webhook of the provider about this grant."""
 
@@ -95,6 +101,7 @@ class ConnectionView(Message):
     generation: int
     since: datetime | None
     expires_at: datetime | None
+    ends_at: datetime | None = None
     next_at: datetime | None
     waiting_for: str  # in words
     last_failure: str | None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from everlink.contract.messages import ConnectionRef, Lifetimes, Message
-from everlink.contract.words import ConnectionStatus, EventType, Health, ReauthReason
+from everlink.contract.words import ConnectionStatus, Environment, EventType, Health, ReauthReason
 
 TIMELINE_LENGTH = 20
 SEEN_LENGTH = 100
@@ -26,6 +26,7 @@ class Transition(Message):
     reason: ReauthReason | None = None
     event: EventType | None = None
     note: str = ""  # static words, never a provider's text
+    ends_at: datetime | None = None  # when the grant ends, on the notice that it will
 
     def event_id(self, connection_id: str) -> UUID:
         """Stable over retries, so that a lost acknowledgement makes no twin event."""
@@ -48,10 +49,15 @@ class ConnectionState(BaseModel):
     lifetimes: Lifetimes = Lifetimes()
     expires_at: datetime | None = None
     next_at: datetime | None = None  # when the next refresh or probe is due
+    ends_at: datetime | None = None  # when the grant itself ends, which only the customer can renew
+    notice_at: datetime | None = None  # when to announce that end next
+    last_notice: int | None = None  # how many days ahead it was announced last
     suspect: bool = False  # somebody says the credential is dead: verify before believing it
     refreshes: int = 0
     failures: int = 0  # failed rounds in a row
     last_failure: str | None = None
+    troubled_since: datetime | None = None  # the first failure since the last success
+    recovered_at: datetime | None = None  # the last time that `health` became ok again
     sequence: int = 0
     unrecorded: list[Transition] = []  # changes that are not in the store yet
     timeline: list[Transition] = []  # the last ones, for the Web UI
@@ -69,14 +75,21 @@ SEARCH_ATTRIBUTES = (STATUS, APPLICATION, LINKED_ACCOUNT, ENVIRONMENT, REAUTH_RE
 
 def search_attributes(ref: ConnectionRef, status: ConnectionStatus | None = None) -> TypedSearchAttributes:
     """What the lists of Temporal's Web UI can be filtered by, as set when a workflow starts."""
+    attributes = delivery_attributes(ref.org_id, ref.environment, ref.slug, ref.linked_account_id)
+    return attributes if status is None else attributes.updated(SearchAttributePair(STATUS, status.value))
+
+
+def delivery_attributes(
+    org_id: str, environment: Environment, slug: str, linked_account_id: str | None
+) -> TypedSearchAttributes:
+    """The same for the delivery of an event, which may be an application's and no linked account's."""
     pairs = [
-        SearchAttributePair(APPLICATION, ref.slug),
-        SearchAttributePair(LINKED_ACCOUNT, ref.linked_account_id),
-        SearchAttributePair(ENVIRONMENT, ref.environment.value),
-        SearchAttributePair(ORGANIZATION, ref.org_id),
+        SearchAttributePair(APPLICATION, slug),
+        SearchAttributePair(ENVIRONMENT, environment.value),
+        SearchAttributePair(ORGANIZATION, org_id),
     ]
-    if status is not None:
-        pairs.append(SearchAttributePair(STATUS, status.value))
+    if linked_account_id is not None:
+        pairs.append(SearchAttributePair(LINKED_ACCOUNT, linked_account_id))
     return TypedSearchAttributes(pairs)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel, ConfigDict
+
 from everlink.contract.messages import ConnectionRef, Lifetimes, Message
 from everlink.contract.state import Transition
-from everlink.contract.words import Environment, ReauthReason, Verdict
+from everlink.contract.words import Activity, Environment, ReauthReason, Verdict
 
 
 class CredentialTask(Message):
@@ -22,6 +24,7 @@ class CredentialOutcome(Message):
     lifetimes: Lifetimes | None = None
     reason: ReauthReason | None = None
     retry_after: float | None = None  # seconds
+    deferred: bool = False  # nobody was asked: a crowd or an unfinished request is ahead
     note: str = ""
     sealed: str | None = None  # base64 of the vault's blob, only where the store could not be written
 
@@ -49,6 +52,7 @@ class DeliveryTask(Message):
     environment: Environment
     event_id: str
     endpoint_id: str
+    attempts: int = 0  # those that an earlier run of the workflow has made
 
 
 class AttemptTask(Message):
@@ -72,10 +76,45 @@ class CloseDeliveryTask(Message):
     note: str
 
 
+class SweepTask(Message):
+    """One page of upkeep: what comes behind `after`, in one of the parts into which the fleet is divided."""
+
+    after: str | None = None
+    part: int = 0
+    parts: int = 1
+
+
+class SweepOutcome(Message):
+    after: str | None  # where the next page begins; None: this was the last
+    mended: int = 0
+    failed: int = 0  # tried again by a later run
+
+
+class UpkeepState(BaseModel):
+    """The input of an `Upkeep` workflow, what continue-as-new carries, and its result."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    todo: list[Activity] = [
+        Activity.SWEEP_DELIVERIES,
+        Activity.SWEEP_GRANTS,
+        Activity.SWEEP_OVERDUE,
+        Activity.SWEEP_FLEET,
+    ]
+    after: str | None = None  # within the first thing to do
+    # Every run visits one part of the fleet: with a run a minute, all of it within the hour.
+    parts: int = 60
+    part: int | None = None  # None: the one behind the last run's
+    pages: int = 0
+    mended: int = 0
+    failed: int = 0
+
+
 class TransientFailure(Message):
     """Details of the typed failure `Transient` that a remote activity attempt raises."""
 
     retry_after: float | None = None
+    deferred: bool = False
     note: str
 
 

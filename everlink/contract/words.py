@@ -69,6 +69,8 @@ class EventType(StrEnum):
     EXPIRING = "Connection Expiring"
     DEGRADED = "Connection Degraded"
     RECOVERED = "Connection Recovered"
+    APPLICATION_REFUSED = "Application Refused"  # the provider refuses our own client: no customer can help
+    APPLICATION_ACCEPTED = "Application Accepted"
 
 
 class Verdict(StrEnum):
@@ -95,6 +97,7 @@ class Workflow(StrEnum):
 
     CONNECTION = "Connection"
     DELIVERY = "Delivery"
+    UPKEEP = "Upkeep"
 
 
 class Update(StrEnum):
@@ -105,6 +108,7 @@ class Update(StrEnum):
 
 class Signal(StrEnum):
     CREDENTIAL_REJECTED = "credential_rejected"
+    LATE_SUCCESS = "late_success"
     PROVIDER_EVENT = "provider_event"
 
 
@@ -123,10 +127,22 @@ class Activity(StrEnum):
     RECORD_TRANSITION = "record_transition"
     DELIVER_WEBHOOK = "deliver_webhook"
     CLOSE_DELIVERY = "close_delivery"
+    SWEEP_DELIVERIES = "sweep_deliveries"
+    SWEEP_GRANTS = "sweep_grants"
+    SWEEP_OVERDUE = "sweep_overdue"
+    SWEEP_FLEET = "sweep_fleet"
+
+
+UPKEEP_SCHEDULE = "everlink-upkeep"
 
 
 def connection_workflow_id(connection_id: str) -> str:
     return f"connection/{connection_id}"
+
+
+def connect_update_id(generation: int) -> str:
+    """One for each grant, so that whoever sends it again hears the same answer."""
+    return f"connect-{generation}"
 
 
 def delivery_workflow_id(event_id: str, endpoint_id: str) -> str:

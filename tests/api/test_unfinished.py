@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api import temporal
+from store.scope import Scope
 from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink, running, settings_for
 from tests.servers import start_dev_server
 
@@ -46,6 +48,31 @@ async def test_grant_of_a_connection_that_never_finished_is_revoked_when_it_is_r
     assert (await product.get(f"/v1/connections/{connection}")).json()["status"] == "disconnected"
     assert (await product.delete(f"/v1/connections/{connection}")).status_code == 200
     assert await everlink.connect(product, "grace") != connection  # the id never lives again
+
+
+async def test_grant_that_loses_the_race_against_a_disconnect_is_kept_by_nobody(
+    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with everlink.customer() as ada:
+        _, key = await ada.create_key()
+    assert (await product.put(SAVE_KEY, json={"api_key": key})).status_code == 200
+    [only] = (await product.get("/v1/connections")).json()["connections"]
+    path, credentials = f"/v1/connections/{only['id']}", everlink.made.credentials
+    grant = credentials.grant
+
+    async def late(scope: Scope, *given: Any, **values: Any) -> int:
+        """Between the look at the connection and the write of its credential, it ends and is purged."""
+        assert (await product.delete(path)).status_code == 200
+        await everlink.made.temporal.get_workflow_handle(f"connection/{only['id']}").result()
+        try:
+            return await grant(scope, *given, **values)
+        finally:
+            assert await credentials.read(scope, only["id"]) is None
+
+    monkeypatch.setattr(credentials, "grant", late)
+    refused = await product.put(SAVE_KEY, json={"api_key": key})
+    assert (refused.status_code, refused.json()["error_code"]) == (409, "connection_disconnected")
+    assert (await product.get(path)).json()["status"] == "disconnected"
 
 
 async def test_grant_that_the_worker_hears_of_late_revives_no_removed_connection(

@@ -7,13 +7,16 @@ from collections.abc import Awaitable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy.exc import IntegrityError, NoResultFound
+from sqlalchemy import update
+from sqlalchemy.exc import NoResultFound
 
-from store.credentials import Credentials, Intent, IntentOutcome, Leased, StoredCredential
+from everlink.contract import ConnectionStatus, EventType, Health, Transition
+from store.connections import Connections, connection_ref
+from store.credentials import ConnectionEnded, Credentials, Intent, IntentOutcome, Leased, StoredCredential
 from store.database import Database
 from store.scope import Scope
-from store.tables import Connection
-from store.tenants import Tenants
+from store.strays import Strays
+from store.tables import CONNECTIONS, Connection
 from tests.store.conftest import NOW
 from tests.store.processes import run_together
 
@@ -116,6 +119,89 @@ async def test_purged_credential_is_gone_for_good(
     assert not await credentials.swap(connection.id, 1, stored(2), NOW)
 
 
+async def end(database: Database, connection: Connection) -> None:
+    """The workflow records that the connection is disconnected."""
+    transition = Transition(
+        sequence=connection.sequence + 1,
+        at=NOW,
+        previous_status=ConnectionStatus.ACTIVE,
+        status=ConnectionStatus.DISCONNECTED,
+        health=Health.OK,
+        event=EventType.DELETED,
+    )
+    await Connections(database).record(connection_ref(connection), transition, NOW)
+
+
+async def test_grant_after_the_end_is_refused(
+    credentials: Credentials, database: Database, scope: Scope, connection: Connection
+) -> None:
+    await end(database, connection)
+    for _ in range(2):  # before the purge and after it
+        with pytest.raises(ConnectionEnded):
+            await credentials.grant(scope, connection.id, b"late", renewable=True, expires_at=None, now=NOW)
+        await credentials.purge(scope, connection.id)
+    assert await credentials.read(scope, connection.id) is None
+
+
+async def test_grant_before_the_end_is_purged_with_the_rest(
+    credentials: Credentials, database: Database, scope: Scope, connection: Connection
+) -> None:
+    assert await credentials.grant(scope, connection.id, b"late", renewable=True, expires_at=None, now=NOW) == 2
+    await end(database, connection)
+    await credentials.purge(scope, connection.id)
+    assert await credentials.read(scope, connection.id) is None
+
+
+async def test_grant_waits_for_an_end_that_is_being_written_and_is_refused(
+    credentials: Credentials, database: Database, scope: Scope, connection: Connection
+) -> None:
+    async with database.writing() as ending:
+        mine = CONNECTIONS.c.id == connection.id
+        await ending.execute(update(CONNECTIONS).where(mine).values(status=ConnectionStatus.DISCONNECTED))
+        grant = asyncio.create_task(
+            credentials.grant(scope, connection.id, b"late", renewable=True, expires_at=None, now=NOW)
+        )
+        done, _ = await asyncio.wait([grant], timeout=0.3)
+        assert not done
+    with pytest.raises(ConnectionEnded):
+        await grant
+    read = await credentials.read(scope, connection.id)
+    assert read is not None and read.generation == 1
+
+
+async def test_grants_that_race_the_end_and_the_purge_leave_nothing(
+    credentials: Credentials, database: Database, scope: Scope, connection: Connection
+) -> None:
+    async def farewell() -> None:
+        await end(database, connection)
+        await credentials.purge(scope, connection.id)
+
+    async def grant() -> None:
+        for _ in range(5):
+            await credentials.grant(scope, connection.id, b"late", renewable=True, expires_at=None, now=NOW)
+
+    ended, *granted = await asyncio.gather(farewell(), *(grant() for _ in range(4)), return_exceptions=True)
+    assert ended is None and all(answer is None or isinstance(answer, ConnectionEnded) for answer in granted)
+    assert await credentials.read(scope, connection.id) is None
+
+
+async def test_grant_is_unconfirmed_until_its_own_generation_is_confirmed(
+    credentials: Credentials, database: Database, scope: Scope, other: Scope, connection: Connection
+) -> None:
+    async def unconfirmed() -> list[int | None]:
+        return [held.unconfirmed for held in await Strays(database).unconfirmed("", 10)]
+
+    assert await unconfirmed() == [1]
+    await credentials.grant(scope, connection.id, b"x", renewable=True, expires_at=None, now=NOW)
+    await credentials.confirm(scope, connection.id, 1)  # the earlier one's acknowledgement comes late
+    await credentials.confirm(other, connection.id, 2)
+    assert await unconfirmed() == [2]
+    assert await credentials.swap(connection.id, 2, stored(3), NOW)  # a refresh says nothing about the grant
+    assert await unconfirmed() == [2]
+    await credentials.confirm(scope, connection.id, 2)
+    assert await unconfirmed() == []
+
+
 async def test_another_tenant_reads_nothing(credentials: Credentials, other: Scope, connection: Connection) -> None:
     assert await credentials.read(other, connection.id) is None
 
@@ -164,7 +250,7 @@ async def test_grant_of_another_tenant_changes_nothing(
     credentials: Credentials, scope: Scope, other: Scope, connection: Connection
 ) -> None:
     before = await credentials.read(scope, connection.id)
-    with pytest.raises((IntegrityError, NoResultFound)):
+    with pytest.raises(NoResultFound):
         await credentials.grant(other, connection.id, b"planted", renewable=True, expires_at=None, now=NOW)
     assert await credentials.read(scope, connection.id) == before
 
@@ -192,14 +278,6 @@ async def test_lost_answer_sticks_through_later_ones_that_came(
 async def test_credential_that_nobody_granted_gets_no_intent(credentials: Credentials, scope: Scope) -> None:
     assert await credentials.begin("con_unknown", 1, NOW, LEASE) is None
     assert not await credentials.swap("con_unknown", 1, stored(2), NOW)
-
-
-async def test_alarm_is_raised_and_taken_back(credentials: Credentials, database: Database, scope: Scope) -> None:
-    application_id = await Tenants(database).enable_application(scope, "sandbox", {"client_id": "x"}, NOW)
-    for alarm in ("the provider refused the client", None):
-        await credentials.set_alarm(application_id, alarm, NOW)
-        client = await credentials.read_client(scope, "sandbox")
-        assert client is not None and client.alarm == alarm
 
 
 def test_seconds_left_are_never_none_of_a_credential_that_ends() -> None:

@@ -1,0 +1,168 @@
+"""Finds what should have a workflow and may have none, a page at a time, and starts or tells it.
+
+Every start and message here is idempotent, and the workflow's own state is the truth: upkeep writes no status.
+What cannot be mended now is counted, and stays for a later round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from temporalio import activity
+from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from activities.shared import Shared
+from activities.starting import START_TIMEOUT, start_delivery
+from everlink.contract import (
+    Activity,
+    ConnectCommand,
+    ConnectionView,
+    DeliveryTask,
+    Lifetimes,
+    SweepOutcome,
+    SweepTask,
+    Update,
+    Workflow,
+    connect_update_id,
+)
+from store.connections import connection_ref
+from store.scope import Scope
+from store.starting import start_options
+from store.strays import Held, OverdueDelivery, Strays
+
+PAGE = 100
+AT_ONCE = 10
+
+Item = TypeVar("Item")
+log = logging.getLogger("everlink.upkeep")
+
+
+class UpkeepActivities:
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._strays = Strays(shared.database)
+
+    @activity.defn(name=Activity.SWEEP_DELIVERIES)
+    async def sweep_deliveries(self, task: SweepTask) -> SweepOutcome:
+        """Deliveries whose next attempt is overdue are started, unless their workflow runs."""
+        event_id, _, endpoint_id = (task.after or "").partition("/")
+        page = await self._strays.deliveries(self._shared.clock(), (event_id, endpoint_id), PAGE)
+        return await _each(page, self._deliver, lambda last: f"{last.event_id}/{last.endpoint_id}")
+
+    @activity.defn(name=Activity.SWEEP_GRANTS)
+    async def sweep_grants(self, task: SweepTask) -> SweepOutcome:
+        """Grants that the vault has and no workflow has confirmed are sent again."""
+        return await _each(await self._strays.unconfirmed(task.after or "", PAGE), self._connect, _id)
+
+    @activity.defn(name=Activity.SWEEP_OVERDUE)
+    async def sweep_overdue(self, task: SweepTask) -> SweepOutcome:
+        """Connections whose credential has expired and nobody renews it: their workflow may be missing."""
+        page = await self._strays.overdue(self._shared.clock(), task.after or "", PAGE)
+        return await _each(page, self._start, _id)
+
+    @activity.defn(name=Activity.SWEEP_FLEET)
+    async def sweep_fleet(self, task: SweepTask) -> SweepOutcome:
+        """Whatever holds a credential has a workflow.
+
+        Asking Temporal for each of tens of thousands is too much for every minute, and a list of all that run
+        would be both late and long: so every round asks for a part.
+        """
+        page = await self._strays.part(task.part, task.parts, task.after or "", PAGE)
+        return await _each(page, self._start, _id)
+
+    async def _deliver(self, overdue: OverdueDelivery) -> bool:
+        delivery = DeliveryTask(
+            org_id=overdue.scope.org_id,
+            environment=overdue.scope.environment,
+            event_id=overdue.event_id,
+            endpoint_id=overdue.endpoint_id,
+            attempts=overdue.attempts,
+        )
+        return await start_delivery(
+            self._temporal,
+            delivery,
+            event=overdue.event,
+            slug=overdue.slug,
+            linked_account_id=overdue.linked_account_id,
+        )
+
+    async def _connect(self, held: Held) -> bool:
+        assert held.unconfirmed is not None
+        lifetimes = self._lifetimes(held)
+        if lifetimes is None:
+            raise LookupError("this worker's catalog lacks the application")
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            Workflow.CONNECTION,
+            **start_options(held.connection, held.stored, lifetimes, self._shared.clock()),
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT.total_seconds()):
+                await self._temporal.execute_update_with_start_workflow(
+                    Update.CONNECT,
+                    ConnectCommand(generation=held.unconfirmed, lifetimes=lifetimes),
+                    start_workflow_operation=start,
+                    id=connect_update_id(held.unconfirmed),
+                    result_type=ConnectionView,
+                )
+        except WorkflowAlreadyStartedError:
+            return False  # the connection has ended, and is purged
+        scope = Scope.of(connection_ref(held.connection))
+        await self._shared.credentials.confirm(scope, held.connection.id, held.unconfirmed)
+        return True
+
+    async def _start(self, held: Held) -> bool:
+        options = start_options(held.connection, held.stored, self._lifetimes(held), self._shared.clock())
+        try:
+            await self._temporal.start_workflow(Workflow.CONNECTION, **options, rpc_timeout=START_TIMEOUT)
+        except WorkflowAlreadyStartedError:
+            return False  # it runs, or has come to its own end
+        return True
+
+    def _lifetimes(self, held: Held) -> Lifetimes | None:
+        entry, stored = self._shared.catalog.get(held.connection.slug), held.stored
+        if entry is None:
+            return None
+        now = self._shared.clock()
+        return entry.lifetimes(
+            renewable=stored.renewable, expires_in=stored.seconds_left(now), ends_in=stored.ends_in(now)
+        )
+
+    @property
+    def _temporal(self) -> Client:
+        assert self._shared.temporal is not None
+        return self._shared.temporal
+
+
+async def _each(
+    page: list[Item], mend: Callable[[Item], Awaitable[bool]], cursor: Callable[[Item], str]
+) -> SweepOutcome:
+    """Mend what is on a page, some at once; one that cannot be mended holds up no other."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Item) -> bool | None:
+        async with gate:
+            try:
+                return await mend(item)
+            except Exception as error:  # whatever it is: the others must not wait for it
+                log.warning("upkeep could not mend %s: %s", cursor(item), type(error).__name__)
+                return None
+
+    results = await asyncio.gather(*(one(item) for item in page))
+    outcome = SweepOutcome(
+        after=cursor(page[-1]) if len(page) == PAGE else None,
+        mended=results.count(True),
+        failed=results.count(None),
+    )
+    if outcome.mended:
+        log.info("upkeep (%s) mended %d", activity.info().activity_type, outcome.mended)
+    return outcome
+
+
+def _id(held: Held) -> str:
+    return held.connection.id

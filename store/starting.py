@@ -1,0 +1,67 @@
+"""How a connection's workflow is started from what the store has.
+
+So a workflow that an operator terminated, or that a Temporal server lost, costs nobody a connection. One that
+has ended of itself is never started again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from temporalio.common import WorkflowIDReusePolicy
+
+from everlink.contract import (
+    TASK_QUEUE,
+    ConnectionState,
+    ConnectionStatus,
+    Health,
+    Lifetimes,
+    ReauthReason,
+    connection_workflow_id,
+    search_attributes,
+    static_details,
+    static_summary,
+)
+from store.connections import connection_ref
+from store.credentials import StoredCredential
+from store.tables import Connection
+
+
+def start_options(
+    row: Connection, stored: StoredCredential | None, lifetimes: Lifetimes | None, now: datetime
+) -> dict[str, Any]:
+    """The arguments of the client's `start_workflow`; lifetimes are those of the stored credential."""
+    ref = connection_ref(row)
+    never_lived = row.status is ConnectionStatus.PENDING
+    return {
+        "arg": ConnectionState(ref=ref) if never_lived or stored is None else _restored(row, stored, lifetimes, now),
+        "id": connection_workflow_id(row.id),
+        "task_queue": TASK_QUEUE,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        if never_lived
+        else WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        "search_attributes": search_attributes(ref, None if never_lived else row.status),
+        "static_summary": static_summary(ref),
+        "static_details": static_details(ref),
+    }
+
+
+def _restored(row: Connection, stored: StoredCredential, lifetimes: Lifetimes | None, now: datetime) -> ConnectionState:
+    """The state of a connection whose workflow is gone; what is due is asked at once."""
+    living = row.status is ConnectionStatus.ACTIVE
+    state = ConnectionState(
+        ref=connection_ref(row),
+        status=row.status,
+        health=Health(row.health),
+        reason=ReauthReason(row.reason) if row.reason else None,
+        since=row.status_since,
+        generation=stored.generation,
+        granted_at=row.connected_at,
+        expires_at=stored.expires_at,
+        next_at=now if living else None,
+        sequence=row.sequence,
+    )
+    if lifetimes is not None:
+        state.lifetimes = lifetimes
+    return state
