@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,7 +35,7 @@ from everlink.contract import (
 from providers.catalog import OAuth2
 from providers.credential import OAuthCredential
 from providers.http import DEADLINE_SECONDS, Answer, RequestFailed
-from providers.oauth2 import Client, refresh
+from providers.oauth2 import Client, refresh, revoke
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.credentials import Intent, IntentOutcome, Leased, StoredClient, StoredCredential
 from store.database import StoreUnavailable
@@ -134,6 +135,7 @@ class TokenRequest:
         except StoreUnavailable:
             return kept.model_copy(update={"sealed": base64.b64encode(sealed).decode()})
         if not swapped:
+            await self._give_back(verdict.credential)
             return await self._moved()
         if shared.clock() >= intent.lease_until:
             await self._tell_late(kept.generation)
@@ -141,12 +143,18 @@ class TokenRequest:
             await shared.alarm(task.ref, None)
         return kept
 
+    async def _give_back(self, credential: OAuthCredential) -> None:
+        """The connection ended meanwhile, and nobody else knows of what the provider has just granted."""
+        if await self._read() is None and self.oauth2.revoke_url is not None:
+            with suppress(RequestFailed):
+                await revoke(self.shared.http, self.oauth2, self.client[1], credential)
+
     async def _refused(self, intent: Intent, verdict: TokenVerdict) -> CredentialOutcome:
         """A refusal counts only for the credential that is still there, and only if no answer was lost before."""
         stored = await self._read()
         if stored is None or stored.generation != self.task.generation:
             return superseded(stored, self.shared.entry(self.task.ref), self.task, self.shared.clock())
-        if intent.in_doubt:
+        if intent.in_doubt and self.oauth2.rotates:
             return dead(
                 self.task,
                 ReauthReason.REFRESH_OUTCOME_UNKNOWN,

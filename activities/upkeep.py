@@ -21,6 +21,7 @@ from activities.starting import START_TIMEOUT, start_delivery
 from everlink.contract import (
     Activity,
     ConnectCommand,
+    ConnectionStatus,
     ConnectionView,
     DeliveryTask,
     Lifetimes,
@@ -93,6 +94,10 @@ class UpkeepActivities:
 
     async def _connect(self, held: Held) -> bool:
         assert held.unconfirmed is not None
+        scope = Scope.of(connection_ref(held.connection))
+        latest = await self._shared.connections.get(scope, held.connection.id)
+        if latest is None or latest.status is ConnectionStatus.DISCONNECTED:
+            return False  # it ended after the page was read; one that never lived would be started anew
         lifetimes = self._lifetimes(held)
         if lifetimes is None:
             raise LookupError("this worker's catalog lacks the application")
@@ -112,7 +117,6 @@ class UpkeepActivities:
                 )
         except WorkflowAlreadyStartedError:
             return False  # the connection has ended, and is purged
-        scope = Scope.of(connection_ref(held.connection))
         await self._shared.credentials.confirm(scope, held.connection.id, held.unconfirmed)
         return True
 

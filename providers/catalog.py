@@ -86,6 +86,7 @@ class OAuth2(_Entry):
     authorize_params: Mapping[str, str] = Field(default_factory=dict)
     access_token_seconds: float | None = None  # where the answer has no `expires_in`
     refresh_margin_seconds: float | None = None
+    rotates: bool = True  # a refresh may replace the refresh token, so that a lost answer may lose the grant
     reuse_grace_seconds: float | None = Field(default=None, gt=0)  # a rotated refresh token is answered that long
     idle_seconds: float | None = Field(default=None, gt=0)  # a refresh token unused that long dies
     grant_seconds: float | None = Field(default=None, gt=0)  # the hard end, counted from the customer's consent

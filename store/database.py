@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 Clock = Callable[[], datetime]
 
 TIMEOUT_SECONDS = 10  # for a connection, a lock and a statement each
+QUEUE_SECONDS = 30  # for one's turn behind others of this process: a crowd is no outage
 STATEMENT_AT_FAULT = ("0A", "21", "22", "23", "42")  # PostgreSQL's error classes: unsupported, data, integrity, syntax
 
 
@@ -34,6 +36,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._writer = asyncio.Lock()
         self._engine = create_async_engine(self.url, hide_parameters=True, **self._options())
         if self.is_sqlite:
             _tame_sqlite(self._engine.sync_engine)
@@ -48,7 +51,7 @@ class Database:
             "connect_args": connect,
             "pool_pre_ping": True,
             "pool_size": 10,
-            "pool_timeout": TIMEOUT_SECONDS,
+            "pool_timeout": QUEUE_SECONDS,
         }
 
     @asynccontextmanager
@@ -70,10 +73,23 @@ class Database:
             StoreUnavailable: the database cannot be reached.
         """
         with translated():
-            async with self._engine.connect() as connection:
+            async with self._turn(), self._engine.connect() as connection:
                 await connection.execution_options(everlink_writes=True)
                 async with connection.begin():
                     yield connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """SQLite has one writer at a time and lets the others poll, some until they fail: here they queue."""
+        if not self.is_sqlite:
+            yield
+            return
+        async with asyncio.timeout(QUEUE_SECONDS):
+            await self._writer.acquire()
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def insert_or_ignore(self, table: Table, values: dict[str, Any]) -> Insert:
         """An insert that leaves an existing row alone."""

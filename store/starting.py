@@ -38,9 +38,7 @@ def start_options(
         "arg": ConnectionState(ref=ref) if never_lived or stored is None else _restored(row, stored, lifetimes, now),
         "id": connection_workflow_id(row.id),
         "task_queue": TASK_QUEUE,
-        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE
-        if never_lived
-        else WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": search_attributes(ref, None if never_lived else row.status),
         "static_summary": static_summary(ref),
         "static_details": static_details(ref),

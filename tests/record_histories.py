@@ -29,6 +29,7 @@ from everlink.contract import (
     CredentialRejected,
     DeliveryTask,
     Environment,
+    LateSuccess,
     Lifetimes,
     ProviderEvent,
     ProviderEventKind,
@@ -37,6 +38,7 @@ from everlink.contract import (
     SweepOutcome,
     SweepTask,
     UpkeepState,
+    Verdict,
     Workflow,
 )
 from tests.servers import start_skipping
@@ -157,6 +159,74 @@ async def expired_without_a_probe(life: Life, server: WorkflowEnvironment) -> No
     await server.sleep(timedelta(hours=2))
 
 
+async def degraded_after_ten_minutes(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = transient
+    await server.sleep(timedelta(hours=3))
+    life.provider.refresh_answer = None
+    await server.sleep(timedelta(hours=2))
+
+
+async def end_announced(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.lifetimes = KEY
+    life.provider.probe_answer = lambda task: works(task, KEY)
+    await life.connect(lifetimes=KEY.model_copy(update={"ends_in": timedelta(days=8).total_seconds()}))
+    await server.sleep(timedelta(days=7, hours=1))
+    life.provider.probe_answer = lambda task: dead(task, ReauthReason.CREDENTIALS_INVALID)
+    await server.sleep(timedelta(days=1))
+
+
+async def kept_from_idling(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.lifetimes = Lifetimes(renewable=True, idle_window=7200.0)
+    await life.connect()
+    await server.sleep(timedelta(hours=5))
+
+
+async def forced_before_a_round(life: Life, server: WorkflowEnvironment) -> None:
+    view = await life.connect()
+    assert view.next_at is not None
+    life.provider.refresh_answer = transient
+    await server.sleep(view.next_at - await server.get_current_time() + timedelta(seconds=1))
+    life.provider.refresh_answer = None
+    await life.refresh()
+
+
+async def forced_and_failed(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = transient
+    await life.refresh()
+    await life.refresh()
+
+
+async def told_to_wait(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = lambda task: transient(task, retry_after=1800.0)
+    await server.sleep(timedelta(minutes=50))
+    life.provider.refresh_answer = None
+    await server.sleep(timedelta(minutes=50))
+
+
+async def crowded(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = lambda task: transient(task, retry_after=10.0, deferred=True)
+    await server.sleep(timedelta(minutes=50))
+    life.provider.refresh_answer = None
+    await server.sleep(timedelta(minutes=5))
+
+
+async def late_and_accepted(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = lambda task: dead(task, ReauthReason.REFRESH_OUTCOME_UNKNOWN)
+    await server.sleep(timedelta(hours=1))
+    life.provider.probe_answer = lambda task: (
+        ok(task, HOURLY).model_copy(update={"verdict": Verdict.SUPERSEDED})
+        if task.generation == 1
+        else works(task, HOURLY)
+    )
+    await life.handle.signal(Signal.LATE_SUCCESS, LateSuccess(generation=2))
+    await server.sleep(timedelta(minutes=1))
+
+
 SCENARIOS: list[Scenario] = [
     connected,
     refreshed,
@@ -173,6 +243,14 @@ SCENARIOS: list[Scenario] = [
     key_probed_then_dead,
     ended_without_refresh_token,
     expired_without_a_probe,
+    degraded_after_ten_minutes,
+    end_announced,
+    kept_from_idling,
+    forced_before_a_round,
+    forced_and_failed,
+    told_to_wait,
+    crowded,
+    late_and_accepted,
 ]
 
 DELIVERIES = {

@@ -52,7 +52,7 @@ class ConnectionWorkflow:
     def __init__(self, state: ConnectionState) -> None:
         self._life = Life(state)
         self._state = state
-        self._forced = False  # somebody waits for a refresh
+        self._wanted = -1  # somebody waits for a generation above this one
         self._tries = 0  # finished tries, which the waiting `refresh` updates count
         self._last_verdict: Verdict | None = None
         self._refreshes_in_run = 0
@@ -68,7 +68,8 @@ class ConnectionWorkflow:
             elif self._is_notice_due():
                 self._life.announce_end()
             elif self._is_abandoned():
-                return
+                # A failure, so that the id may live later: what completes is a connection that has ended.
+                raise ApplicationError("nobody finished connecting", type="Abandoned", non_retryable=True)
             elif self._is_run_full():
                 await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._has_work())
                 if not self._has_work():
@@ -100,7 +101,7 @@ class ConnectionWorkflow:
     async def refresh(self, command: RefreshCommand) -> ConnectionView:
         """Refresh now. Callers that arrive together share one refresh; answers after its first try."""
         if self._state.generation <= command.newer_than:
-            self._forced = True
+            self._wanted = max(self._wanted, command.newer_than)
             enough = self._tries + 1
             await workflow.wait_condition(lambda: self._tries >= enough or self._life.is_over)
         await workflow.wait_condition(lambda: not self._state.unrecorded)  # whoever reads the store then, sees it
@@ -155,7 +156,7 @@ class ConnectionWorkflow:
 
     async def _check(self) -> None:
         """Something is due: refresh or probe, and believe what the provider answers."""
-        epoch, forced, self._forced = self._life.epoch, self._forced, False
+        epoch, forced, self._wanted = self._life.epoch, self._is_forced(), -1
         outcome = await self._ask_provider(forced)
         if outcome.sealed is not None:
             await self._store_sealed(outcome)
@@ -163,8 +164,9 @@ class ConnectionWorkflow:
             self._life.believe(outcome)
         elif outcome.generation > self._state.generation:
             self._life.adopt(outcome)  # overtaken by a message, but the vault did move
-        self._last_verdict = outcome.verdict
-        self._tries += 1
+        if not outcome.deferred:
+            self._last_verdict = outcome.verdict
+            self._tries += 1
         self._life.show()
 
     async def _ask_provider(self, forced: bool) -> CredentialOutcome:
@@ -223,7 +225,7 @@ class ConnectionWorkflow:
             priority=options.priority(self._state.ref.org_id, urgent=urgent),
         )
         await workflow.wait_condition(
-            lambda: handle.done() or epoch != self._life.epoch or (self._forced and not urgent)
+            lambda: handle.done() or epoch != self._life.epoch or (self._is_forced() and not urgent)
         )
         if not handle.done():
             handle.cancel()
@@ -292,7 +294,11 @@ class ConnectionWorkflow:
 
     def _is_due(self) -> bool:
         due = self._state.next_at
-        return self._forced or (due is not None and due <= workflow.now())
+        return self._is_forced() or (due is not None and due <= workflow.now())
+
+    def _is_forced(self) -> bool:
+        """Whoever joined while a refresh was under way is content with what it brought."""
+        return self._state.generation <= self._wanted
 
     def _is_notice_due(self) -> bool:
         at = self._state.notice_at

@@ -133,9 +133,11 @@ class Life:
         state.failures, state.last_failure, state.troubled_since = 0, None, None
         expires_in = lifetimes.expires_in
         state.expires_at = None if expires_in is None else now + timedelta(seconds=expires_in)
-        state.next_at = now + timedelta(seconds=timing.seconds_until_due(lifetimes, workflow.random()))
         if lifetimes.ends_in is not None:
             self._set_end(now + timedelta(seconds=lifetimes.ends_in))
+        elif state.ends_at is not None:
+            lifetimes = lifetimes.model_copy(update={"ends_in": (state.ends_at - now).total_seconds()})
+        state.next_at = now + timedelta(seconds=timing.seconds_until_due(lifetimes, workflow.random()))
 
     def _set_end(self, ends_at: datetime) -> None:
         """When the grant ends. A refresh that prolongs it clearly takes a notice back."""
@@ -147,7 +149,6 @@ class Life:
 
     def _plan_notice(self) -> None:
         state = self.state
-        state.notice_at = None
         if state.ends_at is not None and state.status is ConnectionStatus.ACTIVE:
             state.notice_at = timing.next_notice(state.ends_at, workflow.now(), state.last_notice)
 
@@ -252,6 +253,8 @@ class Life:
         if status is not previous:
             state.since = now
         state.status, state.reason = status, reason
+        if status is ConnectionStatus.ACTIVE is not previous:
+            self._plan_notice()
         state.sequence += 1
         transition = Transition(
             sequence=state.sequence,

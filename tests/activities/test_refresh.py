@@ -15,7 +15,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.refresh import RefreshActivities
 from activities.token_request import deadline_seconds, lease
 from everlink.contract import CredentialOutcome, LateSuccess, ReauthReason, Signal, StoreSealedTask, Verdict
-from providers.catalog import OAuth2
+from providers.catalog import Catalog, OAuth2
 from store.credentials import Credentials
 from store.database import StoreUnavailable, utc_now
 from tests.activities.conftest import FIRST, Refreshing
@@ -89,6 +89,15 @@ async def test_refusal_after_an_unclear_answer_is_an_unknown_outcome(
     await transient(refreshing)
     refreshing.endpoint.says(400, DENIED)
     assert (await refreshing.refresh()).reason is ReauthReason.REFRESH_OUTCOME_UNKNOWN
+
+
+async def test_lost_answer_loses_nothing_where_the_provider_does_not_rotate(refreshing: Refreshing) -> None:
+    [entry] = refreshing.shared.catalog
+    oauth2 = entry.oauth2.model_copy(update={"rotates": False})
+    refreshing.shared.catalog = Catalog([entry.model_copy(update={"oauth2": oauth2})])
+    await transient(refreshing)  # cut after the request
+    refreshing.endpoint.says(400, DENIED)
+    assert (await refreshing.refresh()).reason is ReauthReason.ACCESS_REVOKED
 
 
 async def test_connection_cut_after_the_request_leaves_the_outcome_unknown(refreshing: Refreshing) -> None:

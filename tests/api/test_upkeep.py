@@ -33,6 +33,7 @@ from everlink.contract import (
 from store.connections import Connections, connection_ref
 from store.database import utc_now
 from store.scope import Scope
+from store.strays import Held, Strays
 from store.tables import CONNECTIONS, CREDENTIALS, DELIVERIES, Connection
 from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink, age, running, settings_for, until_status
 from tests.servers import start_dev_server
@@ -123,6 +124,26 @@ async def test_first_grant_that_no_workflow_heard_of_is_connected(
     assert (await product.get(f"{path}/token")).json()["generation"] == 1
     timeline = (await product.get(f"{path}/events")).json()["transitions"]
     assert [row["event"] for row in timeline] == ["Connection Created"]
+
+
+async def test_page_that_was_read_before_a_removal_revives_nothing(
+    everlink: Everlink, product: httpx.AsyncClient, server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dies_after_the_vault(everlink, (await product.get(OAUTH_URL)).json()["auth_url"], monkeypatch)
+    [pending] = (await product.get("/v1/connections")).json()["connections"]
+    page = await Strays(everlink.made.database).unconfirmed("", 100)
+    assert [held.connection.id for held in page] == [pending["id"]]
+    assert (await product.delete(f"/v1/connections/{pending['id']}")).status_code == 200
+    workflow = server.client.get_workflow_handle(connection_workflow_id(pending["id"]))
+    await workflow.result()
+
+    async def read_before(*_: object) -> list[Held]:
+        return page
+
+    monkeypatch.setattr(Strays, "unconfirmed", read_before)
+    result = await visit_all(server.client, Activity.SWEEP_GRANTS)
+    assert (result.mended, result.failed) == (0, 0)
+    assert (await workflow.describe()).status is WorkflowExecutionStatus.COMPLETED
 
 
 async def test_grant_that_its_workflow_heard_of_is_sent_no_second_time(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
+import httpx
 import pytest
 import yaml
 
 from dev.config import ROOT
-from everlink.contract import AuthType
-from providers.catalog import BUILT_IN, Catalog, CatalogError
+from everlink.contract import AuthType, Verdict
+from providers.catalog import BUILT_IN, AnswerRule, Catalog, CatalogError, DeadRule, OAuth2, TokenAnswer
+from providers.http import Answer
+from providers.verdict import judge_token_answer
 
 SANDBOX = ROOT / "sandbox" / "catalog"
 FILES = sorted(BUILT_IN.glob("*.yaml")) + sorted(SANDBOX.glob("*.yaml"))
@@ -24,6 +30,68 @@ def test_every_file_is_valid_and_its_application_complete(file: Path) -> None:
     assert entry.probe is not None and entry.probe.identifier is not None  # else accounts cannot be told apart
 
 
+@pytest.mark.parametrize("file", sorted(BUILT_IN.glob("*.yaml")), ids=lambda file: file.stem)
+def test_built_in_application_says_where_its_rules_are_from(file: Path) -> None:
+    entry = Catalog.load().get(file.stem)
+    assert entry is not None and entry.sources
+    rules: list[AnswerRule] = []
+    if entry.oauth2 is not None:
+        rules += [*entry.oauth2.transient, *entry.oauth2.dead, *entry.oauth2.application_errors]
+        urls = (entry.oauth2.authorize_url, entry.oauth2.token_url, entry.oauth2.revoke_url or "https://")
+        assert all(url.startswith("https://") for url in urls)
+    if entry.probe is not None:
+        rules += entry.probe.dead
+        assert entry.probe.url.startswith("https://")
+    assert all(rule.source for rule in rules)
+    kind, _, image = entry.icon.partition(",")
+    assert kind == "data:image/svg+xml"
+    assert ElementTree.fromstring(unquote(image)).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "matches"),
+    [
+        (190, 190, True),  # Meta's, in either shape
+        ("190", 190, True),
+        (190, "190", True),
+        (190, 190.5, False),
+        (1, True, False),
+        (1, 1, True),
+        (True, True, True),
+        (True, 1, False),
+        (False, 0, False),
+        (False, False, True),
+        (190, [[190]], False),
+        (190, [7, 190], True),
+        (190, None, False),
+        ("None", None, False),
+    ],
+)
+def test_code_is_compared_as_text_and_truth_is_no_number(code: object, value: object, matches: bool) -> None:
+    rule = DeadRule.model_validate({"field": "error.code", "code": code})
+    oauth2 = OAuth2(authorize_url="https://a.example/", token_url="https://a.example/t", dead=(rule,))
+    answer = Answer(400, httpx.Headers(), json.dumps({"error": {"code": value}}).encode())
+    assert (judge_token_answer(answer, oauth2, None).verdict is Verdict.DEAD) is matches
+
+
+def test_rule_that_names_a_status_is_looked_for_there_alone() -> None:
+    rule = DeadRule(status=500, code="invalid_grant")
+    oauth2 = OAuth2(authorize_url="https://a.example/", token_url="https://a.example/t", dead=(rule,))
+    for status, verdict in ((500, Verdict.DEAD), (400, Verdict.TRANSIENT), (503, Verdict.TRANSIENT)):
+        answer = Answer(status, httpx.Headers(), b'{"error": "invalid_grant"}')
+        assert judge_token_answer(answer, oauth2, None).verdict is verdict
+
+
+def test_token_answer_of_another_shape_is_read_where_the_entry_says() -> None:
+    places = TokenAnswer(access_token="data.token", refresh_token="data.renew", expires_in="data.ttl", scope="granted")
+    oauth2 = OAuth2(authorize_url="https://a.example/", token_url="https://a.example/t", answer=places)
+    body = b'{"data": {"token": "a", "renew": "r", "ttl": 60}, "granted": "read", "account": 7}'
+    judged = judge_token_answer(Answer(200, httpx.Headers(), body), oauth2, None)
+    assert judged.credential is not None and judged.expires_in == 60
+    assert (judged.credential.access_token, judged.credential.refresh_token) == ("a", "r")
+    assert (judged.credential.scope, judged.credential.extra["account"]) == ("read", 7)
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -36,6 +104,9 @@ def test_every_file_is_valid_and_its_application_complete(file: Path) -> None:
         ("sandbox.yaml", {"probe": {"url": "https://a/", "headers": [{"name": "x", "value": "y", "secret": "z"}]}}),
         ("sandbox.yaml", {"slug": "Sandbox"}),
         ("sandbox.yaml", {"slug": None}),
+        ("sandbox.yaml", {"limits": {"concurrency": 0}}),
+        ("sandbox.yaml", {"limits": {"per_second": 0}}),
+        ("sandbox.yaml", {"oauth2": {"authorize_url": "https://a/", "token_url": "https://a/", "idle_seconds": -1}}),
         ("sandbox-key.yaml", {"fields": []}),
         ("sandbox-key.yaml", {"probe": {"url": "http://x/", "dead": [{"reason": "access_revoked"}]}}),  # any answer
         ("sandbox-key.yaml", {"probe": {"url": "http://x/", "dead": [{"reason": "bored"}]}}),
@@ -91,3 +162,8 @@ def test_lifetimes_hold_what_the_entry_says() -> None:
     assert key.lifetimes(renewable=False, expires_in=None).probe_every == 15.0
     lifetimes = oauth2.lifetimes(renewable=True, expires_in=60.0)
     assert (lifetimes.renewable, lifetimes.expires_in, lifetimes.probe_every) == (True, 60.0, None)
+    atlassian = catalog.get("atlassian")
+    assert atlassian is not None
+    lifetimes = atlassian.lifetimes(renewable=True, expires_in=60.0, ends_in=86400.0)
+    assert (lifetimes.ends_in, lifetimes.idle_window) == (86400.0, 90 * 86400.0)
+    assert atlassian.lifetimes(renewable=False, expires_in=60.0).idle_window is None  # nothing that could idle

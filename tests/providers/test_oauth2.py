@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
@@ -86,6 +87,20 @@ async def test_posted_client_stands_in_the_body() -> None:
             "code": "c",
             "redirect_uri": "https://e.example/cb",
             "code_verifier": "v",
+            "client_id": "my id",
+            "client_secret": CLIENT.client_secret,
+        }
+
+
+async def test_server_that_speaks_json_gets_all_of_it_so() -> None:
+    async with Recorded() as http:
+        await refresh(http, OAUTH2.model_copy(update={"client_auth": "json"}), CLIENT, TOKENS)
+        [request] = http.requests
+        assert "authorization" not in request.headers
+        assert request.headers["content-type"] == "application/json"
+        assert json.loads(request.content) == {
+            "grant_type": "refresh_token",
+            "refresh_token": "r",
             "client_id": "my id",
             "client_secret": CLIENT.client_secret,
         }

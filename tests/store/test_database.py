@@ -236,10 +236,25 @@ async def test_server_that_takes_no_connections_is_away(postgres: Postgres, post
 
 
 async def test_full_pool_is_the_one_typed_error(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
-    monkeypatch.setattr(store.database, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(store.database, "QUEUE_SECONDS", 0.3)
     database = Database(postgres_url)
     async with AsyncExitStack() as held:
         with pytest.raises(StoreUnavailable):  # noqa: PT012  some connection is the first too many
             for _ in range(100):
                 await held.enter_async_context(database.reading())
     await database.close()
+
+
+async def test_writers_of_one_process_take_turns_in_the_order_of_coming(database: Database) -> None:
+    """Left to SQLite they would poll for its lock, and under load some would poll until they fail."""
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL queues by itself")
+    came: list[int] = []
+
+    async def write(number: int) -> None:
+        async with database.writing():
+            came.append(number)
+            await asyncio.sleep(0.02)
+
+    await asyncio.gather(*(write(number) for number in range(30)))
+    assert came == list(range(30))

@@ -20,6 +20,7 @@ from temporalio.worker import Worker
 
 from everlink.contract import (
     TASK_QUEUE,
+    TRANSIENT,
     Activity,
     AuthType,
     ConnectCommand,
@@ -38,6 +39,7 @@ from everlink.contract import (
     RefreshCommand,
     Signal,
     StoreSealedTask,
+    TransientFailure,
     Transition,
     TransitionTask,
     Update,
@@ -123,8 +125,14 @@ def dead(task: CredentialTask, reason: ReauthReason = ReauthReason.ACCESS_REVOKE
     return CredentialOutcome(verdict=Verdict.DEAD, generation=task.generation, reason=reason, note="refused")
 
 
-def transient(task: CredentialTask) -> CredentialOutcome:
-    return CredentialOutcome(verdict=Verdict.TRANSIENT, generation=task.generation, note="HTTP 503")
+def transient(task: CredentialTask, retry_after: float | None = None, deferred: bool = False) -> CredentialOutcome:
+    return CredentialOutcome(
+        verdict=Verdict.TRANSIENT,
+        generation=task.generation,
+        note="HTTP 503",
+        retry_after=retry_after,
+        deferred=deferred,
+    )
 
 
 def unsupported(task: CredentialTask) -> CredentialOutcome:
@@ -137,8 +145,8 @@ def application_error(task: CredentialTask) -> CredentialOutcome:
 
 def _raised(outcome: CredentialOutcome) -> CredentialOutcome:
     if outcome.verdict is Verdict.TRANSIENT and not activity.info().is_local:
-        details = {"note": outcome.note, "retry_after": outcome.retry_after}
-        raise ApplicationError(outcome.note, details, type="Transient")
+        failure = TransientFailure(note=outcome.note, retry_after=outcome.retry_after, deferred=outcome.deferred)
+        raise ApplicationError(outcome.note, failure, type=TRANSIENT)
     return outcome
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from everlink.contract import (
@@ -327,8 +327,9 @@ async def test_workflow_that_nobody_connected_ends_by_itself(skipping: WorkflowE
         handle = await skipping.client.start_workflow(
             Workflow.CONNECTION, ConnectionState(ref=life.ref), id=life.handle.id, task_queue=TASK_QUEUE
         )
-        await handle.result()
-        assert (await handle.describe()).status is WorkflowExecutionStatus.COMPLETED
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+        assert (await handle.describe()).status is WorkflowExecutionStatus.FAILED  # which lets the id live later
 
 
 async def test_year_of_hourly_refreshes_loses_nothing(skipping: WorkflowEnvironment) -> None:

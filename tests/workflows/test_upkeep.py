@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from temporalio import activity
-from temporalio.client import ScheduleHandle, ScheduleOverlapPolicy
+from temporalio.client import ScheduleActionExecutionStartWorkflow, ScheduleHandle, ScheduleOverlapPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -32,6 +35,8 @@ from everlink.contract import (
 from tests.servers import start_dev_server
 from worker import schedule_upkeep
 from workflows.upkeep import PAGES_PER_RUN
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass
@@ -149,6 +154,44 @@ async def test_workers_that_start_together_leave_one_schedule(server: WorkflowEn
     assert set(listed) <= {UPKEEP_SCHEDULE}  # the list lags behind
     assert found.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
     assert [interval.every.total_seconds() for interval in found.schedule.spec.intervals] == [60]
+
+
+async def test_worker_processes_that_start_together_both_work_and_the_schedule_is_there(
+    server: WorkflowEnvironment, sqlite_url: str, tmp_path: Path
+) -> None:
+    environment = {
+        **os.environ,
+        "EVERLINK_DEV": "1",
+        "EVERLINK_STATE_DIR": str(tmp_path),
+        "EVERLINK_DATABASE_URL": sqlite_url,
+        "EVERLINK_TEMPORAL_ADDRESS": server.client.service_client.config.target_host,
+    }
+    command = (sys.executable, str(ROOT / "worker.py"))
+    workers = [
+        await asyncio.create_subprocess_exec(*command, env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
+        for _ in range(2)
+    ]
+    try:
+        await asyncio.gather(*(until_ready(process) for process in workers))
+        handle = server.client.get_schedule_handle(UPKEEP_SCHEDULE)
+        await handle.trigger()
+        await until_rounds(handle, 1)
+        [latest, *_] = (await handle.describe()).info.recent_actions
+        assert isinstance(latest.action, ScheduleActionExecutionStartWorkflow)
+        done = server.client.get_workflow_handle(latest.action.workflow_id, result_type=UpkeepState)
+        result = await done.result()
+        assert (result.todo, result.pages, result.failed) == ([], 4, 0)
+    finally:
+        for process in workers:
+            process.terminate()
+    assert await asyncio.gather(*(process.wait() for process in workers)) == [0, 0]
+
+
+async def until_ready(process: asyncio.subprocess.Process) -> None:
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        while b"worker ready" not in (line := await process.stderr.readline()):
+            assert line, "the worker stopped at its start"
 
 
 async def test_pause_of_an_operator_outlives_a_worker_start(server: WorkflowEnvironment) -> None:
