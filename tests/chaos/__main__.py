@@ -36,7 +36,7 @@ async def run_all(folder: Path, connections: int, at_once: int, postgres: bool) 
             print(f"{server}, {fault}: done in {time.monotonic() - started:.0f} s", file=sys.stderr)
 
     async with (postgresql if postgres else sqlite)(folder) as new_database, asyncio.TaskGroup() as group:
-        for server, fault in RUNS:
+        for server, fault in sorted(RUNS, key=lambda run: run[1] is not Fault.STOP):  # the longer ones first
             group.create_task(run(server, fault, new_database))
     return {key: results[key] for key in RUNS}
 
