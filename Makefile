@@ -15,8 +15,8 @@ run: .venv/.installed  ## start everything on this machine, until Ctrl-C
 test: .venv/.installed  ## run the tests
 	$(BIN)/python -m pytest
 
-chaos: .venv/.installed  ## kill and stop workers at every step of a refresh (STRUCK=36: the small one)
-	$(BIN)/python -m tests.chaos $(if $(STRUCK),--connections $(STRUCK))
+chaos: .venv/.installed  ## kill and stop workers at every step of a refresh (STRUCK=36 AT_ONCE=3: the small run)
+	$(BIN)/python -m tests.chaos $(if $(STRUCK),--connections $(STRUCK)) $(if $(AT_ONCE),--at-once $(AT_ONCE))
 
 demo: .venv/.installed  ## see a connection die and come back
 	@exec $(BIN)/python -m dev.demo

@@ -13,8 +13,7 @@ import time
 from math import ceil
 from pathlib import Path
 
-from store.database import Database
-from store.migrate import migrate
+from tests.chaos.databases import NewDatabase, postgresql, sqlite
 from tests.chaos.report import Results, markdown, offending
 from tests.chaos.steps import Fault, Server, Step
 from tests.chaos.strike import RunFailed, strike
@@ -23,28 +22,22 @@ from tests.chaos.world import new_world
 RUNS = [(server, fault) for server in Server for fault in Fault]
 
 
-async def run_all(folder: Path, connections: int, at_once: int) -> Results:
-    """The runs are the same size, at least one connection at each step of each."""
+async def run_all(folder: Path, connections: int, at_once: int, postgres: bool) -> Results:
+    """The runs are of the same size, at least one connection at each step of each."""
     each = ceil(connections / (len(RUNS) * len(Step)))
-    turns = asyncio.Semaphore(at_once)
-    template = folder / "everlink.sqlite3"
-    database = Database(f"sqlite+aiosqlite:///{template}")
-    await migrate(database)
-    await database.close()
+    turns, results = asyncio.Semaphore(at_once), Results()
 
-    async def run(server: Server, fault: Fault) -> None:
+    async def run(server: Server, fault: Fault, new_database: NewDatabase) -> None:
         async with turns:
             started, own = time.monotonic(), folder / f"{server}-{fault}"
             own.mkdir()
-            url = f"sqlite+aiosqlite:///{shutil.copy(template, own)}"
-            async with new_world(own, server, url) as world:
+            async with new_world(own, server, new_database(own)) as world:
                 results[server, fault] = await strike(world, server, fault, each)
             print(f"{server}, {fault}: done in {time.monotonic() - started:.0f} s", file=sys.stderr)
 
-    results: Results = {}
-    async with asyncio.TaskGroup() as group:
-        for server, fault in RUNS:
-            group.create_task(run(server, fault))
+    async with (postgresql if postgres else sqlite)(folder) as new_database, asyncio.TaskGroup() as group:
+        for server, fault in sorted(RUNS, key=lambda run: run[1] is not Fault.STOP):  # the longer ones first
+            group.create_task(run(server, fault, new_database))
     return {key: results[key] for key in RUNS}
 
 
@@ -52,13 +45,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--connections", type=int, default=144, help="to strike in all; rounded up")
     parser.add_argument("--at-once", type=int, default=2, help="runs at the same time")
+    parser.add_argument("--postgres", action="store_true", help="keep the store in a PostgreSQL of its own")
     parser.add_argument("--report", type=Path, default=Path(".everlink/chaos.md"), help="where the table goes")
     given = parser.parse_args()
     logging.getLogger("temporalio").setLevel(logging.ERROR)
 
     started, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="everlink-chaos-"))
     try:
-        results = asyncio.run(run_all(folder, given.connections, given.at_once))
+        results = asyncio.run(run_all(folder, given.connections, given.at_once, given.postgres))
     except* RunFailed as failures:
         problems = [str(failure) for failure in failures.exceptions]
     else:

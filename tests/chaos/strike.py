@@ -18,6 +18,7 @@ from tests.chaos.victim import GOING_ON, HOLDING, READY
 from tests.chaos.world import World
 
 READY_WITHIN = 60.0
+DUE_SOON = 6.0  # seconds to live: long enough for `connect` to be answered before the refresh is due
 HOLD_WITHIN = 60.0
 OLDEST_HOLD = 18.0  # a token request's deadline is 20 s, and none may have passed before the strike
 REST_WITHIN = 300.0
@@ -73,9 +74,9 @@ def _told(world: World, word: str) -> int:
 
 
 async def _established(world: World, step: Step, account: str, credential: OAuthCredential) -> Struck:
-    """A connection of this linked account, whose refresh is due at once."""
+    """A connection of this linked account, whose refresh is due soon."""
     await world.made.tenants.save_linked_account(world.scope, account, {}, utc_now())
-    grant = Grant(credential, renewable=True, expires_in=1.0, identifier=account, display_name=None)
+    grant = Grant(credential, renewable=True, expires_in=DUE_SOON, identifier=account, display_name=None)
     view = await establish(world.made, Target(world.scope, account), world.entry, grant)
     return Struck(view.connection_id, step)
 
