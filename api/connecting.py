@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 
 from api.errors import ApiError
 from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
@@ -142,18 +143,27 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
 
 
 async def save_key(
-    made: Services, scope: Scope, account_id: str, entry: CatalogEntry, fields: dict[str, str]
+    made: Services,
+    scope: Scope,
+    account_id: str,
+    entry: CatalogEntry,
+    fields: dict[str, str],
+    ends_at: datetime | None = None,
 ) -> ConnectionView:
-    """Keep a key, after the provider accepted it.
+    """Keep a key, after the provider accepted it; `ends_at` is its end, where one is known.
 
     Raises:
-        ApiError: 422 `credentials_refused` or `invalid_fields`, and nothing is stored; 502 where nobody answers.
+        ApiError: 422 `credentials_refused`, `invalid_fields` or `already_expired`, and nothing is stored; 502 where
+            nobody answers.
     """
+    ends_in = None if ends_at is None else (ends_at - made.clock()).total_seconds()
+    if ends_in is not None and ends_in <= 0:
+        raise ApiError(422, "already_expired", "the key has ended already")
     if await made.tenants.application(scope, entry.slug) is None:
         raise ApiError(400, "application_not_configured", "the application is not enabled here")
     credential = KeyCredential(fields=_complete(entry, fields))
     identifier, display_name = await _identify(made, entry, credential)
-    grant = Grant(credential, False, None, identifier, display_name)
+    grant = Grant(credential, False, None, identifier, display_name, ends_in)
     return await establish(made, Target(scope, account_id), entry, grant)
 
 

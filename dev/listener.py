@@ -16,6 +16,8 @@ EVENTS = [
     "Connection Expired",
     "Connection Deleted",
     "Connection Reauthenticated",
+    "Application Refused",
+    "Application Accepted",
     "Connection Degraded",
     "Connection Recovered",
 ]
@@ -54,12 +56,12 @@ class Listener:
         self._secret = created["secret"]
         return str(created["id"])
 
-    async def wait_for(self, event: str, slug: str, account: str, seconds: float = 20) -> dict[str, Any]:
-        """The first verified event of this name for this application and account."""
+    async def wait_for(self, event: str, slug: str, account: str | None, seconds: float = 20) -> dict[str, Any]:
+        """The first verified event of this name for this application and account; None: the application's own."""
 
         def found() -> dict[str, Any] | None:
             wanted = (event, slug, account)
-            return next((b for b in self.received if (b["event"], b["slug"], b["linked_account_id"]) == wanted), None)
+            return next((body for body in self.received if _key(body) == wanted), None)
 
         async with self._arrived, asyncio.timeout(seconds):
             await self._arrived.wait_for(lambda: found() is not None)
@@ -90,3 +92,7 @@ class Listener:
             self.ids.append(headers["webhook-id"])
             self._arrived.notify_all()
         return True
+
+
+def _key(body: dict[str, Any]) -> tuple[str, str, str | None]:
+    return body["event"], body["slug"], body.get("linked_account_id")

@@ -75,6 +75,7 @@ class TokenOut(BaseModel):
     fields: dict[str, str] | None = Field(description="For key-based applications")
     extra: dict[str, Any] = Field(description="What else the provider granted, e.g. `instance_url`")
     expires_at: datetime | None
+    ends_at: datetime | None = Field(description="When the grant itself ends, which only the customer can renew")
     generation: int = Field(description="Name it when you report a refusal")
 
 
@@ -161,6 +162,7 @@ async def token(
         fields=None if isinstance(credential, OAuthCredential) else credential.fields,
         extra=oauth.extra if oauth else {},
         expires_at=fresh.stored.expires_at,
+        ends_at=fresh.stored.ends_at,
         generation=fresh.stored.generation,
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from api.auth import Account, Made, Tenant
 from api.connecting import save_key, start_link
@@ -144,10 +144,13 @@ async def save_key_credentials(
     account_id: Account,
     slug: str,
     fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_sandbox_..."}])],
+    expires_at: Annotated[
+        AwareDatetime | None, Query(description="When the key ends, if that is known: announced 30, 7 and 1 days ahead")
+    ] = None,
 ) -> Success:
     """Connect a key-based application. The provider is asked first; what it refuses is not stored."""
     _, entry = await _enabled(made, scope, slug)
-    await save_key(made, scope, account_id, entry, fields)
+    await save_key(made, scope, account_id, entry, fields, expires_at)
     return Success()
 
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from dev.listener import Listener
 from store.database import utc_now
 from store.tables import APPLICATIONS
 from tests.api.conftest import OAUTH_URL, Everlink
@@ -35,6 +36,27 @@ async def test_refused_client_raises_an_alarm_and_asks_no_customer(
     mended = (await product.post(f"/v1/connections/{connection}/refresh")).json()
     assert (mended["verdict"], mended["status"], mended["generation"]) == ("ok", "active", 2)
     assert (await application(product))["alarm"] is None
+
+
+async def test_refused_client_is_announced_once_for_all_its_connections(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    connections = [await everlink.connect(product, name) for name in ("ada", "grace")]
+
+    async def refresh_all() -> list[str]:
+        answers = [await product.post(f"/v1/connections/{one}/refresh") for one in connections * 2]
+        return [answer.json()["verdict"] for answer in answers]
+
+    async with Listener() as listener:
+        await listener.subscribe(product)
+        await product.put(PATH, json={"client_secret": "planted-wrong"})
+        assert set(await refresh_all()) == {"application_error"}
+        refused = await listener.wait_for("Application Refused", "sandbox", None)
+        await product.put(PATH, json={"client_secret": "sandbox-secret"})
+        assert set(await refresh_all()) == {"ok"}
+        await listener.wait_for("Application Accepted", "sandbox", None)
+    assert [event["event"] for event in listener.received] == ["Application Refused", "Application Accepted"]
+    assert refused["environment"] == "test" and "planted" not in str(refused) and "connection_id" not in refused
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy import update
 from temporalio.client import WorkflowExecutionStatus
 
 from api import lifecycle
+from everlink.contract import ConnectionView, Query, connection_workflow_id
 from providers.guard import TargetGuard
 from store.database import utc_now
 from store.tables import CREDENTIALS
@@ -120,6 +121,22 @@ async def test_same_key_saved_by_many_at_once_is_one_connection(everlink: Everli
     assert token["fields"] == {"api_key": key}
     refreshed = (await product.post(f"/v1/connections/{only['id']}/refresh")).json()
     assert (refreshed["verdict"], refreshed["status"]) == ("ok", "active")
+
+
+async def test_key_with_a_known_end_says_so_and_one_that_has_ended_is_refused(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    async with everlink.customer() as ada:
+        _, key = await ada.create_key()
+    for ends, status in (("2020-01-01T00:00:00Z", 422), ("2099-01-01T00:00:00", 422), ("2099-01-01T00:00:00Z", 200)):
+        answer = await product.put(SAVE_KEY, json={"api_key": key}, params={"expires_at": ends})
+        assert answer.status_code == status
+    [only] = (await product.get("/v1/connections")).json()["connections"]
+    token = (await product.get(f"/v1/connections/{only['id']}/token")).json()
+    assert (token["expires_at"], token["ends_at"]) == (None, "2099-01-01T00:00:00Z")
+    handle = everlink.made.temporal.get_workflow_handle(connection_workflow_id(only["id"]))
+    view = await handle.query(Query.STATUS, result_type=ConnectionView)
+    assert view.ends_at is not None and abs((view.ends_at - datetime(2099, 1, 1, tzinfo=UTC)).total_seconds()) < 60
 
 
 async def test_key_that_nobody_can_check_is_not_stored(
