@@ -18,7 +18,7 @@ from providers.catalog import Limits
 from store.credentials import StoredClient
 from store.scope import Scope
 
-PATIENCE_SECONDS = 20.0  # how long a request waits for its turn, holding one of the worker's slots
+PATIENCE_SECONDS = 5.0  # how long a request waits for its turn, holding one of the worker's slots
 BUSY_SECONDS = 10.0  # when to come back where even the queue is full
 FAILURES_TO_OPEN = 5
 FIRST_OPEN_SECONDS = 30.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from api.errors import ApiError
 from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
@@ -124,13 +124,14 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
     if verdict.credential is None:
         raise ConnectFailed(502, f"{entry.name} did not accept the connection. Please start again.")
     identifier, display_name = await _identify(made, entry, verdict.credential)
+    ends_in = oauth2.grant_seconds if verdict.ends_in is None else verdict.ends_in
     grant = Grant(
         credential=verdict.credential,
         renewable=verdict.credential.refresh_token is not None,
         expires_in=verdict.expires_in,
         identifier=identifier,
         display_name=display_name,
-        ends_in=verdict.ends_in if verdict.ends_in is not None else oauth2.grant_seconds,
+        ends_at=None if ends_in is None else made.clock() + timedelta(seconds=ends_in),
     )
     try:
         target = Target(ticket.scope, ticket.linked_account_id, ticket.connection_id)
@@ -156,14 +157,13 @@ async def save_key(
         ApiError: 422 `credentials_refused`, `invalid_fields` or `already_expired`, and nothing is stored; 502 where
             nobody answers.
     """
-    ends_in = None if ends_at is None else (ends_at - made.clock()).total_seconds()
-    if ends_in is not None and ends_in <= 0:
+    if ends_at is not None and ends_at <= made.clock():
         raise ApiError(422, "already_expired", "the key has ended already")
     if await made.tenants.application(scope, entry.slug) is None:
         raise ApiError(400, "application_not_configured", "the application is not enabled here")
     credential = KeyCredential(fields=_complete(entry, fields))
     identifier, display_name = await _identify(made, entry, credential)
-    grant = Grant(credential, False, None, identifier, display_name, ends_in)
+    grant = Grant(credential, False, None, identifier, display_name, ends_at)
     return await establish(made, Target(scope, account_id), entry, grant)
 
 

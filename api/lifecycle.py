@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from api import temporal
 from api.errors import ApiError, not_found, unavailable
@@ -30,7 +30,7 @@ class Grant:
     expires_in: float | None
     identifier: str
     display_name: str | None
-    ends_in: float | None = None  # until the grant itself ends
+    ends_at: datetime | None = None  # when the grant itself ends
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     now = made.clock()
     sealed = await made.vault.seal(scope, Kind.CREDENTIAL, row.id, to_bytes(grant.credential))
     expires_at = None if grant.expires_in is None else now + timedelta(seconds=grant.expires_in)
-    ends_at = None if grant.ends_in is None else now + timedelta(seconds=grant.ends_in)
+    ends_in = None if grant.ends_at is None else (grant.ends_at - now).total_seconds()
     try:
         generation = await made.credentials.grant(
-            scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now, ends_at=ends_at
+            scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now, ends_at=grant.ends_at
         )
     except ConnectionEnded:
         raise ApiError(409, "connection_disconnected", "the connection has ended") from None
-    lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in, ends_in=grant.ends_in)
+    lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in, ends_in=ends_in)
     view = await temporal.connect(made, row, ConnectCommand(generation=generation, lifetimes=lifetimes))
     with suppress(StoreUnavailable):  # upkeep tells the workflow again, which is idempotent, and confirms
         await made.credentials.confirm(scope, row.id, generation)

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from temporalio.common import Priority, RetryPolicy
 
-# A token or probe request waits up to 20 s for its turn, has a total deadline of 20 s, and the store takes up to
-# 10 s each side of it.
-PROVIDER_CALL = timedelta(seconds=65)
+# A token or probe request waits up to 5 s for its turn, has a total deadline of 20 s, and the store takes up to 10 s
+# each side of it. Not longer: this is when a task is tried again that a worker took along into its grave, and where a
+# provider repeats a lost answer, it does so for a while only.
+PROVIDER_CALL = timedelta(seconds=45)
 
 # One round of tries: short trouble passes without anybody hearing of it; what lasts longer ends the round,
 # and the workflow goes on with its own timer, on which the state shows in words.
