@@ -76,12 +76,12 @@ class Breaker:
             self._failures, self._open_for = 0, FIRST_OPEN_SECONDS
             return
         self._failures += 1
-        if self._failures < FAILURES_TO_OPEN:
-            return
+        now = monotonic()
+        if self._failures < FAILURES_TO_OPEN or now < self._closed_again_at:
+            return  # of a request that was on its way, or looked early, nothing new is learnt
         if self._failures > FAILURES_TO_OPEN:
             self._open_for = min(MAX_OPEN_SECONDS, self._open_for * 2)
-        self._tried_at = monotonic()
-        self._closed_again_at = self._tried_at + self._open_for
+        self._tried_at, self._closed_again_at = now, now + self._open_for
 
 
 class Gate:

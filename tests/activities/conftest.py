@@ -37,14 +37,21 @@ class Endpoint:
     heads: list[list[str]] = field(default_factory=list)
     answer: Callable[[], bytes | None] = lambda: None  # None: cuts the connection after reading the request
     gate: asyncio.Event | None = None
+    seconds: float = 0.0  # that an answer takes
+    at_once: int = 0
+    most_at_once: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:]
         length = next((int(line.split(":")[1]) for line in lines if line.lower().startswith("content-length")), 0)
         self.heads.append(lines)
         self.requests.append((await reader.readexactly(length)).decode())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         if self.gate is not None:
             await self.gate.wait()
+        await asyncio.sleep(self.seconds)
+        self.at_once -= 1
         answer = self.answer()
         if answer is not None:
             writer.write(answer)
