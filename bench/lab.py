@@ -120,9 +120,7 @@ class Site:
                     "created_at": now,
                 }
             )
-            sealed = await self.made.vault.seal(
-                self.scope, Kind.CREDENTIAL, ref.connection_id, to_bytes(credential)
-            )
+            sealed = await self.made.vault.seal(self.scope, Kind.CREDENTIAL, ref.connection_id, to_bytes(credential))
             credentials.append(
                 {
                     "connection_id": ref.connection_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -41,7 +41,10 @@ async def running(*command: str, env: Mapping[str, str] | None = None, log: Path
     """A process for as long as it is needed; its input's end tells it to stop, SIGTERM what reads none."""
     with (log or Path(os.devnull)).open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE if log is None else errors, stderr=None if log is None else errors,
+            *command,
+            stdin=PIPE,
+            stdout=PIPE if log is None else errors,
+            stderr=None if log is None else errors,
             env={**os.environ, **(env or {})},
         )
     try:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from statistics import median
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -45,10 +45,10 @@ async def measure(lab: Lab) -> Part:
         workers = {name: await stack.enter_async_context(site.worker()) for name, site in sites.items()}
         samples = []
         for _ in range(PAIRS):
-            async with cycling(lambda: start_empty(sites["sqlite"])):
+            async with cycling(partial(start_empty, sites["sqlite"])):
                 samples.append(await observe(lab, workers["sqlite"], "empty"))
             for name, site in sites.items():
-                async with cycling(lambda site=site: start_real(site)):
+                async with cycling(partial(start_real, site)):
                     samples.append(await observe(lab, workers[name], name))
         stats = (await lab.http.get("/stats")).json()
     return Part([asdict(sample) for sample in samples], _figures(samples, list(sites), stats["refused"]))
