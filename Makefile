@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo lint types histories lock clean
+.PHONY: help run test chaos demo lint types histories lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ run: .venv/.installed  ## start everything on this machine, until Ctrl-C
 
 test: .venv/.installed  ## run the tests
 	$(BIN)/python -m pytest
+
+chaos: .venv/.installed  ## kill and stop workers at every step of a refresh (STRUCK=36: the small one)
+	$(BIN)/python -m tests.chaos $(if $(STRUCK),--connections $(STRUCK))
 
 demo: .venv/.installed  ## see a connection die and come back
 	@exec $(BIN)/python -m dev.demo

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.limits import NotNow, Why
 from everlink.contract import TRANSIENT, CredentialOutcome, CredentialTask, TransientFailure, Verdict
 from providers.catalog import CatalogEntry
 from store.credentials import StoredCredential
@@ -24,8 +25,21 @@ def superseded(
     return CredentialOutcome(
         verdict=Verdict.SUPERSEDED,
         generation=stored.generation,
-        lifetimes=entry.lifetimes(renewable=stored.renewable, expires_in=stored.seconds_left(now)),
+        lifetimes=entry.lifetimes(
+            renewable=stored.renewable, expires_in=stored.seconds_left(now), ends_in=stored.ends_in(now)
+        ),
         note="a newer credential is in the vault",
+    )
+
+
+def not_now(task: CredentialTask, refusal: NotNow) -> CredentialOutcome:
+    """Nobody was asked."""
+    return CredentialOutcome(
+        verdict=Verdict.APPLICATION_ERROR if refusal.why is Why.REFUSED else Verdict.TRANSIENT,
+        generation=task.generation,
+        retry_after=refusal.seconds,
+        deferred=refusal.why is Why.CROWDED,
+        note=str(refusal),
     )
 
 
@@ -35,7 +49,7 @@ def retryable(outcome: CredentialOutcome) -> ApplicationError:
     Its text and details are static words and numbers.
     """
     wait = outcome.retry_after
-    failure = TransientFailure(note=outcome.note, retry_after=wait)
+    failure = TransientFailure(note=outcome.note, retry_after=wait, deferred=outcome.deferred)
     return ApplicationError(
         outcome.note,
         failure,

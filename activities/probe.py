@@ -6,7 +6,8 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities.outcomes import retryable, superseded
+from activities.limits import PATIENCE_SECONDS, NotNow, priority
+from activities.outcomes import not_now, retryable, superseded
 from activities.shared import Shared
 from everlink.contract import Activity, CredentialOutcome, CredentialTask, Verdict
 from providers.probe import probe
@@ -29,7 +30,15 @@ class ProbeActivities:
             return CredentialOutcome(
                 verdict=Verdict.UNSUPPORTED, generation=task.generation, note="the application has no probe"
             )
-        verdict = await probe(shared.http, entry.probe, await shared.open(task.ref, stored.sealed))
+        credential = await shared.open(task.ref, stored.sealed)
+        try:
+            turn = await shared.limiter.turn(task.ref, entry.limits, patience=PATIENCE_SECONDS, priority=priority())
+        except NotNow as refusal:
+            raise retryable(not_now(task, refusal)) from None
+        with turn:
+            verdict = await probe(shared.http, entry.probe, credential)
+        if verdict.retry_after is not None:
+            turn.asked_to_wait(verdict.retry_after)
         if verdict.verdict is Verdict.DEAD:
             latest = await shared.credentials.read(scope, task.ref.connection_id)
             if latest is None or latest.generation != task.generation:
@@ -37,7 +46,11 @@ class ProbeActivities:
         outcome = CredentialOutcome(
             verdict=verdict.verdict,
             generation=task.generation,
-            lifetimes=entry.lifetimes(renewable=stored.renewable, expires_in=_expires_in(stored, shared.clock())),
+            lifetimes=entry.lifetimes(
+                renewable=stored.renewable,
+                expires_in=_expires_in(stored, shared.clock()),
+                ends_in=stored.ends_in(shared.clock()),
+            ),
             reason=verdict.reason,
             retry_after=verdict.retry_after,
             note=verdict.note,

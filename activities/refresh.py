@@ -1,42 +1,28 @@
-"""A refresh that cannot lose a grant.
+"""The `refresh` activity: what must be known before a token request, and whose turn it is.
 
-1. Re-read the credential; stop if its generation moved.
-2. Write an intent, which also proves that the store can be written.
-3. Send one token request, under a deadline shorter than the intent's lease.
-4. Store the result by compare-and-swap on the generation before anything else, shielded from cancellation.
-
-A retry that finds an unfinished intent waits out its lease. A refusal after a request whose outcome nobody
-knows is `refresh_outcome_unknown`: the provider may have rotated the grant into an answer that was lost.
+The request itself, which cannot lose a grant, is in `activities/token_request.py`.
 """
 
 from __future__ import annotations
 
 import base64
-from datetime import datetime, timedelta
 
 from temporalio import activity
 
-from activities.outcomes import retryable, superseded
+from activities.limits import PATIENCE_SECONDS, NotNow, priority
+from activities.outcomes import not_now, retryable, superseded
 from activities.shared import Shared
+from activities.token_request import TokenRequest, dead, stored_credential
 from everlink.contract import (
     Activity,
     CredentialOutcome,
     CredentialTask,
-    Lifetimes,
     ReauthReason,
     StoreSealedTask,
     Verdict,
 )
-from providers.catalog import OAuth2
 from providers.credential import OAuthCredential
-from providers.http import DEADLINE_SECONDS, RequestFailed
-from providers.oauth2 import Client, refresh
-from providers.verdict import TokenVerdict, judge_token_answer
-from store.credentials import Intent, IntentOutcome, Leased, StoredClient, StoredCredential
-from store.database import StoreUnavailable
 from store.scope import Scope
-
-LEASE = timedelta(seconds=DEADLINE_SECONDS + 20)  # the request and the write behind it
 
 
 class RefreshActivities:
@@ -56,7 +42,7 @@ class RefreshActivities:
         """Store a refreshed credential that the vault sealed while the store was down. Idempotent."""
         sealed = base64.b64decode(task.sealed)
         now = self._shared.clock()
-        credential = _stored(task.replaces + 1, sealed, task.lifetimes, now)
+        credential = stored_credential(task.replaces + 1, sealed, task.lifetimes, now)
         return await self._shared.credentials.swap(task.ref.connection_id, task.replaces, credential, now)
 
     async def _try(self, task: CredentialTask) -> CredentialOutcome:
@@ -66,118 +52,32 @@ class RefreshActivities:
         if stored is None or stored.generation != task.generation:
             return superseded(stored, entry, task, shared.clock())
         credential = await shared.open(task.ref, stored.sealed)
-        oauth2 = entry.oauth2
-        if oauth2 is None or not isinstance(credential, OAuthCredential):
-            return _outcome(task, Verdict.UNSUPPORTED, "the application has nothing to refresh")
+        if entry.oauth2 is None or not isinstance(credential, OAuthCredential):
+            return CredentialOutcome(
+                verdict=Verdict.UNSUPPORTED,
+                generation=task.generation,
+                note="the application has nothing to refresh",
+            )
         if credential.refresh_token is None:
-            return _dead(task, ReauthReason.REFRESH_TOKEN_EXPIRED, "the grant ended: it has no refresh token")
+            return dead(task, ReauthReason.REFRESH_TOKEN_EXPIRED, "the grant ended: it has no refresh token")
         client = await shared.client_of(task.ref)
         if client is None:
-            return _outcome(task, Verdict.APPLICATION_ERROR, "the application has no client id here")
-        intent = await shared.credentials.begin(task.ref.connection_id, task.generation, shared.clock(), LEASE)
-        if intent is None:
-            return await self._moved(task)
-        if isinstance(intent, Leased):
             return CredentialOutcome(
-                verdict=Verdict.TRANSIENT,
+                verdict=Verdict.APPLICATION_ERROR,
                 generation=task.generation,
-                retry_after=intent.seconds_left,
-                note="an earlier refresh may still come back; its lease is waited out",
+                note="the application has no client id here",
             )
-        return await shared.to_the_end(self._request(task, intent, oauth2, client, credential))
-
-    async def _request(
-        self,
-        task: CredentialTask,
-        intent: Intent,
-        oauth2: OAuth2,
-        client: tuple[StoredClient, Client],
-        credential: OAuthCredential,
-    ) -> CredentialOutcome:
-        """The token request and what follows from its answer. Runs to its end once begun."""
-        application, provider_client = client
         try:
-            answer = await refresh(self._shared.http, oauth2, provider_client, credential)
-        except RequestFailed as failure:
-            unknown = IntentOutcome.UNKNOWN if failure.sent else IntentOutcome.NOT_SENT
-            await self._shared.credentials.close(intent, unknown)
-            return _outcome(task, Verdict.TRANSIENT, str(failure))
-        verdict = judge_token_answer(answer, oauth2, credential)
-        if verdict.verdict is Verdict.OK:
-            return await self._keep(task, intent, application, verdict)
-        # Only a clear refusal proves that the request changed nothing.
-        clear = verdict.verdict is not Verdict.TRANSIENT or 300 <= answer.status < 500
-        await self._shared.credentials.close(intent, IntentOutcome.ANSWERED if clear else IntentOutcome.UNKNOWN)
-        if verdict.verdict is Verdict.APPLICATION_ERROR:
-            await self._alarm(application, verdict.note)
-        if verdict.verdict is Verdict.DEAD:
-            return await self._refused(task, intent, verdict)
-        return CredentialOutcome(
-            verdict=verdict.verdict,
-            generation=task.generation,
-            retry_after=verdict.retry_after,
-            note=verdict.note,
-        )
-
-    async def _keep(
-        self,
-        task: CredentialTask,
-        intent: Intent,
-        application: StoredClient,
-        verdict: TokenVerdict,
-    ) -> CredentialOutcome:
-        """Store what the provider granted; where the store is down, hand it on sealed."""
-        assert verdict.credential is not None
-        entry = self._shared.entry(task.ref)
-        renewable = verdict.credential.refresh_token is not None
-        lifetimes = entry.lifetimes(renewable=renewable, expires_in=verdict.expires_in)
-        sealed = await self._shared.seal(task.ref, verdict.credential)
-        kept = CredentialOutcome(
-            verdict=Verdict.OK, generation=task.generation + 1, lifetimes=lifetimes, note=verdict.note
-        )
-        now = self._shared.clock()
-        stored = _stored(kept.generation, sealed, lifetimes, now)
-        try:
-            swapped = await self._shared.credentials.swap(task.ref.connection_id, task.generation, stored, now, intent)
-        except StoreUnavailable:
-            return kept.model_copy(update={"sealed": base64.b64encode(sealed).decode()})
-        if not swapped:
-            return await self._moved(task)
-        if application.alarm is not None:
-            await self._alarm(application, None)
-        return kept
-
-    async def _refused(self, task: CredentialTask, intent: Intent, verdict: TokenVerdict) -> CredentialOutcome:
-        """A refusal counts only for the credential that is still there, and only if no answer was lost before."""
-        stored = await self._shared.credentials.read(Scope.of(task.ref), task.ref.connection_id)
-        if stored is None or stored.generation != task.generation:
-            return superseded(stored, self._shared.entry(task.ref), task, self._shared.clock())
-        if intent.in_doubt:
-            return _dead(
-                task,
-                ReauthReason.REFRESH_OUTCOME_UNKNOWN,
-                "the answer to an earlier refresh was lost, and the provider now refuses the old token",
+            turn = await shared.limiter.turn(
+                task.ref,
+                entry.limits,
+                # A local activity holds its workflow up: it does not wait.
+                patience=0.0 if activity.info().is_local else PATIENCE_SECONDS,
+                priority=priority(),
+                endpoint=entry.oauth2.token_url,
+                client=client[0],
             )
-        return _dead(task, verdict.reason or ReauthReason.ACCESS_REVOKED, verdict.note)
-
-    async def _moved(self, task: CredentialTask) -> CredentialOutcome:
-        stored = await self._shared.credentials.read(Scope.of(task.ref), task.ref.connection_id)
-        return superseded(stored, self._shared.entry(task.ref), task, self._shared.clock())
-
-    async def _alarm(self, application: StoredClient, words: str | None) -> None:
-        await self._shared.credentials.set_alarm(application.application_id, words, self._shared.clock())
-
-
-def _stored(generation: int, sealed: bytes, lifetimes: Lifetimes, now: datetime) -> StoredCredential:
-    expires_at = None
-    if lifetimes.expires_in is not None:
-        expires_at = now + timedelta(seconds=lifetimes.expires_in)
-    return StoredCredential(generation, sealed, lifetimes.renewable, expires_at)
-
-
-def _outcome(task: CredentialTask, verdict: Verdict, note: str) -> CredentialOutcome:
-    return CredentialOutcome(verdict=verdict, generation=task.generation, note=note)
-
-
-def _dead(task: CredentialTask, reason: ReauthReason, note: str) -> CredentialOutcome:
-    return CredentialOutcome(verdict=Verdict.DEAD, generation=task.generation, reason=reason, note=note)
+        except NotNow as refusal:
+            return not_now(task, refusal)
+        request = TokenRequest(shared, task, entry.oauth2, client, stored, credential)
+        return await shared.to_the_end(request.send(turn))

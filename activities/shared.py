@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ import httpx
 from temporalio.client import Client as TemporalClient
 from temporalio.exceptions import ApplicationError
 
+from activities.limits import Limiter
 from everlink.contract import ConnectionRef
 from providers.catalog import Catalog, CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
 from providers.guard import TargetGuard
 from providers.http import make_client
 from providers.oauth2 import Client
+from store.alarms import Alarms
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
 from store.database import Clock, Database, utc_now
@@ -27,6 +30,8 @@ from store.vault import Kind, MasterKeys, Vault
 from store.webhooks import Webhooks
 
 Result = TypeVar("Result")
+
+log = logging.getLogger("everlink.application")
 
 
 @dataclass
@@ -39,12 +44,14 @@ class Shared:
     http: httpx.AsyncClient
     clock: Clock = utc_now
     temporal: TemporalClient | None = None  # set when the worker has connected
+    limiter: Limiter = field(default_factory=Limiter)
     _shielded: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.credentials = Credentials(self.database)
         self.connections = Connections(self.database)
         self.webhooks = Webhooks(self.database)
+        self._alarms = Alarms(self.database)
 
     async def to_the_end(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run work that neither a cancellation nor a graceful shutdown may cut off."""
@@ -77,6 +84,16 @@ class Shared:
             opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, stored.client_secret)
             secret = opened.decode()
         return stored, Client(stored.client_id, secret)
+
+    async def alarm(self, ref: ConnectionRef, words: str | None) -> None:
+        """The provider refuses the application's client, or with None accepts it again: said once for all."""
+        scope, now = Scope.of(ref), self.clock()
+        if words is None:
+            announced = await self._alarms.clear(scope, ref.slug, now)
+        else:
+            announced = await self._alarms.raise_alarm(scope, ref.slug, words, now)
+        if announced is not None:
+            log.warning("%s: %s in the %s environment of %s", announced.type, ref.slug, ref.environment, ref.org_id)
 
     def entry(self, ref: ConnectionRef) -> CatalogEntry:
         entry = self.catalog.get(ref.slug)

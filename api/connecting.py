@@ -129,6 +129,7 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         expires_in=verdict.expires_in,
         identifier=identifier,
         display_name=display_name,
+        ends_in=verdict.ends_in if verdict.ends_in is not None else oauth2.grant_seconds,
     )
     try:
         target = Target(ticket.scope, ticket.linked_account_id, ticket.connection_id)

@@ -28,6 +28,7 @@ class Grant:
     expires_in: float | None
     identifier: str
     display_name: str | None
+    ends_in: float | None = None  # until the grant itself ends
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,11 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     now = made.clock()
     sealed = await made.vault.seal(scope, Kind.CREDENTIAL, row.id, to_bytes(grant.credential))
     expires_at = None if grant.expires_in is None else now + timedelta(seconds=grant.expires_in)
+    ends_at = None if grant.ends_in is None else now + timedelta(seconds=grant.ends_in)
     generation = await made.credentials.grant(
-        scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now
+        scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now, ends_at=ends_at
     )
-    lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in)
+    lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in, ends_in=grant.ends_in)
     return await temporal.connect(made, row, ConnectCommand(generation=generation, lifetimes=lifetimes))
 
 

@@ -134,7 +134,9 @@ def _state(made: Services, row: Connection, stored: StoredCredential) -> Connect
         sequence=row.sequence,
     )
     if entry is not None:
-        state.lifetimes = entry.lifetimes(renewable=stored.renewable, expires_in=stored.seconds_left(now))
+        state.lifetimes = entry.lifetimes(
+            renewable=stored.renewable, expires_in=stored.seconds_left(now), ends_in=stored.ends_in(now)
+        )
     return state
 
 

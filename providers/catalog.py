@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from everlink.contract import AuthType, Lifetimes, ReauthReason
 
@@ -22,21 +22,54 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def code_text(value: Any) -> Any:
+    """A code as text, so that 190 and "190" are one; a truth value is a word, and never a number."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else value
+
+
 class AnswerRule(_Entry):
-    """An answer of the provider, recognized by what is given here; all that is given must match."""
+    """An answer of the provider, recognized by what is given here; all that is given must match.
+
+    Paths go deeper with dots; where a list stands on the way, one of its items must match. A rule without
+    `status` is not looked for in an answer that is no statement about the request: a redirect, "too many
+    requests", "too early", a timeout or a server's fault.
+    """
 
     status: int | None = None
-    field: str = "error"  # where the code stands in the JSON body, dots go deeper
-    code: str | None = None
+    field: str = "error"  # where the code stands in the JSON body
+    code: Annotated[str | None, BeforeValidator(code_text)] = None
+    contains: str | None = Field(default=None, min_length=1)  # a part of another field's text, in any case
+    contains_in: str = "error_description"
     source: str | None = None  # where this is written down
 
     def model_post_init(self, _: Any) -> None:
-        if self.status is None and self.code is None:
-            raise ValueError("a rule needs `status` or `code`: without, it would match every answer")
+        if self.status is None and self.code is None and self.contains is None:
+            raise ValueError("a rule needs `status`, `code` or `contains`: without, it would match every answer")
 
 
 class DeadRule(AnswerRule):
     reason: ReauthReason = ReauthReason.ACCESS_REVOKED
+
+
+class TokenAnswer(_Entry):
+    """Where the standard values stand in a token endpoint's answer; paths go deeper with dots."""
+
+    access_token: str = "access_token"
+    refresh_token: str = "refresh_token"
+    expires_in: str = "expires_in"
+    expires_at: str | None = None  # an ISO 8601 date or epoch seconds, of a server that says no `expires_in`
+    refresh_expires_in: str | None = "refresh_token_expires_in"
+    scope: str = "scope"
+    token_type: str | None = "token_type"  # None: what stands there is no HTTP scheme
+    success: AnswerRule | None = None  # what a success must show beside its token
+
+    def paths(self) -> tuple[str, ...]:
+        """All places that are named here."""
+        named = (self.access_token, self.refresh_token, self.expires_in, self.expires_at, self.refresh_expires_in)
+        success = self.success.field if self.success else None
+        return tuple(path for path in (*named, self.scope, self.token_type, success) if path is not None)
 
 
 class OAuth2(_Entry):
@@ -46,13 +79,19 @@ class OAuth2(_Entry):
     token_url: str
     revoke_url: str | None = None  # RFC 7009
     issuer: str | None = None  # RFC 9207: what `iss` must be, where the server sends it
-    client_auth: Literal["basic", "post"] = "basic"
+    client_auth: Literal["basic", "post", "json"] = "basic"  # how the client shows itself; json: all of it is JSON
     pkce: bool = True
     scopes: tuple[str, ...] = ()
     scope_separator: str = " "
     authorize_params: Mapping[str, str] = Field(default_factory=dict)
     access_token_seconds: float | None = None  # where the answer has no `expires_in`
     refresh_margin_seconds: float | None = None
+    reuse_grace_seconds: float | None = Field(default=None, gt=0)  # a rotated refresh token is answered that long
+    idle_seconds: float | None = Field(default=None, gt=0)  # a refresh token unused that long dies
+    grant_seconds: float | None = Field(default=None, gt=0)  # the hard end, counted from the customer's consent
+    answer: TokenAnswer = TokenAnswer()
+    # Looks like a refusal and says nothing of the grant: looked at before `dead`.
+    transient: tuple[AnswerRule, ...] = ()
     dead: tuple[DeadRule, ...] = (DeadRule(code="invalid_grant", source="RFC 6749 section 5.2"),)
     application_errors: tuple[AnswerRule, ...] = (
         AnswerRule(code="invalid_client", source="RFC 6749 section 5.2"),
@@ -76,6 +115,7 @@ class Probe(_Entry):
     basic: tuple[str, str] | None = None  # user and password, templates like the headers
     every_seconds: float | None = None
     dead: tuple[DeadRule, ...] = (DeadRule(status=401, reason=ReauthReason.CREDENTIALS_INVALID),)
+    success: AnswerRule | None = None  # what a success must show beside its status
     identifier: str | None = None  # where the account's stable id stands in the answer
     display_name: str | None = None
 
@@ -91,6 +131,13 @@ class KeyField(_Entry):
     help_text: str = ""
 
 
+class Limits(_Entry):
+    """How much of refreshing the application stands, for each process."""
+
+    concurrency: int = Field(default=8, ge=1)
+    per_second: float | None = Field(default=None, gt=0)
+
+
 class CatalogEntry(_Entry):
     """One application."""
 
@@ -104,6 +151,7 @@ class CatalogEntry(_Entry):
     oauth2: OAuth2 | None = None
     fields: tuple[KeyField, ...] = ()
     probe: Probe | None = None
+    limits: Limits = Limits()
     sources: tuple[str, ...] = ()
 
     def model_post_init(self, _: Any) -> None:
@@ -112,11 +160,13 @@ class CatalogEntry(_Entry):
         if self.auth_type is AuthType.KEY_BASED and not self.fields:
             raise ValueError("a key-based application needs `fields`")
 
-    def lifetimes(self, *, renewable: bool, expires_in: float | None) -> Lifetimes:
+    def lifetimes(self, *, renewable: bool, expires_in: float | None, ends_in: float | None = None) -> Lifetimes:
         """A credential's lifetimes with what the application says about renewing and probing it."""
         return Lifetimes(
             expires_in=expires_in,
             renewable=renewable,
+            ends_in=ends_in,
+            idle_window=self.oauth2.idle_seconds if self.oauth2 and renewable else None,
             refresh_margin=self.oauth2.refresh_margin_seconds if self.oauth2 else None,
             probe_every=self.probe.every_seconds if self.probe else None,
         )

@@ -89,8 +89,9 @@ async def send(
     headers: Mapping[str, str] | None = None,
     auth: tuple[str, str] | None = None,
     max_bytes: int = MAX_BYTES,
+    deadline: float | None = None,
 ) -> Answer:
-    """Send one request and read the answer whole.
+    """Send one request and read the answer whole, within `deadline` seconds in all.
 
     Raises:
         RequestFailed: malformed, refused, unreachable, cut off, too slow in all, or larger than `max_bytes`.
@@ -105,7 +106,7 @@ async def send(
         request = client.build_request(
             method, url, data=data, content=content, headers=headers, extensions={"trace": trace}
         )
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS if deadline is None else deadline):
             response = await client.send(request, auth=auth, stream=True)
             try:
                 return Answer(response.status_code, response.headers, await _read(response, max_bytes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,11 +61,17 @@ async def exchange_code(
     return await _post(http, oauth2, client, oauth2.token_url, form)
 
 
-async def refresh(http: httpx.AsyncClient, oauth2: OAuth2, client: Client, credential: OAuthCredential) -> Answer:
+async def refresh(
+    http: httpx.AsyncClient,
+    oauth2: OAuth2,
+    client: Client,
+    credential: OAuthCredential,
+    deadline: float | None = None,
+) -> Answer:
     """Ask for a new access token (RFC 6749 section 6). One request. Raises `RequestFailed`."""
     assert credential.refresh_token is not None
     form = {"grant_type": "refresh_token", "refresh_token": credential.refresh_token}
-    return await _post(http, oauth2, client, oauth2.token_url, form)
+    return await _post(http, oauth2, client, oauth2.token_url, form, deadline)
 
 
 async def revoke(http: httpx.AsyncClient, oauth2: OAuth2, client: Client, credential: OAuthCredential) -> Answer:
@@ -76,12 +83,24 @@ async def revoke(http: httpx.AsyncClient, oauth2: OAuth2, client: Client, creden
     return await _post(http, oauth2, client, oauth2.revoke_url, {"token": token, "token_type_hint": hint})
 
 
-async def _post(http: httpx.AsyncClient, oauth2: OAuth2, client: Client, url: str, form: Mapping[str, str]) -> Answer:
+async def _post(
+    http: httpx.AsyncClient,
+    oauth2: OAuth2,
+    client: Client,
+    url: str,
+    form: Mapping[str, str],
+    deadline: float | None = None,
+) -> Answer:
     if oauth2.client_auth == "basic" and client.client_secret is not None:
         # RFC 6749 section 2.3.1: both are form-encoded before they become a Basic header.
         auth = (quote(client.client_id, safe=""), quote(client.client_secret, safe=""))
-        return await send(http, "POST", url, data=form, auth=auth)
+        return await send(http, "POST", url, data=form, auth=auth, deadline=deadline)
     body = {**form, "client_id": client.client_id}
     if client.client_secret is not None:
         body["client_secret"] = client.client_secret
-    return await send(http, "POST", url, data=body)
+    if oauth2.client_auth == "json":
+        content = json.dumps(body).encode()
+        return await send(
+            http, "POST", url, content=content, headers={"content-type": "application/json"}, deadline=deadline
+        )
+    return await send(http, "POST", url, data=body, deadline=deadline)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from everlink.contract import ReauthReason, Verdict
-from providers.catalog import AnswerRule, OAuth2, Probe
+from providers.catalog import AnswerRule, OAuth2, Probe, TokenAnswer, code_text
 from providers.credential import OAuthCredential
 from providers.http import Answer
 
 Rule = TypeVar("Rule", bound=AnswerRule)
+Body = dict[str, Any] | None
 
-STANDARD_FIELDS = ("access_token", "refresh_token", "token_type", "expires_in", "scope")
 MAX_LIFETIME = 10 * 365 * 86400.0
+NO_STATEMENT = frozenset({408, 425, 429})  # 4xx that speak of the moment, not of the request
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class TokenVerdict:
     retry_after: float | None = None
     credential: OAuthCredential | None = None
     expires_in: float | None = None
+    ends_in: float | None = None  # until the refresh token or the grant itself ends; None: not said
 
 
 @dataclass(frozen=True)
@@ -42,27 +45,35 @@ class ProbeVerdict:
     display_name: str | None = None
 
 
-def judge_token_answer(answer: Answer, oauth2: OAuth2, previous: OAuthCredential | None) -> TokenVerdict:
-    """Classify a token endpoint's answer (RFC 6749 sections 5.1 and 5.2).
+def judge_token_answer(
+    answer: Answer, oauth2: OAuth2, previous: OAuthCredential | None, now: datetime | None = None
+) -> TokenVerdict:
+    """Classify a token endpoint's answer (RFC 6749 sections 5.1 and 5.2) by the entry's rules.
 
-    A success is 2xx and a non-empty access token; it is merged over `previous`, so that an omitted refresh
-    token keeps the old one.
+    A success is 2xx with a non-empty access token, and whatever else the entry demands of one. It is merged
+    over `previous`: what the answer omits, above all the refresh token, is kept. Everything that no rule names
+    says nothing of the grant. So does a server's fault whose body says `invalid_grant`, unless a rule names
+    that status: a gateway or a failing server may well echo what it cannot know, and a grant that really is
+    gone is refused again once the server works.
     """
     body = answer.json
+    if _first_match(oauth2.transient, answer.status, body) is not None:
+        return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after(now))
     dead = _first_match(oauth2.dead, answer.status, body)
     if dead is not None:
         return TokenVerdict(Verdict.DEAD, "the provider refused the refresh token", dead.reason)
     if _first_match(oauth2.application_errors, answer.status, body) is not None:
         return TokenVerdict(Verdict.APPLICATION_ERROR, "the provider refused the application's own client")
-    token = body.get("access_token") if body is not None else None
-    if body is not None and 200 <= answer.status < 300 and isinstance(token, str) and token:
-        return TokenVerdict(
-            Verdict.OK,
-            "the provider granted a token",
-            credential=_merge(body, previous),
-            expires_in=_lifetime(body.get("expires_in"), oauth2.access_token_seconds),
-        )
-    return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
+    credential = _merge(body, oauth2.answer, previous) if _is_success(oauth2.answer.success, answer, body) else None
+    if body is None or credential is None:
+        return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after(now))
+    return TokenVerdict(
+        Verdict.OK,
+        "the provider granted a token",
+        credential=credential,
+        expires_in=_expires_in(body, oauth2, now or datetime.now(UTC)),
+        ends_in=_seconds(_value(body, oauth2.answer.refresh_expires_in)),
+    )
 
 
 def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
@@ -71,7 +82,7 @@ def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
     dead = _first_match(probe.dead, answer.status, body)
     if dead is not None:
         return ProbeVerdict(Verdict.DEAD, "the provider refused the credential", dead.reason)
-    if 200 <= answer.status < 300:
+    if _is_success(probe.success, answer, body):
         return ProbeVerdict(
             Verdict.OK,
             "the provider accepted the credential",
@@ -81,52 +92,112 @@ def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
     return ProbeVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
 
 
-def _first_match(rules: Iterable[Rule], status: int, body: dict[str, Any] | None) -> Rule | None:
+def _first_match(rules: Iterable[Rule], status: int, body: Body) -> Rule | None:
     return next((rule for rule in rules if _matches(rule, status, body)), None)
 
 
-def _matches(rule: AnswerRule, status: int, body: dict[str, Any] | None) -> bool:
-    if rule.status is not None and rule.status != status:
+def _matches(rule: AnswerRule, status: int, body: Body) -> bool:
+    if status != rule.status if rule.status is not None else not _is_statement(status):
         return False
-    return rule.code is None or _value(body, rule.field) == rule.code
+    if rule.code is not None and not any(code_text(value) == rule.code for value in _items(body, rule.field)):
+        return False
+    if rule.contains is None:
+        return True
+    part = rule.contains.casefold()
+    return any(isinstance(value, str) and part in value.casefold() for value in _items(body, rule.contains_in))
 
 
-def _value(body: dict[str, Any] | None, path: str) -> Any:
-    value: Any = body
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _is_statement(status: int) -> bool:
+    """Whether an answer of this status says anything about the request that was sent."""
+    return 200 <= status < 300 or (400 <= status < 500 and status not in NO_STATEMENT)
 
 
-def _text(body: dict[str, Any] | None, path: str | None) -> str | None:
-    value = _value(body, path) if path is not None else None
+def _is_success(demand: AnswerRule | None, answer: Answer, body: Body) -> bool:
+    return 200 <= answer.status < 300 and (demand is None or _matches(demand, answer.status, body))
+
+
+def _values(body: Any, path: str) -> Iterator[Any]:
+    """What stands at a path; a list on the way stands for each of its items."""
+    if not path:
+        yield body
+    elif isinstance(body, list):
+        for item in body:
+            yield from _values(item, path)
+    elif isinstance(body, dict):
+        name, _, rest = path.partition(".")
+        if name in body:
+            yield from _values(body[name], rest)
+
+
+def _items(body: Body, path: str) -> Iterator[Any]:
+    """What stands at a path, each item of it where it is a list."""
+    for value in _values(body, path):
+        yield from value if isinstance(value, list) else [value]
+
+
+def _value(body: Body, path: str | None) -> Any:
+    """The first thing that stands at a path."""
+    return next(_values(body, path), None) if path is not None else None
+
+
+def _text(body: Body, path: str | None) -> str | None:
+    value = _value(body, path)
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-def _merge(body: dict[str, Any], previous: OAuthCredential | None) -> OAuthCredential:
-    refresh_token = body.get("refresh_token")
-    if not isinstance(refresh_token, str) or not refresh_token:
-        refresh_token = previous.refresh_token if previous else None
-    extra = {name: value for name, value in body.items() if name not in STANDARD_FIELDS}
-    scope = body.get("scope")
+def _word(body: Body, path: str | None) -> str | None:
+    """A text that is not empty."""
+    value = _value(body, path)
+    return value if isinstance(value, str) and value else None
+
+
+def _merge(body: Body, places: TokenAnswer, previous: OAuthCredential | None) -> OAuthCredential | None:
+    """The credential that an answer grants, over the one that was there; None where it grants none."""
+    access_token = _word(body, places.access_token)
+    if body is None or access_token is None:
+        return None
+    named = {path.partition(".")[0] for path in places.paths() if "." not in path}
+    extra = {name: value for name, value in body.items() if name not in named}
     return OAuthCredential(
-        access_token=body["access_token"],
-        refresh_token=refresh_token,
-        token_type=str(body.get("token_type") or "Bearer"),
-        scope=scope if isinstance(scope, str) else (previous.scope if previous else None),
+        access_token=access_token,
+        refresh_token=_word(body, places.refresh_token) or (previous.refresh_token if previous else None),
+        token_type=_word(body, places.token_type) or "Bearer",
+        scope=_word(body, places.scope) or (previous.scope if previous else None),
         extra={**(previous.extra if previous else {}), **extra},
     )
 
 
-def _lifetime(value: Any, default: float | None) -> float | None:
-    """Seconds; providers send numbers, strings, nonsense or nothing."""
+def _expires_in(body: Body, oauth2: OAuth2, now: datetime) -> float | None:
+    """Seconds that the access token lives: as said, or until the date said, or what the entry knows."""
+    said = _seconds(_value(body, oauth2.answer.expires_in))
+    if said is None:
+        moment = _moment(_value(body, oauth2.answer.expires_at))
+        said = _seconds((moment - now).total_seconds()) if moment is not None else None
+    return said if said is not None else oauth2.access_token_seconds
+
+
+def _seconds(value: Any) -> float | None:
+    """A lifetime; providers send numbers, strings, nonsense or nothing."""
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
-        return default
+        return None
     if isinstance(value, bool) or not math.isfinite(seconds) or seconds <= 0:
-        return default
+        return None
     return min(seconds, MAX_LIFETIME)
+
+
+def _moment(value: Any) -> datetime | None:
+    """An ISO 8601 date (UTC where it names no zone) or epoch seconds."""
+    if isinstance(value, bool):
+        return None
+    try:
+        if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal()):
+            return datetime.fromtimestamp(float(value), UTC)
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _transient_words(answer: Answer) -> str:

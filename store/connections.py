@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from sqlalchemy import Select, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import (
     AuthType,
@@ -22,14 +21,12 @@ from everlink.contract import (
 )
 from store.credentials import StoredCredential
 from store.database import Database
+from store.outbox import NewEvent, announce
 from store.scope import Scope
 from store.tables import (
     CONNECTIONS,
     CREDENTIALS,
-    DELIVERIES,
-    EVENTS,
     TRANSITIONS,
-    WEBHOOK_ENDPOINTS,
     Connection,
     TransitionRow,
 )
@@ -146,44 +143,15 @@ class Connections:
             await connection.execute(_projection(scope, ref, transition))
             if transition.event is None:
                 return []
-            return await self._write_event(connection, ref, transition, now)
-
-    async def _write_event(
-        self, connection: AsyncConnection, ref: ConnectionRef, transition: Transition, now: datetime
-    ) -> list[str]:
-        scope, event_id = Scope.of(ref), str(transition.event_id(ref.connection_id))
-        event = {
-            "id": event_id,
-            **scope.columns,
-            "connection_id": ref.connection_id,
-            "sequence": transition.sequence,
-            "type": str(transition.event),
-            "slug": ref.slug,
-            "body": event_body(ref, transition),
-            "created_at": now,
-        }
-        await connection.execute(self._database.insert_or_ignore(EVENTS, event))
-        endpoints = (
-            await connection.execute(
-                select(WEBHOOK_ENDPOINTS.c.id, WEBHOOK_ENDPOINTS.c.events).where(
-                    scope.owns(WEBHOOK_ENDPOINTS), WEBHOOK_ENDPOINTS.c.is_enabled.is_(True)
-                )
+            event = NewEvent(
+                id=str(transition.event_id(ref.connection_id)),
+                type=transition.event,
+                slug=ref.slug,
+                body=event_body(ref, transition),
+                connection_id=ref.connection_id,
+                sequence=transition.sequence,
             )
-        ).all()
-        due = [row.id for row in endpoints if transition.event in row.events]
-        for endpoint_id in due:
-            delivery = {
-                "event_id": event_id,
-                "endpoint_id": endpoint_id,
-                **scope.columns,
-                "status": "scheduled",
-                "attempts": 0,
-                "last_note": "",
-                "next_attempt_at": now,
-                "updated_at": now,
-            }
-            await connection.execute(self._database.insert_or_ignore(DELIVERIES, delivery))
-        return due
+            return await announce(self._database, connection, scope, event, now)
 
     async def with_credential(self, scope: Scope, connection_id: str) -> CredentialRead | None:
         """A connection's status with its sealed credential, in one read."""
@@ -197,6 +165,7 @@ class Connections:
                 CREDENTIALS.c.sealed,
                 CREDENTIALS.c.renewable,
                 CREDENTIALS.c.expires_at,
+                CREDENTIALS.c.ends_at,
             )
             .select_from(joined)
             .where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
@@ -205,7 +174,9 @@ class Connections:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        stored = StoredCredential(row.generation, row.sealed, row.renewable, row.expires_at) if row.sealed else None
+        stored = None
+        if row.sealed:
+            stored = StoredCredential(row.generation, row.sealed, row.renewable, row.expires_at, row.ends_at)
         return CredentialRead(ConnectionStatus(row.status), row.reason, row.slug, stored)
 
 
@@ -224,6 +195,7 @@ def connection_ref(row: Connection) -> ConnectionRef:
 
 def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
     """The webhook's body: the seed's fields first, then what tells duplicates and order apart."""
+    ends = {"ends_at": transition.ends_at.isoformat()} if transition.ends_at else {}
     return {
         "linked_account_id": ref.linked_account_id,
         "org_id": ref.org_id,
@@ -240,6 +212,7 @@ def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
         "previous_status": transition.previous_status.value,
         "status": transition.status.value,
         "sequence": transition.sequence,
+        **ends,
     }
 
 

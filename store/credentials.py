@@ -31,10 +31,15 @@ class StoredCredential:
     sealed: bytes
     renewable: bool
     expires_at: datetime | None
+    ends_at: datetime | None = None  # when the grant itself ends
 
     def seconds_left(self, now: datetime) -> float | None:
         """Until expiry, at least one; None where it does not expire."""
         return None if self.expires_at is None else max(1.0, (self.expires_at - now).total_seconds())
+
+    def ends_in(self, now: datetime) -> float | None:
+        """Seconds until the grant itself ends; None where no end is known."""
+        return None if self.ends_at is None else (self.ends_at - now).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class StoredClient:
     client_secret: bytes | None
     alarm: str | None
 
+    def is_same(self, other: StoredClient | None) -> bool:
+        """Whether nobody has changed it in between."""
+        return other is not None and (self.client_id, self.client_secret) == (other.client_id, other.client_secret)
+
 
 @dataclass(frozen=True)
 class Intent:
@@ -53,6 +62,7 @@ class Intent:
 
     id: str
     in_doubt: bool  # an earlier request of this generation may have rotated the grant
+    lease_until: datetime
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,11 @@ class Credentials:
 
     async def read(self, scope: Scope, connection_id: str) -> StoredCredential | None:
         query = select(
-            CREDENTIALS.c.generation, CREDENTIALS.c.sealed, CREDENTIALS.c.renewable, CREDENTIALS.c.expires_at
+            CREDENTIALS.c.generation,
+            CREDENTIALS.c.sealed,
+            CREDENTIALS.c.renewable,
+            CREDENTIALS.c.expires_at,
+            CREDENTIALS.c.ends_at,
         ).where(CREDENTIALS.c.connection_id == connection_id, scope.owns(CREDENTIALS))
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
@@ -112,6 +126,7 @@ class Credentials:
             intent = Intent(
                 id=str(uuid4()),
                 in_doubt=any(row.outcome in (None, IntentOutcome.UNKNOWN) for row in earlier),
+                lease_until=now + lease,
             )
             await connection.execute(
                 REFRESH_INTENTS.insert().values(
@@ -120,7 +135,7 @@ class Credentials:
                     generation=generation,
                     attempt=earlier[-1].attempt + 1 if earlier else 1,
                     started_at=now,
-                    lease_until=now + lease,
+                    lease_until=intent.lease_until,
                 )
             )
             return intent
@@ -148,6 +163,7 @@ class Credentials:
                     sealed=credential.sealed,
                     renewable=credential.renewable,
                     expires_at=credential.expires_at,
+                    ends_at=credential.ends_at,
                     updated_at=now,
                 )
             )
@@ -172,12 +188,14 @@ class Credentials:
         renewable: bool,
         expires_at: datetime | None,
         now: datetime,
+        ends_at: datetime | None = None,
     ) -> int:
         """Store what a customer has just granted, over whatever was there; answers its generation."""
         values = {
             "sealed": sealed,
             "renewable": renewable,
             "expires_at": expires_at,
+            "ends_at": ends_at,
             "updated_at": now,
         }
         statement = (
@@ -202,15 +220,6 @@ class Credentials:
                 await connection.execute(
                     delete(REFRESH_INTENTS).where(REFRESH_INTENTS.c.connection_id == connection_id)
                 )
-
-    async def set_alarm(self, application_id: str, alarm: str | None, now: datetime) -> None:
-        """The provider refuses (or again accepts) the organization's client itself."""
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(APPLICATIONS)
-                .where(APPLICATIONS.c.id == application_id)
-                .values(alarm=alarm, alarm_at=now if alarm else None)
-            )
 
 
 async def _close(connection: AsyncConnection, intent_id: str, outcome: IntentOutcome) -> None:

@@ -191,6 +191,7 @@ class Credential(SQLModel, table=True):
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     renewable: bool
     expires_at: datetime | None = _moment(nullable=True, default=None)
+    ends_at: datetime | None = _moment(nullable=True, default=None)  # when the grant itself ends
     updated_at: datetime = _moment()
     __table_args__ = (_belongs_to("connection", "connection_id"),)
 
@@ -233,7 +234,7 @@ class Event(SQLModel, table=True):
     id: str = Field(primary_key=True)
     org_id: str
     environment: Environment = _word(Environment)
-    connection_id: str
+    connection_id: str | None = None  # none: the event is an application's
     sequence: int
     type: str
     slug: str

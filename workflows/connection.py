@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from everlink.contract import (
@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         CredentialRejected,
         CredentialTask,
         DisconnectCommand,
+        LateSuccess,
         ProviderEvent,
         Query,
         RefreshCommand,
@@ -64,6 +65,8 @@ class ConnectionWorkflow:
                 await self._record()
             elif self._is_due():
                 await self._check()
+            elif self._is_notice_due():
+                self._life.announce_end()
             elif self._is_abandoned():
                 return
             elif self._is_run_full():
@@ -121,6 +124,11 @@ class ConnectionWorkflow:
         """A product saw a refusal."""
         self._life.rejected(message)
 
+    @workflow.signal(name=Signal.LATE_SUCCESS)
+    def late_success(self, message: LateSuccess) -> None:
+        """A refresh came back after its lease, and was stored."""
+        self._life.came_late(message)
+
     @workflow.signal(name=Signal.PROVIDER_EVENT)
     def provider_event(self, message: ProviderEvent) -> None:
         """The provider says that the grant is gone."""
@@ -141,6 +149,7 @@ class ConnectionWorkflow:
             start_to_close_timeout=options.STORE_CALL,
             retry_policy=options.WITHOUT_END,
             summary=f"record {transition.event or 'change'} (#{transition.sequence})",
+            priority=options.priority(self._state.ref.org_id, urgent=True),
         )
         del self._state.unrecorded[0]
 
@@ -159,8 +168,9 @@ class ConnectionWorkflow:
         self._life.show()
 
     async def _ask_provider(self, forced: bool) -> CredentialOutcome:
-        renewable = self._state.lifetimes.renewable
-        wants_refresh = forced or self._state.expires_at is not None
+        lifetimes = self._state.lifetimes
+        renewable = lifetimes.renewable
+        wants_refresh = forced or self._state.expires_at is not None or lifetimes.idle_window is not None
         if renewable and wants_refresh and not self._state.suspect:
             return await self._refresh(forced)
         outcome = await self._round(Activity.PROBE, "probe", forced)
@@ -169,15 +179,18 @@ class ConnectionWorkflow:
         return outcome
 
     async def _refresh(self, urgent: bool) -> CredentialOutcome:
+        """One try, and where nobody waits for its answer, a round of further ones."""
         summary = f"refresh #{self._state.refreshes + 1}"
         self._refreshes_in_run += 1
-        if self._state.failures == 0:
+        if self._state.failures == 0 or urgent:
             epoch = self._life.epoch
             outcome = await self._first_try(summary)
-            if outcome.verdict is not Verdict.TRANSIENT or epoch != self._life.epoch:
+            answered = outcome.verdict is not Verdict.TRANSIENT or epoch != self._life.epoch
+            if answered or (not outcome.deferred and (urgent or outcome.retry_after is not None)):
                 return outcome
-            self._last_verdict = outcome.verdict
-            self._tries += 1
+            if not outcome.deferred:
+                self._last_verdict = outcome.verdict
+                self._tries += 1
         return await self._round(Activity.REFRESH, summary, urgent)
 
     async def _first_try(self, summary: str) -> CredentialOutcome:
@@ -197,7 +210,7 @@ class ConnectionWorkflow:
             return self._outcome_of(error)
 
     async def _round(self, activity: Activity, summary: str, urgent: bool) -> CredentialOutcome:
-        """A normal activity with its retries, given up early when a message overtakes it."""
+        """A normal activity with its retries, given up early when a message or a forced refresh overtakes it."""
         epoch = self._life.epoch
         handle = workflow.start_activity(
             activity,
@@ -209,7 +222,9 @@ class ConnectionWorkflow:
             summary=summary,
             priority=options.priority(self._state.ref.org_id, urgent=urgent),
         )
-        await workflow.wait_condition(lambda: handle.done() or epoch != self._life.epoch)
+        await workflow.wait_condition(
+            lambda: handle.done() or epoch != self._life.epoch or (self._forced and not urgent)
+        )
         if not handle.done():
             handle.cancel()
         try:
@@ -235,7 +250,7 @@ class ConnectionWorkflow:
         )
 
     async def _sleep(self) -> None:
-        due = self._state.next_at
+        due = min((at for at in (self._state.next_at, self._state.notice_at) if at is not None), default=None)
         if self._state.status is ConnectionStatus.PENDING:
             due = workflow.info().start_time + PENDING_TIMEOUT
         timeout = None if due is None else max(timedelta(0), due - workflow.now())
@@ -279,8 +294,12 @@ class ConnectionWorkflow:
         due = self._state.next_at
         return self._forced or (due is not None and due <= workflow.now())
 
+    def _is_notice_due(self) -> bool:
+        at = self._state.notice_at
+        return at is not None and at <= workflow.now()
+
     def _has_work(self) -> bool:
-        return bool(self._state.unrecorded) or self._is_due() or self._life.is_over
+        return bool(self._state.unrecorded) or self._is_due() or self._is_notice_due() or self._life.is_over
 
     def _is_run_full(self) -> bool:
         suggested = workflow.info().is_continue_as_new_suggested()
@@ -302,12 +321,15 @@ class ConnectionWorkflow:
         """A failed activity says nothing about the grant."""
         failure = TransientFailure(note="the worker was interrupted or its store was out of reach")
         cause = error.cause if isinstance(error, ActivityError) else error
+        if isinstance(cause, CancelledError):
+            failure = TransientFailure(note="overtaken by something more urgent", deferred=True)
         if isinstance(cause, ApplicationError) and cause.type == TRANSIENT and cause.details:
             failure = TransientFailure.model_validate(cause.details[0])
         return CredentialOutcome(
             verdict=Verdict.TRANSIENT,
             generation=self._state.generation,
             retry_after=failure.retry_after,
+            deferred=failure.deferred,
             note=failure.note,
         )
 
@@ -321,6 +343,7 @@ class ConnectionWorkflow:
             generation=state.generation,
             since=state.since,
             expires_at=state.expires_at,
+            ends_at=state.ends_at,
             next_at=state.next_at,
             waiting_for=page.waiting_for(state),
             last_failure=state.last_failure,

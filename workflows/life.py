@@ -5,7 +5,7 @@ Runs inside the workflow, by its clock and its random numbers; knows no activity
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         CredentialRejected,
         EventType,
         Health,
+        LateSuccess,
         Lifetimes,
         ProviderEvent,
         ProviderEventKind,
@@ -49,6 +50,11 @@ class Life:
         if self._is_new(message.request_id) and not stale:
             self._suspect()
 
+    def came_late(self, message: LateSuccess) -> None:
+        """A refresh that was given up has moved the vault after all: verify what is there now."""
+        if message.generation > self.state.generation and not self.is_over:
+            self._verify()
+
     def announced(self, message: ProviderEvent) -> None:
         """The provider says that the grant is gone, unless it means one that a reconnect has replaced."""
         granted_at = self.state.granted_at
@@ -67,7 +73,7 @@ class Life:
         """The customer or the product disconnects."""
         if not self.is_over:
             self.epoch += 1
-            self.state.next_at = None
+            self.state.next_at = self.state.notice_at = None
             self._move(ConnectionStatus.DISCONNECTED, event=EventType.DELETED)
 
     def begin_grant(self, command: ConnectCommand) -> None:
@@ -77,6 +83,7 @@ class Life:
         state.grant_generation = command.generation
         state.granted_at = workflow.now()
         state.suspect = False
+        state.ends_at = state.notice_at = state.last_notice = None
         if command.generation >= state.generation:
             state.generation = command.generation
             self._schedule(command.lifetimes)
@@ -89,12 +96,9 @@ class Life:
                 self.adopt(outcome)
                 self._recover()
             case Verdict.SUPERSEDED:
-                newer = outcome.generation > self.state.generation
-                self.adopt(outcome)
-                if newer:
-                    self._recover_health()
+                self._believe_newer(outcome)
             case Verdict.DEAD:
-                self._flag(outcome.reason or ReauthReason.ACCESS_REVOKED, outcome.note)
+                self._flag(self._reason(outcome), outcome.note)
             case Verdict.TRANSIENT | Verdict.APPLICATION_ERROR:
                 self._back_off(outcome)
             case Verdict.UNSUPPORTED:
@@ -107,13 +111,58 @@ class Life:
         self.state.suspect = False
         self._schedule(outcome.lifetimes or self.state.lifetimes)
 
+    def _believe_newer(self, outcome: CredentialOutcome) -> None:
+        newer = outcome.generation > self.state.generation
+        self.adopt(outcome)
+        if self.state.status is ConnectionStatus.REAUTH_REQUIRED:
+            self.state.next_at = None
+            if newer:  # only what the provider accepts leaves this state
+                self._verify()
+        elif newer:
+            self._recover_health()
+
+    def _reason(self, outcome: CredentialOutcome) -> ReauthReason:
+        reason, ends_at = outcome.reason or ReauthReason.ACCESS_REVOKED, self.state.ends_at
+        if reason is ReauthReason.ACCESS_REVOKED and ends_at is not None and ends_at <= workflow.now():
+            return ReauthReason.REFRESH_TOKEN_EXPIRED  # its end was known
+        return reason
+
     def _schedule(self, lifetimes: Lifetimes) -> None:
         state, now = self.state, workflow.now()
         state.lifetimes = lifetimes
-        state.failures, state.last_failure = 0, None
+        state.failures, state.last_failure, state.troubled_since = 0, None, None
         expires_in = lifetimes.expires_in
         state.expires_at = None if expires_in is None else now + timedelta(seconds=expires_in)
         state.next_at = now + timedelta(seconds=timing.seconds_until_due(lifetimes, workflow.random()))
+        if lifetimes.ends_in is not None:
+            self._set_end(now + timedelta(seconds=lifetimes.ends_in))
+
+    def _set_end(self, ends_at: datetime) -> None:
+        """When the grant ends. A refresh that prolongs it clearly takes a notice back."""
+        state = self.state
+        if state.ends_at is not None and ends_at > state.ends_at + timing.PROLONGED:
+            state.last_notice = None
+        state.ends_at = ends_at
+        self._plan_notice()
+
+    def _plan_notice(self) -> None:
+        state = self.state
+        state.notice_at = None
+        if state.ends_at is not None and state.status is ConnectionStatus.ACTIVE:
+            state.notice_at = timing.next_notice(state.ends_at, workflow.now(), state.last_notice)
+
+    def announce_end(self) -> None:
+        """The grant ends soon, and only the customer can renew it."""
+        state = self.state
+        assert state.ends_at is not None
+        state.last_notice = timing.days_ahead(state.ends_at, workflow.now())
+        self._move(
+            state.status,
+            event=EventType.EXPIRING,
+            note=f"the grant ends at {page.clock(state.ends_at)}",
+            ends_at=state.ends_at,
+        )
+        self._plan_notice()
 
     def _recover(self) -> None:
         if self.state.status is ConnectionStatus.REAUTH_REQUIRED:
@@ -129,6 +178,7 @@ class Life:
     def _recover_health(self) -> None:
         if self.state.status is ConnectionStatus.ACTIVE and self.state.health is Health.DEGRADED:
             self.state.health = Health.OK
+            self.state.recovered_at = workflow.now()
             self._move(ConnectionStatus.ACTIVE, event=EventType.RECOVERED)
 
     def _trust_the_clock(self) -> None:
@@ -143,28 +193,49 @@ class Life:
     def _flag(self, reason: ReauthReason, note: str) -> None:
         """Only the customer can help: flag the connection, once."""
         state = self.state
-        state.next_at, state.suspect = None, False
+        state.next_at, state.notice_at, state.suspect = None, None, False
         if state.status is ConnectionStatus.ACTIVE:
             self.epoch += 1
             self._move(ConnectionStatus.REAUTH_REQUIRED, reason=reason, event=EventType.EXPIRED, note=note)
 
     def _back_off(self, outcome: CredentialOutcome) -> None:
-        state = self.state
+        """Nothing is known of the grant: try again later, for as long as it may live."""
+        state, now = self.state, workflow.now()
         state.last_failure = outcome.note
-        if state.status is not ConnectionStatus.ACTIVE:
+        if state.status is not ConnectionStatus.ACTIVE and not state.suspect:
             state.next_at = None  # a try on request; the customer is asked already
             return
-        state.failures += 1
-        delay = timing.backoff(state.failures, outcome.retry_after, workflow.random())
-        state.next_at = workflow.now() + timedelta(seconds=delay)
-        if outcome.verdict is Verdict.TRANSIENT and state.health is Health.OK:
-            state.health = Health.DEGRADED
-            self._move(ConnectionStatus.ACTIVE, event=EventType.DEGRADED, note=outcome.note)
+        if outcome.deferred:
+            delay = (outcome.retry_after or 0.0) * workflow.random().uniform(1.0, 1.2)
+        else:
+            state.failures += 1
+            refused = outcome.verdict is Verdict.APPLICATION_ERROR
+            longest = timing.APPLICATION_BACKOFF if refused else timing.MAX_BACKOFF
+            delay = timing.backoff(state.failures, outcome.retry_after, workflow.random(), longest)
+        state.next_at = now + timedelta(seconds=delay)
+        if outcome.verdict is Verdict.TRANSIENT:
+            state.troubled_since = state.troubled_since or now
+            self._degrade(outcome.note)
+
+    def _degrade(self, note: str) -> None:
+        """Trouble is announced once it lasts: a storm is one announcement, not many."""
+        state, now = self.state, workflow.now()
+        if state.status is not ConnectionStatus.ACTIVE or state.health is not Health.OK:
+            return
+        if workflow.patched("damped-health"):
+            assert state.troubled_since is not None
+            if not timing.is_worth_telling(state.troubled_since, state.recovered_at, state.expires_at, now):
+                return
+        state.health = Health.DEGRADED
+        self._move(ConnectionStatus.ACTIVE, event=EventType.DEGRADED, note=note)
 
     def _suspect(self) -> None:
         if self.state.status is ConnectionStatus.ACTIVE:
-            self.state.suspect = True
-            self.state.next_at = workflow.now()
+            self._verify()
+
+    def _verify(self) -> None:
+        self.state.suspect = True
+        self.state.next_at = workflow.now()
 
     def _move(
         self,
@@ -173,6 +244,7 @@ class Life:
         event: EventType | None,
         reason: ReauthReason | None = None,
         note: str = "",
+        ends_at: datetime | None = None,
     ) -> None:
         """One transition: the state, the store's copy to come, the search attributes, the page."""
         state, now = self.state, workflow.now()
@@ -190,6 +262,7 @@ class Life:
             reason=reason,
             event=event,
             note=note,
+            ends_at=ends_at,
         )
         state.unrecorded.append(transition)
         state.timeline = [*state.timeline, transition][-TIMELINE_LENGTH:]

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from temporalio.common import Priority, RetryPolicy
 
-# A token or probe request has a total deadline of 20 s and the store 10 s each side of it.
-PROVIDER_CALL = timedelta(seconds=45)
+# A token or probe request waits up to 20 s for its turn, has a total deadline of 20 s, and the store takes up to
+# 10 s each side of it.
+PROVIDER_CALL = timedelta(seconds=65)
 
 # One round of tries: short trouble passes without anybody hearing of it; what lasts longer ends the round,
 # and the workflow goes on with its own timer, on which the state shows in words.

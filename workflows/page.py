@@ -22,7 +22,8 @@ def waiting_for(state: ConnectionState) -> str:
         case ConnectionStatus.DISCONNECTED:
             return "nothing: disconnected"
         case ConnectionStatus.ACTIVE:
-            refresh = state.lifetimes.renewable and state.expires_at is not None
+            expires = state.expires_at is not None or state.lifetimes.idle_window is not None
+            refresh = state.lifetimes.renewable and expires
             what = "refresh" if refresh else "probe"
             retry = f", try again after {state.failures} failed rounds" if state.failures else ""
             return f"{what} due {clock(state.next_at)}{retry}"
@@ -37,6 +38,8 @@ def details(state: ConnectionState) -> str:
         f"- Credential: generation {state.generation}, expires {clock(state.expires_at)}, "
         f"refreshed {state.refreshes} times",
     ]
+    if state.ends_at:
+        lines.append(f"- The grant ends {clock(state.ends_at)}, unless it is renewed")
     if state.last_failure:
         lines.append(f"- Last failure: {state.last_failure}")
     if state.timeline:

@@ -1,17 +1,25 @@
-"""When a connection's next refresh or probe is due. Pure functions of durations."""
+"""When a connection's next refresh, probe or notice is due. Pure functions of durations."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 from everlink.contract import Lifetimes
 
 MAX_MARGIN = timedelta(minutes=15).total_seconds()
 DAY = timedelta(days=1).total_seconds()
+MINUTE = timedelta(minutes=1).total_seconds()
 
-FIRST_BACKOFF = timedelta(minutes=1).total_seconds()
+FIRST_BACKOFF = MINUTE
 MAX_BACKOFF = timedelta(hours=1).total_seconds()
+APPLICATION_BACKOFF = timedelta(minutes=15).total_seconds()  # once the client is corrected, all go on that soon
+
+PROLONGED = timedelta(days=1)  # by less, it is the same end, seen by another clock
+NOTICE_DAYS = (30, 7, 1)  # before the end of a grant that only the customer can renew
+DEGRADED_AFTER = timedelta(minutes=10)  # of trouble
+DEGRADED_AGAIN_AFTER = timedelta(hours=1)  # of trouble, where it comes back soon: one storm is one announcement
+CALM_AFTER = timedelta(hours=6)
 
 
 def refresh_margin(lifetimes: Lifetimes, expires_in: float) -> float:
@@ -23,6 +31,43 @@ def refresh_margin(lifetimes: Lifetimes, expires_in: float) -> float:
 
 def seconds_until_due(lifetimes: Lifetimes, random: Random) -> float:
     """Seconds until the next refresh or probe, spread by jitter so that a fleet does not come at once."""
+    due = _by_the_access_token(lifetimes, random)
+    if lifetimes.renewable and lifetimes.idle_window is not None:
+        due = min(due, lifetimes.idle_window * random.uniform(0.5, 0.75))
+    if lifetimes.ends_in is not None and lifetimes.ends_in > 0:
+        # A grant that a refresh prolongs must not end first; where nothing prolongs it, its end is looked at.
+        end = max(MINUTE, lifetimes.ends_in * 0.75) if lifetimes.renewable else max(1.0, lifetimes.ends_in)
+        due = min(due, end)
+    return due
+
+
+def next_notice(ends_at: datetime, now: datetime, last: int | None) -> datetime | None:
+    """When to announce the end of a grant next, after the notice of `last` days; None where none is left.
+
+    What lies behind already is left out: a shorter life gets the notices that fit into it.
+    """
+    for days in NOTICE_DAYS:
+        at = ends_at - timedelta(days=days)
+        if at > now and (last is None or days < last):
+            return at
+    return None
+
+
+def days_ahead(ends_at: datetime, now: datetime) -> int:
+    """Which notice this moment is."""
+    return min(days for days in NOTICE_DAYS if ends_at - timedelta(days=days) <= now)
+
+
+def is_worth_telling(
+    troubled_since: datetime, recovered_at: datetime | None, expires_at: datetime | None, now: datetime
+) -> bool:
+    """Whether trouble makes a connection degraded: it lasts, or reads fail by now; later where it comes back soon."""
+    if recovered_at is not None and now - recovered_at < CALM_AFTER:
+        return now - troubled_since >= DEGRADED_AGAIN_AFTER
+    return now - troubled_since >= DEGRADED_AFTER or (expires_at is not None and expires_at <= now)
+
+
+def _by_the_access_token(lifetimes: Lifetimes, random: Random) -> float:
     if lifetimes.expires_in is None:
         return (lifetimes.probe_every or DAY) * random.uniform(0.9, 1.1)
     if not lifetimes.renewable:
@@ -33,8 +78,8 @@ def seconds_until_due(lifetimes: Lifetimes, random: Random) -> float:
     return max(0.0, lifetimes.expires_in - margin - early)
 
 
-def backoff(failures: int, retry_after: float | None, random: Random) -> float:
+def backoff(failures: int, retry_after: float | None, random: Random, longest: float = MAX_BACKOFF) -> float:
     """Seconds until the next round after this many failed ones; a provider's Retry-After counts up to an hour."""
-    planned = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
+    planned = min(longest, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
     asked = min(MAX_BACKOFF, retry_after or 0.0)
     return max(planned, asked) * random.uniform(1.0, 1.2)

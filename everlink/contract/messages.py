@@ -46,6 +46,8 @@ class Lifetimes(Message):
     renewable: bool = False  # a refresh can be tried
     refresh_margin: float | None = None  # overrides the default margin before expiry
     probe_every: float | None = None
+    ends_in: float | None = None  # until the grant itself ends, which only the customer can renew
+    idle_window: float | None = None  # the grant dies when unused that long
 
 
 class ConnectCommand(Message):
@@ -75,6 +77,12 @@ class CredentialRejected(Message):
     generation: int | None = None
 
 
+class LateSuccess(Message):
+    """A refresh that was given up stored its credential after all, under this generation: verify it."""
+
+    generation: int
+
+
 class ProviderEvent(Message):
     """A verified inbound webhook of the provider about this grant."""
 
@@ -93,6 +101,7 @@ class ConnectionView(Message):
     generation: int
     since: datetime | None
     expires_at: datetime | None
+    ends_at: datetime | None = None
     next_at: datetime | None
     waiting_for: str  # in words
     last_failure: str | None

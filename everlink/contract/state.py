@@ -26,6 +26,7 @@ class Transition(Message):
     reason: ReauthReason | None = None
     event: EventType | None = None
     note: str = ""  # static words, never a provider's text
+    ends_at: datetime | None = None  # when the grant ends, on the notice that it will
 
     def event_id(self, connection_id: str) -> UUID:
         """Stable over retries, so that a lost acknowledgement makes no twin event."""
@@ -48,10 +49,15 @@ class ConnectionState(BaseModel):
     lifetimes: Lifetimes = Lifetimes()
     expires_at: datetime | None = None
     next_at: datetime | None = None  # when the next refresh or probe is due
+    ends_at: datetime | None = None  # when the grant itself ends, which only the customer can renew
+    notice_at: datetime | None = None  # when to announce that end next
+    last_notice: int | None = None  # how many days ahead it was announced last
     suspect: bool = False  # somebody says the credential is dead: verify before believing it
     refreshes: int = 0
     failures: int = 0  # failed rounds in a row
     last_failure: str | None = None
+    troubled_since: datetime | None = None  # the first failure since the last success
+    recovered_at: datetime | None = None  # the last time that `health` became ok again
     sequence: int = 0
     unrecorded: list[Transition] = []  # changes that are not in the store yet
     timeline: list[Transition] = []  # the last ones, for the Web UI

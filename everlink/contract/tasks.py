@@ -22,6 +22,7 @@ class CredentialOutcome(Message):
     lifetimes: Lifetimes | None = None
     reason: ReauthReason | None = None
     retry_after: float | None = None  # seconds
+    deferred: bool = False  # nobody was asked: a crowd or an unfinished request is ahead
     note: str = ""
     sealed: str | None = None  # base64 of the vault's blob, only where the store could not be written
 
@@ -76,6 +77,7 @@ class TransientFailure(Message):
     """Details of the typed failure `Transient` that a remote activity attempt raises."""
 
     retry_after: float | None = None
+    deferred: bool = False
     note: str
 
 

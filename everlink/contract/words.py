@@ -69,6 +69,8 @@ class EventType(StrEnum):
     EXPIRING = "Connection Expiring"
     DEGRADED = "Connection Degraded"
     RECOVERED = "Connection Recovered"
+    APPLICATION_REFUSED = "Application Refused"  # the provider refuses our own client: no customer can help
+    APPLICATION_ACCEPTED = "Application Accepted"
 
 
 class Verdict(StrEnum):
@@ -105,6 +107,7 @@ class Update(StrEnum):
 
 class Signal(StrEnum):
     CREDENTIAL_REJECTED = "credential_rejected"
+    LATE_SUCCESS = "late_success"
     PROVIDER_EVENT = "provider_event"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities.limits import Limiter
 from activities.refresh import RefreshActivities
 from activities.shared import Shared
 from everlink.contract import AuthType, CredentialOutcome, CredentialTask, Environment
@@ -82,6 +83,17 @@ class Refreshing:
         credential = await self.shared.open(self.task.ref, stored.sealed)
         assert isinstance(credential, OAuthCredential)
         return stored.generation, credential
+
+    def calm(self) -> None:
+        """Time has passed: the application is asked again."""
+        self.shared.limiter = Limiter()
+
+    async def change_client(self) -> None:
+        """The organization corrects its client."""
+        tenants, now = Tenants(self.shared.database), utc_now()
+        application = await tenants.enable_application(self.scope, "test", {}, now)
+        sealed = await self.shared.vault.seal(self.scope, Kind.CLIENT_SECRET, application, b"corrected")
+        await tenants.enable_application(self.scope, "test", {"client_secret": sealed}, now)
 
     async def reconnect(self) -> int:
         sealed = await self.shared.seal(self.task.ref, FIRST.model_copy(update={"access_token": "reconnected"}))

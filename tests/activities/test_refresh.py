@@ -6,18 +6,22 @@ import asyncio
 import base64
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.refresh import LEASE, RefreshActivities
-from everlink.contract import CredentialOutcome, ReauthReason, StoreSealedTask, Verdict
+from activities.refresh import RefreshActivities
+from activities.token_request import deadline_seconds, lease
+from everlink.contract import CredentialOutcome, LateSuccess, ReauthReason, Signal, StoreSealedTask, Verdict
+from providers.catalog import OAuth2
 from store.credentials import Credentials
 from store.database import StoreUnavailable, utc_now
 from tests.activities.conftest import FIRST, Refreshing
 
 DENIED = {"error": "invalid_grant"}
+LEASE = lease(OAuth2(authorize_url="", token_url=""))
 
 
 async def transient(refreshing: Refreshing, generation: int = 1) -> ApplicationError:
@@ -105,6 +109,7 @@ async def test_unclear_answer_then_success_is_a_success(refreshing: Refreshing) 
 async def test_refusal_after_a_clear_no_is_what_it_says(refreshing: Refreshing, status: int) -> None:
     refreshing.endpoint.says(status, {"error": "slow_down"})
     await transient(refreshing)
+    refreshing.calm()
     refreshing.endpoint.says(400, DENIED)
     assert (await refreshing.refresh()).reason is ReauthReason.ACCESS_REVOKED
 
@@ -113,6 +118,7 @@ async def test_retry_after_is_a_short_wait_of_temporal_or_a_long_one_of_the_work
     refreshing.endpoint.says(429, {}, retry_after="7")
     short = await transient(refreshing)
     assert short.next_retry_delay == timedelta(seconds=7) and not short.non_retryable
+    refreshing.calm()
     refreshing.endpoint.says(429, {}, retry_after="99999999999")
     assert (await transient(refreshing)).non_retryable
 
@@ -210,8 +216,63 @@ async def test_wrong_client_secret_raises_one_alarm_and_success_clears_it(refres
     assert (await refreshing.refresh()).verdict is Verdict.APPLICATION_ERROR
     assert await alarm() == "the provider refused the application's own client"
     refreshing.endpoint.grants()
+    await refreshing.change_client()
     assert (await refreshing.refresh()).verdict is Verdict.OK
     assert await alarm() is None
+
+
+async def test_refused_client_is_asked_again_once_it_was_changed(refreshing: Refreshing) -> None:
+    refreshing.endpoint.says(401, {"error": "invalid_client"})
+    for _ in range(3):
+        assert (await refreshing.refresh()).verdict is Verdict.APPLICATION_ERROR
+    assert len(refreshing.endpoint.requests) == 1  # the others asked nobody
+    refreshing.endpoint.grants()
+    await refreshing.change_client()
+    assert (await refreshing.refresh()).verdict is Verdict.OK
+
+
+async def test_late_success_tells_the_workflow_to_look_again(
+    refreshing: Refreshing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a stop of the whole process: the lease has run out before the answer is stored."""
+    told: list[LateSuccess] = []
+
+    class Handle:
+        id = "connection/x"
+
+        async def signal(self, name: Signal, message: LateSuccess) -> None:
+            assert name is Signal.LATE_SUCCESS
+            told.append(message)
+
+    monkeypatch.setattr(refreshing.shared, "temporal", Mock(get_workflow_handle=lambda _: Handle()))
+    refreshing.endpoint.gate = asyncio.Event()
+    refreshing.endpoint.grants()
+    task = asyncio.create_task(refreshing.refresh())
+    while not refreshing.endpoint.requests:
+        await asyncio.sleep(0.01)
+    monkeypatch.setattr(refreshing.shared, "clock", lambda: utc_now() + LEASE + timedelta(seconds=1))
+    refreshing.endpoint.gate.set()
+    assert (await task).verdict is Verdict.OK
+    assert [message.generation for message in told] == [2]
+
+
+async def test_grace_of_the_server_leaves_time_for_a_retry(refreshing: Refreshing) -> None:
+    for grace in (3.0, 30.0, 60.0, 120.0, 3600.0):
+        oauth2 = OAuth2(authorize_url="", token_url="", reuse_grace_seconds=grace)
+        wait = lease(oauth2).total_seconds()
+        assert deadline_seconds(oauth2) < wait < grace and wait + deadline_seconds(oauth2) < grace
+    assert deadline_seconds(oauth2) == 20.0 and LEASE.total_seconds() == 40.0
+
+
+async def test_end_of_the_grant_is_kept_until_the_provider_moves_it(refreshing: Refreshing) -> None:
+    refreshing.endpoint.grants(2, expires_in=60, refresh_token_expires_in=1000)
+    first = await refreshing.refresh()
+    refreshing.endpoint.grants(3, expires_in=60)
+    second = await refreshing.refresh(generation=2)
+    refreshing.endpoint.grants(4, expires_in=60, refresh_token_expires_in=2000)
+    third = await refreshing.refresh(generation=3)
+    ends = [outcome.lifetimes.ends_in for outcome in (first, second, third) if outcome.lifetimes]
+    assert ends[0] == 1000 and ends[1] is not None and 900 < ends[1] < 1000 and ends[2] == 2000
 
 
 async def test_purged_credential_is_left_alone(refreshing: Refreshing) -> None:
@@ -225,3 +286,21 @@ async def test_intent_left_by_a_killed_worker_is_in_doubt_when_its_lease_ends(re
     await refreshing.shared.credentials.begin(refreshing.task.ref.connection_id, 1, long_ago, LEASE)
     refreshing.endpoint.says(400, DENIED)
     assert (await refreshing.refresh()).reason is ReauthReason.REFRESH_OUTCOME_UNKNOWN
+
+
+async def test_worker_that_stood_still_after_its_intent_does_not_send_the_token_anymore(
+    refreshing: Refreshing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = refreshing.shared.credentials.begin
+
+    async def begin_and_stand_still(*arguments: Any) -> Any:
+        intent = await begin(*arguments)
+        refreshing.shared.clock = lambda: utc_now() + LEASE
+        return intent
+
+    monkeypatch.setattr(refreshing.shared.credentials, "begin", begin_and_stand_still)
+    await transient(refreshing)
+    assert refreshing.endpoint.requests == []
+    monkeypatch.undo()
+    refreshing.endpoint.says(400, DENIED)
+    assert (await refreshing.refresh()).reason is ReauthReason.ACCESS_REVOKED  # nothing is in doubt

@@ -13,7 +13,6 @@ from store.credentials import Credentials, Intent, IntentOutcome, Leased, Stored
 from store.database import Database
 from store.scope import Scope
 from store.tables import Connection
-from store.tenants import Tenants
 from tests.store.conftest import NOW
 from tests.store.processes import run_together
 
@@ -192,14 +191,6 @@ async def test_lost_answer_sticks_through_later_ones_that_came(
 async def test_credential_that_nobody_granted_gets_no_intent(credentials: Credentials, scope: Scope) -> None:
     assert await credentials.begin("con_unknown", 1, NOW, LEASE) is None
     assert not await credentials.swap("con_unknown", 1, stored(2), NOW)
-
-
-async def test_alarm_is_raised_and_taken_back(credentials: Credentials, database: Database, scope: Scope) -> None:
-    application_id = await Tenants(database).enable_application(scope, "sandbox", {"client_id": "x"}, NOW)
-    for alarm in ("the provider refused the client", None):
-        await credentials.set_alarm(application_id, alarm, NOW)
-        client = await credentials.read_client(scope, "sandbox")
-        assert client is not None and client.alarm == alarm
 
 
 def test_seconds_left_are_never_none_of_a_credential_that_ends() -> None:

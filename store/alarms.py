@@ -1,0 +1,68 @@
+"""The alarm of an application whose own client the provider refuses: no connection's fault, announced once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import update
+
+from everlink.contract import EventType
+from store.database import Database
+from store.outbox import NewEvent, announce
+from store.scope import Scope
+from store.tables import APPLICATIONS
+
+
+@dataclass(frozen=True)
+class Announced:
+    """An event that was just written, and the endpoints that it is due at."""
+
+    event_id: str
+    type: EventType
+    endpoints: list[str]
+
+
+class Alarms:
+    """Raised and cleared by who speaks with the provider; of many at once, one announces it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def raise_alarm(self, scope: Scope, slug: str, words: str, now: datetime) -> Announced | None:
+        """The provider refuses the application's client; None where that is known already."""
+        return await self._change(scope, slug, words, now)
+
+    async def clear(self, scope: Scope, slug: str, now: datetime) -> Announced | None:
+        """The provider accepts the client again; None where that is known already."""
+        return await self._change(scope, slug, None, now)
+
+    async def _change(self, scope: Scope, slug: str, words: str | None, now: datetime) -> Announced | None:
+        other = APPLICATIONS.c.alarm.is_(None) if words else APPLICATIONS.c.alarm.is_not(None)
+        mine = (APPLICATIONS.c.slug == slug) & scope.owns(APPLICATIONS)
+        kind = EventType.APPLICATION_REFUSED if words else EventType.APPLICATION_ACCEPTED
+        event_id = str(uuid4())
+        body = _body(scope, kind, slug, event_id, now)
+        event = NewEvent(id=event_id, type=kind, slug=slug, body=body)
+        async with self._database.writing() as connection:
+            values = {"alarm": words, "alarm_at": now if words else None}
+            changed = await connection.execute(update(APPLICATIONS).where(mine, other).values(values))
+            if changed.rowcount != 1:
+                return None
+            return Announced(event.id, kind, await announce(self._database, connection, scope, event, now))
+
+
+def _body(scope: Scope, kind: EventType, slug: str, event_id: str, now: datetime) -> dict[str, Any]:
+    """The fields of a connection's event that an application has, too."""
+    return {
+        "org_id": scope.org_id,
+        "environment": scope.environment.value,
+        "type": "General",
+        "event": kind.value,
+        "slug": slug,
+        "createdAt": format_datetime(now, usegmt=True),
+        "event_id": event_id,
+    }

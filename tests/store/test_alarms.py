@@ -1,0 +1,54 @@
+"""An application's alarm: raised once, announced once, whoever else sees the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import select
+
+from everlink.contract import EventType
+from store.alarms import Alarms
+from store.credentials import Credentials
+from store.database import Database
+from store.scope import Scope
+from store.tables import DELIVERIES, EVENTS, WebhookEndpoint
+from store.tenants import Tenants
+from store.webhooks import Webhooks
+from tests.store.conftest import NOW
+
+WORDS = "the provider refused the client"
+
+
+async def test_alarm_is_raised_and_cleared_once_and_announced_each_time(
+    database: Database, scope: Scope, other: Scope
+) -> None:
+    for tenant in (scope, other):
+        await Tenants(database).enable_application(tenant, "sandbox", {"client_id": "x"}, NOW)
+    endpoint = WebhookEndpoint(
+        id="we_1",
+        org_id=scope.org_id,
+        environment=scope.environment,
+        url="https://a.example",
+        events=["Application Refused"],
+        secret=b"sealed",
+        created_at=NOW,
+    )
+    await Webhooks(database).add(endpoint)
+    alarms = Alarms(database)
+    raised = await asyncio.gather(*[alarms.raise_alarm(scope, "sandbox", WORDS, NOW) for _ in range(8)])
+    [announced] = [one for one in raised if one is not None]
+    assert (announced.type, announced.endpoints) == (EventType.APPLICATION_REFUSED, ["we_1"])
+    client = await Credentials(database).read_client(scope, "sandbox")
+    assert client is not None and client.alarm == WORDS
+    cleared = [await alarms.clear(scope, "sandbox", NOW) for _ in range(2)]
+    assert cleared[0] is not None and cleared[0].endpoints == [] and cleared[1] is None
+    async with database.reading() as read:
+        events = (await read.execute(select(EVENTS.c.type, EVENTS.c.connection_id, EVENTS.c.body))).all()
+        deliveries = (await read.execute(select(DELIVERIES.c.event_id))).scalars().all()
+    assert sorted(event.type for event in events) == ["Application Accepted", "Application Refused"]
+    assert {event.connection_id for event in events} == {None} and deliveries == [announced.event_id]
+    assert {event.body["slug"] for event in events} == {"sandbox"}
+
+
+async def test_alarm_of_an_application_that_is_not_enabled_is_nobodys(database: Database, scope: Scope) -> None:
+    assert await Alarms(database).raise_alarm(scope, "unknown", WORDS, NOW) is None
