@@ -62,7 +62,10 @@ auth_type: oauth2
 oauth2:
   authorize_url: {url}/authorize
   token_url: {url}/token
+limits:
+  concurrency: {concurrency}
 """
+UNLIMITED = 1000  # all connections are of one application; its limit is not what is measured
 
 
 @dataclass
@@ -206,11 +209,14 @@ class Lab:
         return self._postgres
 
     @asynccontextmanager
-    async def site(self, namespace: str, postgres: Postgres | None = None) -> AsyncIterator[Site]:
+    async def site(
+        self, namespace: str, postgres: Postgres | None = None, concurrency: int = UNLIMITED
+    ) -> AsyncIterator[Site]:
         """An empty store, migrated, with a tenant that has enabled the endpoint as an application."""
         folder = self.folder / namespace
         (folder / "catalog").mkdir(parents=True)
-        (folder / "catalog" / f"{SLUG}.yaml").write_text(CATALOG.format(url=self.endpoint_url))
+        catalog = CATALOG.format(url=self.endpoint_url, concurrency=concurrency)
+        (folder / "catalog" / f"{SLUG}.yaml").write_text(catalog)
         if postgres is None:
             url = f"sqlite+aiosqlite:///{folder}/everlink.sqlite3"
         else:

@@ -16,6 +16,7 @@ from bench.lab import Lab, Site
 from bench.processes import running
 from bench.report import Part
 from everlink.contract import ConnectionState
+from providers.catalog import Limits
 from store.database import utc_now
 from store.tenants import Tenants
 
@@ -31,12 +32,15 @@ AFTER_SECONDS = 10.0  # reading goes on after the last token has expired
 async def measure(lab: Lab) -> Part:
     postgres = await lab.postgres()
     async with AsyncExitStack() as stack:
-        site = await stack.enter_async_context(lab.site("storm", postgres))
+        site = await stack.enter_async_context(lab.site("storm", postgres, Limits().concurrency))
         await stack.enter_async_context(site.worker())
         api = running(sys.executable, "-m", "api", env=site.environment, log=lab.folder / "api.log")
         await stack.enter_async_context(api)
         key = await Tenants(site.made.database).add_api_key(site.scope, "bench", utc_now())
-        url, limits = f"http://127.0.0.1:{site.settings.port}", httpx.Limits(max_connections=500)
+        url, limits = (
+            f"http://127.0.0.1:{site.settings.port}",
+            httpx.Limits(max_connections=500, keepalive_expiry=2),
+        )  # the API's own is 5 seconds
         client = httpx.AsyncClient(base_url=url, headers={"x-api-key": key}, timeout=60, limits=limits)
         product = await stack.enter_async_context(client)
         await _answers(product)
