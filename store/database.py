@@ -6,17 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, event, make_url
+from sqlalchemy import Connection, Engine, Insert, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 Clock = Callable[[], datetime]
 
 TIMEOUT_SECONDS = 10  # for a connection, a lock and a statement each
+TRUSTED_SECONDS = 1.0  # a pooled connection that was used so lately is taken to be alive
 STATEMENT_AT_FAULT = ("0A", "21", "22", "23", "42")  # PostgreSQL's error classes: unsupported, data, integrity, syntax
 
 
@@ -35,8 +37,13 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine = create_async_engine(self.url, hide_parameters=True, **self._options())
+        self._reader = self._engine
         if self.is_sqlite:
             _tame_sqlite(self._engine.sync_engine)
+        else:
+            _try_what_was_idle(self._engine.sync_engine)
+            # Statements see what is committed when they begin, in a transaction or not: spare BEGIN and COMMIT.
+            self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def _options(self) -> dict[str, Any]:
         if self.is_sqlite:
@@ -46,20 +53,19 @@ class Database:
         connect = {"timeout": TIMEOUT_SECONDS, "command_timeout": TIMEOUT_SECONDS}
         return {
             "connect_args": connect,
-            "pool_pre_ping": True,
             "pool_size": 10,
             "pool_timeout": TIMEOUT_SECONDS,
         }
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads.
+        """Statements that only read; on SQLite they see one state of the database.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
         with translated():
-            async with self._engine.begin() as connection:
+            async with self._reader.begin() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -107,6 +113,27 @@ def _is_outage(error: BaseException | None) -> bool:
     if error.connection_invalidated or state is None:
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
     return not state.startswith(STATEMENT_AT_FAULT)
+
+
+def _try_what_was_idle(engine: Engine) -> None:
+    """A connection that nobody has used for a moment may be dead: it is tried, and all are replaced if it is.
+
+    Trying each one at each use, as `pool_pre_ping` does, would add a round trip to every transaction.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def on_checkin(_: Any, record: Any) -> None:
+        record.info["used_at"] = monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def on_checkout(connection: Any, record: Any, _: Any) -> None:
+        used_at = record.info.get("used_at")
+        if used_at is None or monotonic() - used_at < TRUSTED_SECONDS:  # None: it has just been made
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error:
+            raise InvalidatePoolError from None
 
 
 def _tame_sqlite(engine: Any) -> None:
