@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -80,6 +80,14 @@ class Database:
                 await connection.execution_options(everlink_writes=True)
                 async with connection.begin():
                     yield connection
+
+    def single(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """For one statement that writes: a transaction of its own.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        return self.writing() if self.is_sqlite else self.reading()
 
     def insert_or_ignore(self, table: Table, values: dict[str, Any]) -> Insert:
         """An insert that leaves an existing row alone."""
