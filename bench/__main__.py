@@ -4,10 +4,10 @@ Everything runs on this machine, on one Temporal dev server (SQLite file, WAL, a
 endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twelve minutes;
 `python -m bench rates` (or another part) takes one. Linux only: costs are read from /proc.
 
-rates      cycles/s and CPU of an empty loop (a timer of a second, an activity that does nothing; the sandboxed
-           runner) against real refreshes (token request, vault, store on SQLite and on PostgreSQL), 300 workflows
-           each, in turn: empty, SQLite, PostgreSQL, empty, ... Each ratio is of neighbours in time, so that what
-           else the machine does weighs on both. The empty loop runs in the very worker process of SQLite's turn.
+rates      cycles/s and CPU of an empty loop (a timer of a second, an activity that does nothing) against real
+           refreshes (token request, vault, store on SQLite and on PostgreSQL with fsync), 300 workflows each, in
+           turn: empty, SQLite, PostgreSQL, empty, ... Each ratio is of neighbours in time, so that what else the
+           machine does weighs on both. The empty loop runs in the very worker process of SQLite's turn.
 histories  history events of a refresh, continue-as-new included.
 cached     worker memory of a sleeping connection that is in the worker's cache.
 sleeping   5,000 sleeping connections with a cache of 100: how fast they connect; what an evicted one costs

@@ -79,7 +79,7 @@ async def main() -> None:
     settings, count, loop = Settings(), Count(), asyncio.get_running_loop()
     cached = int(sys.argv[1]) if len(sys.argv) > 1 else None
     async with open_shared(settings) as shared:
-        plugins = [plugin(shared), BenchPlugin(count, cached)]
+        plugins = [plugin(shared, sandboxed=False), BenchPlugin(count, cached)]
         shared.temporal = await Client.connect(
             settings.temporal_address, namespace=settings.temporal_namespace, plugins=plugins
         )
