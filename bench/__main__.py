@@ -6,8 +6,9 @@ endpoint that answers at once, and worker processes with the options of `worker.
 
 rates      cycles/s and CPU of an empty loop (a timer of a second, an activity that does nothing) against real
            refreshes (token request, vault, store on SQLite and on PostgreSQL with fsync), 300 workflows each, in
-           turn: empty, SQLite, PostgreSQL, empty, ... Each ratio is of neighbours in time, so that what else the
-           machine does weighs on both. The empty loop runs in the very worker process of SQLite's turn.
+           turn: empty, SQLite, PostgreSQL, empty, ... The refreshes are of 40 applications, each at an address of
+           its own and with the limits that the catalog gives by default. Each ratio is of neighbours in time, so
+           that what else the machine does weighs on both. The empty loop runs in the worker process of SQLite's turn.
 histories  history events of a refresh, continue-as-new included.
 cached     worker memory of a sleeping connection that is in the worker's cache.
 sleeping   5,000 sleeping connections with a cache of 100: how fast they connect; what an evicted one costs

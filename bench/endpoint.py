@@ -1,6 +1,7 @@
 """A token endpoint that answers at once, and the judge of the tokens that it gave: `python -m bench.endpoint`.
 
-A process of its own, and raw HTTP, so that it costs next to nothing. Refresh tokens are good for one use;
+A process of its own, and raw HTTP, so that it costs next to nothing; on all of 127.0.0.0/8, so that it can be many
+providers. Refresh tokens are good for one use;
 an access token is accepted until it expires. Ends when its standard input does.
 """
 
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
 
 async def main() -> None:
     tokens, loop = Tokens(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(tokens), "127.0.0.1", 0, backlog=1000)
+    server = await loop.create_server(lambda: Connection(tokens), "0.0.0.0", 0, backlog=1000)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 

@@ -50,22 +50,20 @@ Handle = WorkflowHandle[Any, Any]
 Result = TypeVar("Result")
 
 NAMESPACES = ("sqlite", "postgresql", "histories", "cached", "sleeping", "storm")
-SLUG, ACCOUNT = "bench", "acme"
-AT_ONCE = 50  # requests that the bench has under way
+APPLICATIONS = {f"bench{number}": f"127.0.1.{number}" for number in range(1, 41)}  # and where each has its endpoint
+ACCOUNT = "acme"
+AT_ONCE = 16  # requests that the bench has under way
 
 CATALOG = """
-slug: bench
+slug: {slug}
 name: Bench
 description: Answers at once.
 icon: ""
 auth_type: oauth2
 oauth2:
-  authorize_url: {url}/authorize
-  token_url: {url}/token
-limits:
-  concurrency: {concurrency}
+  authorize_url: http://{host}:{port}/authorize
+  token_url: http://{host}:{port}/token
 """
-UNLIMITED = 1000  # all connections are of one application; its limit is not what is measured
 
 
 @dataclass
@@ -102,12 +100,12 @@ class Site:
         now, random = utc_now(), Random(count)
         lifetimes = Lifetimes(expires_in=lifetime, renewable=True)
         expires_at = now + timedelta(seconds=lifetime)
-        states, rows, credentials = [], [], []
+        states, rows, credentials, slugs = [], [], [], list(APPLICATIONS)
         for number, credential in enumerate(await self.granted(count, lifetime, renewed)):
             ref = ConnectionRef(
                 **self.scope._asdict(),
                 connection_id=f"con_{int(now.timestamp() * 1e6):x}{number:06x}".ljust(36, "0"),
-                slug=SLUG,
+                slug=slugs[number % len(slugs)],
                 linked_account_id=ACCOUNT,
                 identifier=f"{now.timestamp()}-{number}",
                 auth_type=AuthType.OAUTH2,
@@ -182,8 +180,9 @@ class Lab:
 
     async def open(self) -> None:
         self.endpoint = await self._stack.enter_async_context(running(sys.executable, "-m", "bench.endpoint"))
-        self.endpoint_url = f"http://127.0.0.1:{await self.endpoint.line()}"
-        self.http = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self.endpoint_url, timeout=60))
+        self.endpoint_port = await self.endpoint.line()
+        http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.endpoint_port}", timeout=60)
+        self.http = await self._stack.enter_async_context(http)
         self.temporal_file = self.folder / "temporal.sqlite3"
         port = free_port()
         self.temporal_address = f"127.0.0.1:{port}"
@@ -209,14 +208,13 @@ class Lab:
         return self._postgres
 
     @asynccontextmanager
-    async def site(
-        self, namespace: str, postgres: Postgres | None = None, concurrency: int = UNLIMITED
-    ) -> AsyncIterator[Site]:
-        """An empty store, migrated, with a tenant that has enabled the endpoint as an application."""
+    async def site(self, namespace: str, postgres: Postgres | None = None) -> AsyncIterator[Site]:
+        """An empty store, migrated, with a tenant that has enabled the endpoint as so many applications."""
         folder = self.folder / namespace
         (folder / "catalog").mkdir(parents=True)
-        catalog = CATALOG.format(url=self.endpoint_url, concurrency=concurrency)
-        (folder / "catalog" / f"{SLUG}.yaml").write_text(catalog)
+        for slug, host in APPLICATIONS.items():
+            entry = CATALOG.format(slug=slug, host=host, port=self.endpoint_port)
+            (folder / "catalog" / f"{slug}.yaml").write_text(entry)
         if postgres is None:
             url = f"sqlite+aiosqlite:///{folder}/everlink.sqlite3"
         else:
@@ -229,7 +227,7 @@ class Lab:
             temporal_address=self.temporal_address,
             temporal_namespace=namespace,
             catalog_dir=folder / "catalog",
-            allowed_targets="127.0.0.1",
+            allowed_targets=" ".join(APPLICATIONS.values()),
             port=free_port(),
             log_level="WARNING",
         )
@@ -238,9 +236,10 @@ class Lab:
             tenants, now = Tenants(made.database), utc_now()
             scope = Scope(await tenants.add_organization("Bench", now), Environment.TEST)
             await tenants.save_linked_account(scope, ACCOUNT, {}, now)
-            application = await tenants.enable_application(scope, SLUG, {"client_id": "bench"}, now)
-            secret = await made.vault.seal(scope, Kind.CLIENT_SECRET, application, b"secret")
-            await tenants.enable_application(scope, SLUG, {"client_secret": secret}, now)
+            for slug in APPLICATIONS:
+                application = await tenants.enable_application(scope, slug, {"client_id": "bench"}, now)
+                secret = await made.vault.seal(scope, Kind.CLIENT_SECRET, application, b"secret")
+                await tenants.enable_application(scope, slug, {"client_secret": secret}, now)
             yield Site(made, settings, scope, self.http)
 
 

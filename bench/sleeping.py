@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from api.lifecycle import Grant, Target, establish
-from bench.lab import ACCOUNT, SLUG, Lab, Site, few_at_once
+from bench.lab import ACCOUNT, APPLICATIONS, Lab, Site, few_at_once
 from bench.processes import Child, resident
 from bench.report import Part
 from providers.credential import OAuthCredential
@@ -48,7 +48,7 @@ async def evicted(lab: Lab) -> Part:
 
 async def grow(lab: Lab, site: Site, worker: Child, present: int, count: int) -> dict[str, Any]:
     """Connect until there are that many connections, the way that the API does when consent has been given."""
-    entry = site.made.catalog.get(SLUG)
+    entry = site.made.catalog.get(next(iter(APPLICATIONS)))
     assert entry is not None
     credentials = await site.granted(count - present, LIFETIME, LIFETIME)
 

@@ -16,7 +16,6 @@ from bench.lab import Lab, Site
 from bench.processes import running
 from bench.report import Part
 from everlink.contract import ConnectionState
-from providers.catalog import Limits
 from store.database import utc_now
 from store.tenants import Tenants
 
@@ -32,7 +31,7 @@ AFTER_SECONDS = 10.0  # reading goes on after the last token has expired
 async def measure(lab: Lab) -> Part:
     postgres = await lab.postgres()
     async with AsyncExitStack() as stack:
-        site = await stack.enter_async_context(lab.site("storm", postgres, Limits().concurrency))
+        site = await stack.enter_async_context(lab.site("storm", postgres))
         await stack.enter_async_context(site.worker())
         api = running(sys.executable, "-m", "api", env=site.environment, log=lab.folder / "api.log")
         await stack.enter_async_context(api)
