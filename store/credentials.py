@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import uuid4
 
-from sqlalchemy import Executable, bindparam, delete, exists, literal, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Executable, bindparam, delete, exists, literal, select, update
 
 from store.database import Database
 from store.scope import Scope
@@ -108,7 +107,7 @@ _FORGET_INTENTS = delete(REFRESH_INTENTS).where(
 
 
 def _first_intent(database: Database) -> Executable:
-    """The intent of a generation that nobody has tried yet, in one statement that is its own transaction.
+    """The intent of a generation that nobody has tried yet, in one statement.
 
     It locks the credential's row as the longer way does, and writes nothing where there is any earlier intent,
     or where of two at once another was first.
@@ -156,8 +155,7 @@ class Credentials:
     ) -> tuple[StoredCredential | None, StoredClient | None]:
         """A credential and the client that it is refreshed with, in one statement."""
         values = {**scope.columns, "connection_id": connection_id, "slug": slug}
-        async with self._database.reading() as connection:
-            row = (await connection.execute(_READ_BOTH, values)).one_or_none()
+        row = await self._database.run(lambda held: held.execute(_READ_BOTH, values).one_or_none(), writes=False)
         if row is None:
             return None, None
         return StoredCredential(*row[:5]), None if row[5] is None else StoredClient(*row[5:])
@@ -177,48 +175,17 @@ class Credentials:
             "started_at": now,
             "lease_until": first.lease_until,
         }
-        async with self._database.single() as connection:
-            if (await connection.execute(self._first_intent, values)).rowcount == 1:
+
+        def work(connection: Connection) -> Intent | Leased | None:
+            if connection.execute(self._first_intent, values).rowcount == 1:
                 return first
-        async with self._database.writing() as connection:
-            # The row is locked, so that of two processes one sees the other's intent.
-            held = select(CREDENTIALS.c.generation).where(CREDENTIALS.c.connection_id == connection_id)
-            if (await connection.execute(held.with_for_update())).scalar_one_or_none() != generation:
-                return None
-            earlier = (
-                await connection.execute(
-                    select(REFRESH_INTENTS.c.attempt, REFRESH_INTENTS.c.outcome, REFRESH_INTENTS.c.lease_until)
-                    .where(
-                        REFRESH_INTENTS.c.connection_id == connection_id,
-                        REFRESH_INTENTS.c.generation == generation,
-                    )
-                    .order_by(REFRESH_INTENTS.c.attempt)
-                )
-            ).all()
-            unfinished = [row.lease_until for row in earlier if row.outcome is None and row.lease_until > now]
-            if unfinished:
-                return Leased((max(unfinished) - now).total_seconds())
-            intent = Intent(
-                id=str(uuid4()),
-                in_doubt=any(row.outcome in (None, IntentOutcome.UNKNOWN) for row in earlier),
-                lease_until=now + lease,
-            )
-            await connection.execute(
-                REFRESH_INTENTS.insert().values(
-                    id=intent.id,
-                    connection_id=connection_id,
-                    generation=generation,
-                    attempt=earlier[-1].attempt + 1 if earlier else 1,
-                    started_at=now,
-                    lease_until=intent.lease_until,
-                )
-            )
-            return intent
+            return _another(connection, connection_id, generation, now, lease)
+
+        return await self._database.run(work, writes=True)
 
     async def close(self, intent: Intent, outcome: IntentOutcome) -> None:
         """Record how the request ended; an outcome stands once given."""
-        async with self._database.writing() as connection:
-            await _close(connection, intent.id, outcome)
+        await self._database.run(lambda connection: _close(connection, intent.id, outcome), writes=True)
 
     async def swap(
         self,
@@ -235,14 +202,17 @@ class Credentials:
             **asdict(credential),
             "updated_at": now,
         }
-        async with self._database.writing() as connection:
-            moved = (await connection.execute(_SWAP, values)).rowcount == 1
+
+        def work(connection: Connection) -> bool:
+            moved = connection.execute(_SWAP, values).rowcount == 1
             if moved:
                 # Intents only matter while their generation stands.
-                await connection.execute(_FORGET_INTENTS, {"connection_id": connection_id, "generation": expected})
+                connection.execute(_FORGET_INTENTS, {"connection_id": connection_id, "generation": expected})
             elif intent is not None:
-                await _close(connection, intent.id, IntentOutcome.ANSWERED)
+                _close(connection, intent.id, IntentOutcome.ANSWERED)
             return moved
+
+        return await self._database.run(work, writes=True)
 
     async def grant(
         self,
@@ -287,9 +257,46 @@ class Credentials:
                 )
 
 
-async def _close(connection: AsyncConnection, intent_id: str, outcome: IntentOutcome) -> None:
-    await connection.execute(
+def _close(connection: Connection, intent_id: str, outcome: IntentOutcome) -> None:
+    connection.execute(
         update(REFRESH_INTENTS)
         .where(REFRESH_INTENTS.c.id == intent_id, REFRESH_INTENTS.c.outcome.is_(None))
         .values(outcome=outcome.value)
     )
+
+
+def _another(
+    connection: Connection, connection_id: str, generation: int, now: datetime, lease: timedelta
+) -> Intent | Leased | None:
+    """The intent of a generation that may have been tried before."""
+    # The row is locked, so that of two processes one sees the other's intent.
+    held = select(CREDENTIALS.c.generation).where(CREDENTIALS.c.connection_id == connection_id)
+    if connection.execute(held.with_for_update()).scalar_one_or_none() != generation:
+        return None
+    earlier = connection.execute(
+        select(REFRESH_INTENTS.c.attempt, REFRESH_INTENTS.c.outcome, REFRESH_INTENTS.c.lease_until)
+        .where(
+            REFRESH_INTENTS.c.connection_id == connection_id,
+            REFRESH_INTENTS.c.generation == generation,
+        )
+        .order_by(REFRESH_INTENTS.c.attempt)
+    ).all()
+    unfinished = [row.lease_until for row in earlier if row.outcome is None and row.lease_until > now]
+    if unfinished:
+        return Leased((max(unfinished) - now).total_seconds())
+    intent = Intent(
+        id=str(uuid4()),
+        in_doubt=any(row.outcome in (None, IntentOutcome.UNKNOWN) for row in earlier),
+        lease_until=now + lease,
+    )
+    connection.execute(
+        REFRESH_INTENTS.insert().values(
+            id=intent.id,
+            connection_id=connection_id,
+            generation=generation,
+            attempt=earlier[-1].attempt + 1 if earlier else 1,
+            started_at=now,
+            lease_until=intent.lease_until,
+        )
+    )
+    return intent
