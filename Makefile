@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos demo lint types histories lock clean
+.PHONY: help run test chaos demo bench lint types histories lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ chaos: .venv/.installed  ## kill and stop workers at every step of a refresh (ST
 
 demo: .venv/.installed  ## see a connection die and come back
 	@exec $(BIN)/python -m dev.demo
+
+bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm (12 minutes)
+	@exec $(BIN)/python -m bench
 
 lint: .venv/.installed  ## check style and format
 	$(BIN)/ruff check

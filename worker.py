@@ -24,7 +24,13 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
 from temporalio.service import RPCError
-from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig, WorkflowRunner
+from temporalio.worker import (
+    PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkflowRunner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities import activities
@@ -43,14 +49,18 @@ UPKEEP_TIMEOUT = timedelta(hours=1)  # a round that hangs does not keep the next
 log = logging.getLogger("everlink.worker")
 
 
-def plugin(shared: Shared | None = None) -> SimplePlugin:
-    """Workflows, converter and sandbox for client, worker and replayer; activities where there is a store."""
+def plugin(shared: Shared | None = None, *, sandboxed: bool = True) -> SimplePlugin:
+    """Workflows, converter and sandbox for client, worker and replayer; activities where there is a store.
+
+    The tests hold the workflows to be deterministic, in the sandbox and by replay. The worker does without it:
+    it costs a refresh a quarter of the worker's CPU.
+    """
     return SimplePlugin(
         "everlink.worker",
         data_converter=pydantic_data_converter,
         workflows=WORKFLOWS,
         activities=activities(shared) if shared is not None else None,
-        workflow_runner=_sandboxed,
+        workflow_runner=_sandboxed if sandboxed else UnsandboxedWorkflowRunner(),
     )
 
 
@@ -112,7 +122,7 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_shared(settings) as shared:
         shared.temporal = await Client.connect(
-            settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin(shared)]
+            settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin(shared, sandboxed=False)]
         )
         await schedule_upkeep(shared.temporal)
         async with make_worker(shared.temporal, settings):

@@ -48,7 +48,8 @@ class RefreshActivities:
     async def _try(self, task: CredentialTask) -> CredentialOutcome:
         shared = self._shared
         entry = shared.entry(task.ref)
-        stored = await shared.credentials.read(Scope.of(task.ref), task.ref.connection_id)
+        ref = task.ref
+        stored, application = await shared.credentials.read_both(Scope.of(ref), ref.connection_id, ref.slug)
         if stored is None or stored.generation != task.generation:
             return superseded(stored, entry, task, shared.clock())
         credential = await shared.open(task.ref, stored.sealed)
@@ -60,7 +61,7 @@ class RefreshActivities:
             )
         if credential.refresh_token is None:
             return dead(task, ReauthReason.REFRESH_TOKEN_EXPIRED, "the grant ended: it has no refresh token")
-        client = await shared.client_of(task.ref)
+        client = await shared.opened_client(task.ref, application)
         if client is None:
             return CredentialOutcome(
                 verdict=Verdict.APPLICATION_ERROR,

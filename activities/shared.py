@@ -77,13 +77,18 @@ class Shared:
 
     async def client_of(self, ref: ConnectionRef) -> tuple[StoredClient, Client] | None:
         """The organization's client at the provider, its secret opened."""
-        scope = Scope.of(ref)
-        stored = await self.credentials.read_client(scope, ref.slug)
+        return await self.opened_client(ref, await self.credentials.read_client(Scope.of(ref), ref.slug))
+
+    async def opened_client(
+        self, ref: ConnectionRef, stored: StoredClient | None
+    ) -> tuple[StoredClient, Client] | None:
+        """A client that was read, its secret opened."""
         if stored is None or stored.client_id is None:
             return None
         secret = None
         if stored.client_secret is not None:
-            opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, stored.client_secret)
+            owner = stored.application_id
+            opened = await self.vault.open(Scope.of(ref), Kind.CLIENT_SECRET, owner, stored.client_secret)
             secret = opened.decode()
         return stored, Client(stored.client_id, secret)
 

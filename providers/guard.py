@@ -15,6 +15,7 @@ import httpcore
 import httpx
 
 ALLOWED_PORTS = (80, 443)
+POOLS = 32
 
 # IANA special-purpose registries; everything from 224.0.0.0 up is multicast or reserved.
 _PRIVATE_V4 = [
@@ -114,15 +115,39 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         await self._backend.sleep(seconds)
 
 
+class _Pools:
+    """Connections kept by host, a few hosts to a pool: a pool looks through all that it holds at each request."""
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
+        ssl_context = httpx.create_ssl_context(trust_env=False)
+        self._pools = [
+            httpcore.AsyncConnectionPool(
+                ssl_context=ssl_context,
+                max_connections=200,
+                max_keepalive_connections=10,
+                keepalive_expiry=30.0,
+                network_backend=backend,
+            )
+            for _ in range(POOLS)
+        ]
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        return await self._pools[hash(request.url.host) % POOLS].handle_async_request(request)
+
+    async def __aenter__(self) -> _Pools:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        for pool in self._pools:
+            await pool.aclose()
+
+
 class GuardedTransport(httpx.AsyncHTTPTransport):
     """httpx's own transport on a guarded network backend."""
 
     def __init__(self, guard: TargetGuard) -> None:
         super().__init__(trust_env=False, retries=0)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
-            max_connections=200,
-            max_keepalive_connections=50,
-            keepalive_expiry=30.0,
-            network_backend=_GuardedBackend(guard),
-        )
+        self._pool = _Pools(_GuardedBackend(guard))  # type: ignore[assignment]

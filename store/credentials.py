@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import uuid4
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Executable, bindparam, delete, exists, literal, select, update
 
 from everlink.contract import ConnectionStatus
 from store.database import Database
@@ -77,31 +76,94 @@ class Leased:
     seconds_left: float
 
 
+# The statements of the hot path, built once.
+_IN_SCOPE = (CREDENTIALS.c.org_id == bindparam("org_id")) & (CREDENTIALS.c.environment == bindparam("environment"))
+_CREDENTIAL = [CREDENTIALS.c[name] for name in ("generation", "sealed", "renewable", "expires_at", "ends_at")]
+_CLIENT = [APPLICATIONS.c[name] for name in ("id", "client_id", "client_secret", "alarm")]
+_READ = select(*_CREDENTIAL).where(CREDENTIALS.c.connection_id == bindparam("connection_id"), _IN_SCOPE)
+_READ_CLIENT = select(*_CLIENT).where(
+    APPLICATIONS.c.slug == bindparam("slug"),
+    APPLICATIONS.c.org_id == bindparam("org_id"),
+    APPLICATIONS.c.environment == bindparam("environment"),
+)
+_READ_BOTH = (
+    select(*_CREDENTIAL, *_CLIENT)
+    .outerjoin_from(
+        CREDENTIALS,
+        APPLICATIONS,
+        (APPLICATIONS.c.slug == bindparam("slug"))
+        & (APPLICATIONS.c.org_id == CREDENTIALS.c.org_id)
+        & (APPLICATIONS.c.environment == CREDENTIALS.c.environment),
+    )
+    .where(CREDENTIALS.c.connection_id == bindparam("connection_id"), _IN_SCOPE)
+)
+_SWAP = (
+    update(CREDENTIALS)
+    .where(
+        CREDENTIALS.c.connection_id == bindparam("expected_id"),
+        CREDENTIALS.c.generation == bindparam("expected_generation"),
+    )
+    .values({name: bindparam(name) for name in (*(column.name for column in _CREDENTIAL), "updated_at")})
+)
+_FORGET_INTENTS = delete(REFRESH_INTENTS).where(
+    REFRESH_INTENTS.c.connection_id == bindparam("connection_id"),
+    REFRESH_INTENTS.c.generation <= bindparam("generation"),
+)
+
+
+def _first_intent(database: Database) -> Executable:
+    """The intent of a generation that nobody has tried yet, in one statement.
+
+    It locks the credential's row as the longer way does, and writes nothing where there is any earlier intent,
+    or where of two at once another was first.
+    """
+    columns = ("id", "connection_id", "generation", "started_at", "lease_until", "attempt")
+    given = [bindparam(name, type_=REFRESH_INTENTS.c[name].type) for name in columns[:-1]]
+    tried = exists().where(
+        REFRESH_INTENTS.c.connection_id == CREDENTIALS.c.connection_id,
+        REFRESH_INTENTS.c.generation == CREDENTIALS.c.generation,
+    )
+    standing = (
+        select(*given, literal(1))
+        .select_from(CREDENTIALS)
+        .where(
+            CREDENTIALS.c.connection_id == bindparam("connection_id"),
+            CREDENTIALS.c.generation == bindparam("generation"),
+            ~tried,
+        )
+        .with_for_update(of=CREDENTIALS)
+    )
+    statement: Executable = database.insert(REFRESH_INTENTS).from_select(columns, standing).on_conflict_do_nothing()
+    return statement
+
+
 class Credentials:
     """Reads and compare-and-swap writes of credentials."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._first_intent = _first_intent(database)
 
     async def read(self, scope: Scope, connection_id: str) -> StoredCredential | None:
-        query = select(
-            CREDENTIALS.c.generation,
-            CREDENTIALS.c.sealed,
-            CREDENTIALS.c.renewable,
-            CREDENTIALS.c.expires_at,
-            CREDENTIALS.c.ends_at,
-        ).where(CREDENTIALS.c.connection_id == connection_id, scope.owns(CREDENTIALS))
+        values = {**scope.columns, "connection_id": connection_id}
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
+            row = (await connection.execute(_READ, values)).one_or_none()
         return StoredCredential(*row) if row is not None else None
 
     async def read_client(self, scope: Scope, slug: str) -> StoredClient | None:
-        query = select(
-            APPLICATIONS.c.id, APPLICATIONS.c.client_id, APPLICATIONS.c.client_secret, APPLICATIONS.c.alarm
-        ).where(APPLICATIONS.c.slug == slug, scope.owns(APPLICATIONS))
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
+            row = (await connection.execute(_READ_CLIENT, {**scope.columns, "slug": slug})).one_or_none()
         return StoredClient(*row) if row is not None else None
+
+    async def read_both(
+        self, scope: Scope, connection_id: str, slug: str
+    ) -> tuple[StoredCredential | None, StoredClient | None]:
+        """A credential and the client that it is refreshed with, in one statement."""
+        values = {**scope.columns, "connection_id": connection_id, "slug": slug}
+        row = await self._database.run(lambda held: held.execute(_READ_BOTH, values).one_or_none(), writes=False)
+        if row is None:
+            return None, None
+        return StoredCredential(*row[:5]), None if row[5] is None else StoredClient(*row[5:])
 
     async def begin(
         self, connection_id: str, generation: int, now: datetime, lease: timedelta
@@ -110,45 +172,25 @@ class Credentials:
 
         Returns None where the generation has moved; `Leased` where an unfinished intent's lease still runs.
         """
-        async with self._database.writing() as connection:
-            # The row is locked, so that of two processes one sees the other's intent.
-            held = select(CREDENTIALS.c.generation).where(CREDENTIALS.c.connection_id == connection_id)
-            if (await connection.execute(held.with_for_update())).scalar_one_or_none() != generation:
-                return None
-            earlier = (
-                await connection.execute(
-                    select(REFRESH_INTENTS.c.attempt, REFRESH_INTENTS.c.outcome, REFRESH_INTENTS.c.lease_until)
-                    .where(
-                        REFRESH_INTENTS.c.connection_id == connection_id,
-                        REFRESH_INTENTS.c.generation == generation,
-                    )
-                    .order_by(REFRESH_INTENTS.c.attempt)
-                )
-            ).all()
-            unfinished = [row.lease_until for row in earlier if row.outcome is None and row.lease_until > now]
-            if unfinished:
-                return Leased((max(unfinished) - now).total_seconds())
-            intent = Intent(
-                id=str(uuid4()),
-                in_doubt=any(row.outcome in (None, IntentOutcome.UNKNOWN) for row in earlier),
-                lease_until=now + lease,
-            )
-            await connection.execute(
-                REFRESH_INTENTS.insert().values(
-                    id=intent.id,
-                    connection_id=connection_id,
-                    generation=generation,
-                    attempt=earlier[-1].attempt + 1 if earlier else 1,
-                    started_at=now,
-                    lease_until=intent.lease_until,
-                )
-            )
-            return intent
+        first = Intent(id=str(uuid4()), in_doubt=False, lease_until=now + lease)
+        values = {
+            "id": first.id,
+            "connection_id": connection_id,
+            "generation": generation,
+            "started_at": now,
+            "lease_until": first.lease_until,
+        }
+
+        def work(connection: Connection) -> Intent | Leased | None:
+            if connection.execute(self._first_intent, values).rowcount == 1:
+                return first
+            return _another(connection, connection_id, generation, now, lease)
+
+        return await self._database.run(work, writes=True)
 
     async def close(self, intent: Intent, outcome: IntentOutcome) -> None:
         """Record how the request ended; an outcome stands once given."""
-        async with self._database.writing() as connection:
-            await _close(connection, intent.id, outcome)
+        await self._database.run(lambda connection: _close(connection, intent.id, outcome), writes=True)
 
     async def swap(
         self,
@@ -158,31 +200,24 @@ class Credentials:
         now: datetime,
         intent: Intent | None = None,
     ) -> bool:
-        """Store a refreshed credential if the generation is still the expected one; close its intent with it."""
-        async with self._database.writing() as connection:
-            result = await connection.execute(
-                update(CREDENTIALS)
-                .where(CREDENTIALS.c.connection_id == connection_id, CREDENTIALS.c.generation == expected)
-                .values(
-                    generation=credential.generation,
-                    sealed=credential.sealed,
-                    renewable=credential.renewable,
-                    expires_at=credential.expires_at,
-                    ends_at=credential.ends_at,
-                    updated_at=now,
-                )
-            )
-            if intent is not None:
-                await _close(connection, intent.id, IntentOutcome.ANSWERED)
-            if result.rowcount == 1:
+        """Store a refreshed credential if the generation is still the expected one; forget its intents with it."""
+        values = {
+            "expected_id": connection_id,
+            "expected_generation": expected,
+            **asdict(credential),
+            "updated_at": now,
+        }
+
+        def work(connection: Connection) -> bool:
+            moved = connection.execute(_SWAP, values).rowcount == 1
+            if moved:
                 # Intents only matter while their generation stands.
-                await connection.execute(
-                    delete(REFRESH_INTENTS).where(
-                        REFRESH_INTENTS.c.connection_id == connection_id,
-                        REFRESH_INTENTS.c.generation < expected,
-                    )
-                )
-            return result.rowcount == 1
+                connection.execute(_FORGET_INTENTS, {"connection_id": connection_id, "generation": expected})
+            elif intent is not None:
+                _close(connection, intent.id, IntentOutcome.ANSWERED)
+            return moved
+
+        return await self._database.run(work, writes=True)
 
     async def grant(
         self,
@@ -252,9 +287,46 @@ class Credentials:
                 )
 
 
-async def _close(connection: AsyncConnection, intent_id: str, outcome: IntentOutcome) -> None:
-    await connection.execute(
+def _close(connection: Connection, intent_id: str, outcome: IntentOutcome) -> None:
+    connection.execute(
         update(REFRESH_INTENTS)
         .where(REFRESH_INTENTS.c.id == intent_id, REFRESH_INTENTS.c.outcome.is_(None))
         .values(outcome=outcome.value)
     )
+
+
+def _another(
+    connection: Connection, connection_id: str, generation: int, now: datetime, lease: timedelta
+) -> Intent | Leased | None:
+    """The intent of a generation that may have been tried before."""
+    # The row is locked, so that of two processes one sees the other's intent.
+    held = select(CREDENTIALS.c.generation).where(CREDENTIALS.c.connection_id == connection_id)
+    if connection.execute(held.with_for_update()).scalar_one_or_none() != generation:
+        return None
+    earlier = connection.execute(
+        select(REFRESH_INTENTS.c.attempt, REFRESH_INTENTS.c.outcome, REFRESH_INTENTS.c.lease_until)
+        .where(
+            REFRESH_INTENTS.c.connection_id == connection_id,
+            REFRESH_INTENTS.c.generation == generation,
+        )
+        .order_by(REFRESH_INTENTS.c.attempt)
+    ).all()
+    unfinished = [row.lease_until for row in earlier if row.outcome is None and row.lease_until > now]
+    if unfinished:
+        return Leased((max(unfinished) - now).total_seconds())
+    intent = Intent(
+        id=str(uuid4()),
+        in_doubt=any(row.outcome in (None, IntentOutcome.UNKNOWN) for row in earlier),
+        lease_until=now + lease,
+    )
+    connection.execute(
+        REFRESH_INTENTS.insert().values(
+            id=intent.id,
+            connection_id=connection_id,
+            generation=generation,
+            attempt=earlier[-1].attempt + 1 if earlier else 1,
+            started_at=now,
+            lease_until=intent.lease_until,
+        )
+    )
+    return intent

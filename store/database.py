@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Insert, Table, event, make_url
+from sqlalchemy import Connection, Insert, Table, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from store.engines import SqliteThreads, tame_postgresql, tame_sqlite
+
+Result = TypeVar("Result")
 Clock = Callable[[], datetime]
 
 TIMEOUT_SECONDS = 10  # for a connection, a lock and a statement each
@@ -38,8 +41,15 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = asyncio.Lock()
         self._engine = create_async_engine(self.url, hide_parameters=True, **self._options())
+        self._reader = self._engine
+        self._threads: SqliteThreads | None = None
         if self.is_sqlite:
-            _tame_sqlite(self._engine.sync_engine)
+            tame_sqlite(self._engine.sync_engine)
+            self._threads = SqliteThreads(self.url.set(drivername="sqlite"), self._options())
+        else:
+            tame_postgresql(self._engine.sync_engine)
+            # Statements see what is committed when they begin, in a transaction or not: spare BEGIN and COMMIT.
+            self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def _options(self) -> dict[str, Any]:
         if self.is_sqlite:
@@ -49,20 +59,37 @@ class Database:
         connect = {"timeout": TIMEOUT_SECONDS, "command_timeout": TIMEOUT_SECONDS}
         return {
             "connect_args": connect,
-            "pool_pre_ping": True,
             "pool_size": 10,
             "pool_timeout": QUEUE_SECONDS,
         }
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads.
+    async def run(self, work: Callable[[Connection], Result], *, writes: bool) -> Result:
+        """A whole transaction in one go, for the hot path.
+
+        SQLite has threads of its own for it: through the async driver each statement changes threads four times,
+        which costs more than the statement.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
         with translated():
-            async with self._engine.begin() as connection:
+            if self._threads is None:
+                async with (self._engine if writes else self._reader).begin() as connection:
+                    return await connection.run_sync(work)
+            if not writes:
+                return await self._threads.run(work, writes=False)
+            async with self._turn():
+                return await self._threads.run(work, writes=True)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Statements that only read; on SQLite they see one state of the database.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        with translated():
+            async with self._reader.begin() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -102,6 +129,8 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+        if self._threads is not None:
+            self._threads.close()
 
 
 class translated:
@@ -123,20 +152,3 @@ def _is_outage(error: BaseException | None) -> bool:
     if error.connection_invalidated or state is None:
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
     return not state.startswith(STATEMENT_AT_FAULT)
-
-
-def _tame_sqlite(engine: Any) -> None:
-    """Several processes share the file: WAL, waiting for locks, foreign keys held, nothing lost at power loss."""
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "busy_timeout=10000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("everlink_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -38,8 +38,9 @@ class Postgres:
     def url(self, database: str) -> str:
         return f"postgresql+asyncpg://everlink@127.0.0.1:{self.port}/{database}"
 
-    def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off -k {self._folder}"
+    def start(self, *, fsync: bool = False) -> None:
+        durable = "on" if fsync else "off"
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync={durable} -k {self._folder}"
         self._run("pg_ctl", "-D", self._data, "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:

@@ -69,7 +69,7 @@ def test_contract_imports_no_other_room() -> None:
 @pytest.mark.parametrize("room", SERVICE)
 def test_service_knows_nothing_of_development(room: str) -> None:
     for file in modules(room):
-        assert not {"dev", "sandbox", "django"} & {name.split(".")[0] for name in imported(file)}
+        assert not {"bench", "dev", "sandbox", "django"} & {name.split(".")[0] for name in imported(file)}
 
 
 def test_importing_the_contract_loads_no_service_library() -> None:

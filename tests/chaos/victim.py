@@ -20,7 +20,7 @@ from temporalio.plugin import SimplePlugin
 
 from activities.shared import open_shared
 from everlink.contract import Activity, ConnectionRef, CredentialTask
-from store.credentials import Credentials, Intent, Leased, StoredCredential
+from store.credentials import Credentials, Intent, Leased, StoredClient, StoredCredential
 from store.database import Database
 from store.scope import Scope
 from store.settings import Settings
@@ -63,10 +63,12 @@ class HoldingCredentials(Credentials):
         super().__init__(database)
         self._holds = holds
 
-    async def read(self, scope: Scope, connection_id: str) -> StoredCredential | None:
-        stored = await super().read(scope, connection_id)
+    async def read_both(
+        self, scope: Scope, connection_id: str, slug: str
+    ) -> tuple[StoredCredential | None, StoredClient | None]:
+        both = await super().read_both(scope, connection_id, slug)
         await self._holds.at(Step.READ)
-        return stored
+        return both
 
     async def begin(
         self, connection_id: str, generation: int, now: datetime, lease: timedelta

@@ -1,0 +1,61 @@
+"""How fast and how dear Everlink is beside the plainest loop that Temporal can run: `make bench`.
+
+Everything runs on this machine, on one Temporal dev server (SQLite file, WAL, as `make run` has it), one token
+endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twelve minutes;
+`python -m bench rates` (or another part) takes one. Linux only: costs are read from /proc.
+
+rates      cycles/s and CPU of an empty loop (a timer of a second, an activity that does nothing) against real
+           refreshes (token request, vault, store on SQLite and on PostgreSQL with fsync), 300 workflows each, in
+           turn: empty, SQLite, PostgreSQL, empty, ... The refreshes are of 40 applications, each at an address of
+           its own and with the limits that the catalog gives by default. Each ratio is of neighbours in time, so
+           that what else the machine does weighs on both. The empty loop runs in the worker process of SQLite's turn.
+histories  history events of a refresh, continue-as-new included.
+cached     worker memory of a sleeping connection that is in the worker's cache.
+sleeping   5,000 sleeping connections with a cache of 100: how fast they connect; what an evicted one costs
+           the worker (from the 1,000th to the 5,000th), the server and the two databases (SQLite).
+storm      2,000 connections whose tokens expire within one minute, read through an API process all the time;
+           the endpoint says of each token read whether it is accepted.
+
+A figure with brackets is a median with its minimum and maximum. Ratios, events, bytes and counts can be compared
+between machines; cycles/s and milliseconds cannot, nor between a quiet hour and a busy one: `load_before` and
+`cores busy` in `results.json` tell which it was. It is written by a whole run only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import histories, rates, sleeping, storm
+from bench.lab import laboratory
+from bench.report import Part, machine, table, write
+
+PARTS = {
+    "rates": rates.measure,
+    "histories": histories.measure,
+    "cached": sleeping.cached,
+    "sleeping": sleeping.evicted,
+    "storm": storm.measure,
+}
+
+
+async def main(names: list[str]) -> None:
+    about, parts = machine(), dict[str, Part]()
+    with tempfile.TemporaryDirectory(prefix="everlink-bench-") as folder:
+        async with laboratory(Path(folder)) as lab:
+            for name in names:
+                started = time.monotonic()
+                parts[name] = await PARTS[name](lab)
+                print(table(f"{name} ({time.monotonic() - started:.0f} s)", parts[name]), flush=True)
+    if names == list(PARTS):
+        write(about, parts)
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or list(PARTS)
+    if unknown := set(wanted) - set(PARTS):
+        sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    asyncio.run(main(wanted))
