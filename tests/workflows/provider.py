@@ -18,6 +18,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from activities.outcomes import retryable
 from everlink.contract import (
     TASK_QUEUE,
     Activity,
@@ -137,8 +138,7 @@ def application_error(task: CredentialTask) -> CredentialOutcome:
 
 def _raised(outcome: CredentialOutcome) -> CredentialOutcome:
     if outcome.verdict is Verdict.TRANSIENT and not activity.info().is_local:
-        details = {"note": outcome.note, "retry_after": outcome.retry_after}
-        raise ApplicationError(outcome.note, details, type="Transient")
+        raise retryable(outcome)
     return outcome
 
 
@@ -191,7 +191,12 @@ class Life:
 async def living(client: Client, provider: Provider | None = None, **options: Any) -> AsyncIterator[Life]:
     """A worker with scripted activities and a connection that nobody has connected yet."""
     provider = provider or Provider()
-    ref = ConnectionRef(
+    async with Worker(client, task_queue=TASK_QUEUE, activities=provider.activities, **options):
+        yield Life(client, provider, new_ref())
+
+
+def new_ref() -> ConnectionRef:
+    return ConnectionRef(
         org_id="org",
         environment=Environment.TEST,
         connection_id=f"con_{uuid4().hex}",
@@ -200,5 +205,3 @@ async def living(client: Client, provider: Provider | None = None, **options: An
         identifier="ada@acme.example",
         auth_type=AuthType.OAUTH2,
     )
-    async with Worker(client, task_queue=TASK_QUEUE, activities=provider.activities, **options):
-        yield Life(client, provider, ref)
