@@ -11,21 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import wraps
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, Phase, assume, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -54,11 +45,12 @@ from tests.workflows.provider import HOURLY, KEY, Life, new_ref
 from workflows import timing
 
 IN_TESTS = settings(
-    max_examples=30, stateful_step_count=12, deadline=None, derandomize=True, database=None,
+    max_examples=40, stateful_step_count=15, deadline=None, derandomize=True, database=None,
     phases=[Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 BY_HAND = settings(IN_TESTS, derandomize=False, print_blob=True)
 
+MOST_STEPS = 16
 STEP_SECONDS = 60  # of real time; a step takes tens of milliseconds
 WAIT_SECONDS = 20
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -80,6 +72,7 @@ durations = st.sampled_from([5 * MINUTE, 20 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR,
 caches = st.sampled_from([0, 0, 100])
 
 T = TypeVar("T")
+Step = tuple[Callable[..., Coroutine[Any, Any, None]], dict[str, Any]]
 
 
 class Message(StrEnum):
@@ -97,109 +90,62 @@ class Message(StrEnum):
 messages = st.sampled_from(Message)
 
 
-class World:
-    """A time-skipping server and an event loop, which stands still between steps."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.server: WorkflowEnvironment = self.run(start_skipping())
-
-    def run(self, step: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(asyncio.wait_for(step, STEP_SECONDS))
-
-    def close(self) -> None:
-        self.run(self.server.shutdown())
-        self.loop.close()
-
-
-def in_world(step: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A rule is a coroutine that the world runs."""
-
-    @wraps(step)
-    def run(self: Connection, **arguments: Any) -> None:
-        self.world.run(step(self, **arguments))
-
-    return run
-
-
-def living(also: Callable[[Connection], bool] = lambda _: True) -> Callable[..., Any]:
-    return precondition(lambda self: self.model.status in (ACTIVE, REAUTH_REQUIRED) and also(self))
-
-
-class Connection(RuleBasedStateMachine):
+class Connection:
     """One connection, its worker, and what a customer expects of it."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self.world, self.server = world, world.server
-        self.provider = ModelledProvider()
+    def __init__(self, server: WorkflowEnvironment, lifetimes: Lifetimes, cached: int) -> None:
+        self.server, self.cached = server, cached
+        self.provider = ModelledProvider(lifetimes=lifetimes)
         self.model = self.provider.model
-        self.life = Life(self.server.client, self.provider, new_ref())
+        self.life = Life(server.client, self.provider, new_ref())
         self.worker = AsyncExitStack()
-        self.cached: int
         self.view: ConnectionView
         self.last_signal: tuple[Signal, Any] | None = None
         self.untold: list[int] = []  # grants in the vault that no `connect` has told yet
         self.granted_at: datetime
         self.troubled_since: datetime  # not before the step that saw the first trouble since the last good answer
 
-    # Rules
-
-    @initialize(lifetimes=st.sampled_from([HOURLY, HOURLY, KEY]), cached=caches)
-    @in_world
-    async def first_connect(self, lifetimes: Lifetimes, cached: int) -> None:
-        self.provider.lifetimes, self.cached = lifetimes, cached
-        await self._start_worker()
-        self.granted_at = self.troubled_since = await self.server.get_current_time()
-        await self._connect(self._new_grant())
-        self.view = await self._settled()
-
-    @living()
-    @rule()
-    @in_world
-    async def reconnect(self) -> None:
-        async with self._step(asks=False):
+    async def live(self, steps: list[Step]) -> None:
+        async with self.worker:
+            await self._start_worker()
+            self.granted_at = self.troubled_since = await self.server.get_current_time()
             await self._connect(self._new_grant())
+            self.view = await self._settled()
+            for step, arguments in steps:
+                if self.model.status is DISCONNECTED:
+                    await self._disturb_what_has_ended()
+                    return
+                await self._let_due_things_pass()
+                await asyncio.wait_for(step(self, **arguments), STEP_SECONDS)
 
-    @living()
-    @rule()
-    @in_world
-    async def connect_again(self) -> None:
-        async with self._step(asks=False):
-            await self._connect(self.model.grant)
+    # Steps
 
-    @living(lambda self: len(self.untold) < 2)
-    @rule()
-    @in_world
-    async def store_a_grant_and_tell_nobody(self) -> None:
-        async with self._step(asks=False):
+    async def reconnect(self, how: str) -> None:
+        """A grant is in the vault first; the workflow may hear of it late, and of a later one before."""
+        if how != "what was untold" or not self.untold:
             self.untold.append(self._new_grant())
-
-    @living(lambda self: bool(self.untold))
-    @rule(which=st.integers(0, 1))
-    @in_world
-    async def tell_of_a_grant_late(self, which: int) -> None:
+        if how == "later":
+            return
         async with self._step():
-            await self._connect(self.untold.pop(which % len(self.untold)))
+            await self._connect(self.untold.pop(-1 if how == "at once" else 0))
 
-    @living()
-    @rule(refresh=refresh_answers, probe=probe_answers, reason=reasons)
-    @in_world
+    async def do_what_changes_nothing(self, what: str) -> None:
+        """A message that was sent twice, a refresh that somebody else got already, another worker."""
+        async with self._step(asks=False):
+            if what == "connect":
+                await self._patiently(self.life.connect(self.model.grant))
+            elif what == "refresh":
+                await self.life.refresh(newer_than=self.model.generation - 1)
+            elif what == "signal" and self.last_signal is not None:
+                await self.life.handle.signal(*self.last_signal)
+            elif what == "restart" and not self.cached:
+                await self._restart()
+
     async def force_a_refresh(self, refresh: Answer, probe: Answer, reason: ReauthReason) -> None:
         async with self._step(asks=True):
             self._says(refresh, probe, reason)
             await self._patiently(self._refresh())
 
-    @living()
-    @rule()
-    @in_world
-    async def ask_for_what_is_there_already(self) -> None:
-        async with self._step(asks=False):
-            await self.life.refresh(newer_than=self.model.generation - 1)
-
-    @living()
-    @rule(duration=durations, refresh=refresh_answers, probe=probe_answers, reason=reasons)
-    @in_world
     async def let_time_pass(self, duration: timedelta, refresh: Answer, probe: Answer, reason: ReauthReason) -> None:
         status, suspect = self.model.status, self.model.is_suspect
         async with self._step(asks=False if status is REAUTH_REQUIRED and not suspect else None):
@@ -209,9 +155,6 @@ class Connection(RuleBasedStateMachine):
         if status is ACTIVE is self.model.status:
             self._check_health(duration, answer)
 
-    @living()
-    @rule(behind=st.sampled_from([None, 0, 1]), refresh=refresh_answers, probe=probe_answers, reason=reasons)
-    @in_world
     async def report_a_refusal(self, behind: int | None, refresh: Answer, probe: Answer, reason: ReauthReason) -> None:
         generation = None if behind is None else self.model.generation - behind
         message = CredentialRejected(request_id=uuid4().hex, generation=generation)
@@ -221,9 +164,6 @@ class Connection(RuleBasedStateMachine):
             self.model.is_suspect |= is_looked_into
             await self._signal(Signal.CREDENTIAL_REJECTED, message)
 
-    @living()
-    @rule(kind=st.sampled_from(ProviderEventKind), outdated=st.booleans(), refresh=refresh_answers, probe=probe_answers)
-    @in_world
     async def hear_from_the_provider(
         self, kind: ProviderEventKind, outdated: bool, refresh: Answer, probe: Answer
     ) -> None:
@@ -235,36 +175,16 @@ class Connection(RuleBasedStateMachine):
                 self.model.refused(PROOFS[kind])
             await self._signal(Signal.PROVIDER_EVENT, await self._event(kind, outdated))
 
-    @living(lambda self: self.last_signal is not None)
-    @rule()
-    @in_world
-    async def repeat_the_last_signal(self) -> None:
-        assert self.last_signal is not None
-        async with self._step(asks=False):
-            await self.life.handle.signal(*self.last_signal)
-
-    @living()
-    @rule(refresh=refresh_answers, probe=probe_answers)
-    @in_world
     async def hear_of_a_late_success(self, refresh: Answer, probe: Answer) -> None:
         async with self._step(asks=True):
             self._says(refresh, probe)
             self.model.is_suspect = True
             await self._signal(Signal.LATE_SUCCESS, LateSuccess(generation=self._new_grant()))
 
-    @living(lambda self: not self.cached)
-    @rule()
-    @in_world
-    async def restart_the_worker(self) -> None:
-        async with self._step(asks=False):
-            await self._restart()
-
-    @living(lambda self: self._is_refreshed)
-    @rule(message=messages, hold=st.sampled_from(Hold), refresh=refresh_answers, probe=probe_answers)
-    @in_world
     async def overtake_a_refresh(self, message: Message, hold: Hold, refresh: Answer, probe: Answer) -> None:
         """A message arrives while the provider is being asked."""
-        assume(message is not Message.RESTART or not self.cached)
+        if not self._is_refreshed:
+            return
         async with self._step(asks=True):
             self._says(refresh, probe)
             self.provider.hold_back(hold)
@@ -281,12 +201,10 @@ class Connection(RuleBasedStateMachine):
                 understood()
             await self._patiently(sent)
 
-    @living(lambda self: self._is_refreshed and self.model.status is ACTIVE)
-    @rule(message=messages, refresh=refresh_answers, probe=probe_answers)
-    @in_world
     async def interrupt_a_round(self, message: Message, refresh: Answer, probe: Answer) -> None:
         """A message arrives while a routine refresh waits for its next attempt."""
-        assume(message is not Message.RESTART or not self.cached)
+        if not self._is_refreshed or self.model.status is not ACTIVE:
+            return
         async with self._step(asks=True):
             self._says(Answer.TRANSIENT, probe)
             assert self.view.next_at is not None
@@ -298,18 +216,14 @@ class Connection(RuleBasedStateMachine):
             await self._patiently(sending)
             self._says(refresh, probe)
 
-    @living(lambda self: len(self.model.events) > 2)
-    @rule()
-    @in_world
     async def disconnect(self) -> None:
+        if len(self.model.events) < 3:
+            return  # it has hardly lived
         async with self._step(asks=False):
             self.model.ended()
             await self.life.disconnect()
 
-    @precondition(lambda self: self.model.status is DISCONNECTED)
-    @rule()
-    @in_world
-    async def disturb_what_has_ended(self) -> None:
+    async def _disturb_what_has_ended(self) -> None:
         """A disconnected connection never changes again."""
         await self._patiently(self.life.handle.result())
         view, told, asked = await self.life.status(), list(self.provider.transitions), self.provider.asked
@@ -327,12 +241,6 @@ class Connection(RuleBasedStateMachine):
         assert await self.life.status() == view
         assert (self.provider.transitions, self.provider.asked) == (told, asked)
 
-    @in_world
-    async def teardown(self) -> None:
-        if (await self.life.handle.describe()).status is WorkflowExecutionStatus.RUNNING:
-            await self.life.handle.terminate()
-        await self.worker.aclose()
-
     @property
     def _is_refreshed(self) -> bool:
         """Whether what is asked next is a refresh."""
@@ -343,7 +251,6 @@ class Connection(RuleBasedStateMachine):
     @asynccontextmanager
     async def _step(self, *, asks: bool | None = None) -> AsyncIterator[None]:
         """`asks`: whether the provider must be asked in it, must not, or may."""
-        await self._let_due_things_pass()
         before, asked, told = self.view, self.provider.asked, len(self.provider.transitions)
         if not self.provider.is_in_trouble:
             self.troubled_since = await self.server.get_current_time()
@@ -476,7 +383,7 @@ class Connection(RuleBasedStateMachine):
             case Message.REFRESH:
                 return (lambda: None), self._refresh()
             case Message.RESTART:
-                return (lambda: None), self._restart()
+                return (lambda: None), asyncio.sleep(0) if self.cached else self._restart()
 
     async def _until_heard(self, hold: Hold) -> None:
         """Until the workflow knows the message, or the server has it where a local try holds it up."""
@@ -499,17 +406,54 @@ class Connection(RuleBasedStateMachine):
                 await asyncio.sleep(0.01)
 
 
-def live(how: settings) -> None:
-    world = World()
-    try:
-        run_state_machine_as_test(lambda: Connection(world), settings=how)
-    finally:
-        world.close()
+def step(of: Callable[..., Any], **arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Step]:
+    return st.tuples(st.just(of), st.fixed_dictionaries(arguments))
+
+
+ANSWERS = {"refresh": refresh_answers, "probe": probe_answers}
+STEPS = st.one_of(
+    step(Connection.reconnect, how=st.sampled_from(["at once", "later", "later", "what was untold"])),
+    step(Connection.do_what_changes_nothing, what=st.sampled_from(["connect", "refresh", "signal", "restart"])),
+    step(Connection.force_a_refresh, **ANSWERS, reason=reasons),
+    step(Connection.let_time_pass, **ANSWERS, reason=reasons, duration=durations),
+    step(Connection.report_a_refusal, **ANSWERS, reason=reasons, behind=st.sampled_from([None, 0, 1])),
+    step(
+        Connection.hear_from_the_provider,
+        **ANSWERS,
+        kind=st.sampled_from(ProviderEventKind),
+        outdated=st.booleans(),
+    ),
+    step(Connection.hear_of_a_late_success, **ANSWERS),
+    step(Connection.overtake_a_refresh, **ANSWERS, message=messages, hold=st.sampled_from(Hold)),
+    step(Connection.interrupt_a_round, **ANSWERS, message=messages),
+    step(Connection.disconnect),
+)
+
+
+def live_random_lives(how: settings) -> None:
+    @how
+    @given(
+        lifetimes=st.sampled_from([HOURLY, HOURLY, KEY]),
+        cached=caches,
+        steps=st.lists(STEPS, min_size=MOST_STEPS // 2, max_size=MOST_STEPS),
+    )
+    def one(lifetimes: Lifetimes, cached: int, steps: list[Step]) -> None:
+        async def life() -> None:
+            async with await start_skipping() as server:  # one for each, since a server's time is shared
+                await Connection(server, lifetimes, cached).live(steps)
+
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(life())
+        finally:
+            loop.close()
+
+    one()
 
 
 def test_workflow_does_what_the_model_says() -> None:
-    live(IN_TESTS)
+    live_random_lives(IN_TESTS)
 
 
 if __name__ == "__main__":
-    live(settings(BY_HAND, max_examples=int(sys.argv[1])))
+    live_random_lives(settings(BY_HAND, max_examples=int(sys.argv[1])))
