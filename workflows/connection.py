@@ -162,7 +162,11 @@ class ConnectionWorkflow:
         if epoch == self._life.epoch:
             self._life.believe(outcome)
         elif outcome.generation > self._state.generation:
-            self._life.adopt(outcome)  # overtaken by a message, but the vault did move
+            # Overtaken by a message, but the vault did move.
+            if workflow.patched("verify-overtaken"):
+                self._life.believe_newer(outcome)
+            else:
+                self._life.adopt(outcome)
         self._last_verdict = outcome.verdict
         self._tries += 1
         self._life.show()

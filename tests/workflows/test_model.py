@@ -284,15 +284,16 @@ class Connection:
             await asyncio.sleep(0.05)
             await self.server.sleep(SECOND)
         assert self._found(view) == self._expected()
-        assert (view.next_at is not None) == (view.status is ACTIVE or self.model.is_suspect)
         return view
 
     def _found(self, view: ConnectionView) -> tuple[Any, ...]:
         events = [event for event in self.provider.events if event not in HEALTH_EVENTS]
-        return view.status, view.reason, view.generation, events
+        return view.status, view.reason, view.generation, events, view.next_at is not None
 
     def _expected(self) -> tuple[Any, ...]:
-        return self.model.status, self.model.reason, self.model.generation, self.model.events
+        model = self.model
+        asks_by_itself = model.status is ACTIVE or model.is_suspect
+        return model.status, model.reason, model.generation, model.events, asks_by_itself
 
     def _check_sequence(self) -> None:
         transitions = self.provider.transitions
