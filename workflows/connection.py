@@ -163,7 +163,7 @@ class ConnectionWorkflow:
         if epoch == self._life.epoch:
             self._life.believe(outcome)
         elif outcome.generation > self._state.generation:
-            self._life.adopt(outcome)  # overtaken by a message, but the vault did move
+            self._life.believe_newer(outcome)  # overtaken by a message, but the vault did move
         if not outcome.deferred:
             self._last_verdict = outcome.verdict
             self._tries += 1

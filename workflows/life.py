@@ -79,8 +79,10 @@ class Life:
     def begin_grant(self, command: ConnectCommand) -> None:
         state = self.state
         first = state.status is ConnectionStatus.PENDING
-        self.epoch += 1
         state.grant_generation = command.generation
+        if command.generation < state.generation and state.status is ConnectionStatus.REAUTH_REQUIRED:
+            return  # the news of it came late: what has replaced it is refused already, or being verified
+        self.epoch += 1
         state.granted_at = workflow.now()
         state.suspect = False
         state.ends_at = state.notice_at = state.last_notice = None
@@ -96,7 +98,7 @@ class Life:
                 self.adopt(outcome)
                 self._recover()
             case Verdict.SUPERSEDED:
-                self._believe_newer(outcome)
+                self.believe_newer(outcome)
             case Verdict.DEAD:
                 self._flag(self._reason(outcome), outcome.note)
             case Verdict.TRANSIENT | Verdict.APPLICATION_ERROR:
@@ -111,7 +113,8 @@ class Life:
         self.state.suspect = False
         self._schedule(outcome.lifetimes or self.state.lifetimes)
 
-    def _believe_newer(self, outcome: CredentialOutcome) -> None:
+    def believe_newer(self, outcome: CredentialOutcome) -> None:
+        """The vault has moved, which says nothing of what the provider accepts."""
         newer = outcome.generation > self.state.generation
         self.adopt(outcome)
         if self.state.status is ConnectionStatus.REAUTH_REQUIRED:

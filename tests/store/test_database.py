@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import store.database
+import store.engines
 from everlink.contract import Environment
 from store.credentials import Credentials
 from store.database import Database, StoreUnavailable
@@ -245,11 +246,9 @@ async def test_full_pool_is_the_one_typed_error(monkeypatch: pytest.MonkeyPatch,
     await database.close()
 
 
-async def test_writers_of_one_process_take_turns_in_the_order_of_coming(database: Database) -> None:
+async def test_writers_of_one_process_take_turns_in_the_order_of_coming(sqlite_url: str) -> None:
     """Left to SQLite they would poll for its lock, and under load some would poll until they fail."""
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL queues by itself")
-    came: list[int] = []
+    database, came = Database(sqlite_url), list[int]()
 
     async def write(number: int) -> None:
         async with database.writing():
@@ -258,3 +257,20 @@ async def test_writers_of_one_process_take_turns_in_the_order_of_coming(database
 
     await asyncio.gather(*(write(number) for number in range(30)))
     assert came == list(range(30))
+    await database.close()
+
+
+async def test_process_that_stops_within_a_transaction_does_not_keep_its_locks(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.engines, "IDLE_IN_TRANSACTION", "500ms")
+    stopped, other = Database(postgres_url), Database(postgres_url)
+    lock = text("LOCK TABLE organization IN ACCESS EXCLUSIVE MODE")
+    with pytest.raises(StoreUnavailable):  # when it goes on
+        async with stopped.writing() as held:
+            await held.execute(lock)
+            async with other.writing() as waiting:
+                await waiting.execute(lock)
+            await held.execute(select(1))
+    for database in (stopped, other):
+        await database.close()

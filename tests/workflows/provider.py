@@ -18,9 +18,9 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from activities.outcomes import retryable
 from everlink.contract import (
     TASK_QUEUE,
-    TRANSIENT,
     Activity,
     AuthType,
     ConnectCommand,
@@ -39,7 +39,6 @@ from everlink.contract import (
     RefreshCommand,
     Signal,
     StoreSealedTask,
-    TransientFailure,
     Transition,
     TransitionTask,
     Update,
@@ -145,8 +144,7 @@ def application_error(task: CredentialTask) -> CredentialOutcome:
 
 def _raised(outcome: CredentialOutcome) -> CredentialOutcome:
     if outcome.verdict is Verdict.TRANSIENT and not activity.info().is_local:
-        failure = TransientFailure(note=outcome.note, retry_after=outcome.retry_after, deferred=outcome.deferred)
-        raise ApplicationError(outcome.note, failure, type=TRANSIENT)
+        raise retryable(outcome)
     return outcome
 
 
@@ -199,7 +197,12 @@ class Life:
 async def living(client: Client, provider: Provider | None = None, **options: Any) -> AsyncIterator[Life]:
     """A worker with scripted activities and a connection that nobody has connected yet."""
     provider = provider or Provider()
-    ref = ConnectionRef(
+    async with Worker(client, task_queue=TASK_QUEUE, activities=provider.activities, **options):
+        yield Life(client, provider, new_ref())
+
+
+def new_ref() -> ConnectionRef:
+    return ConnectionRef(
         org_id="org",
         environment=Environment.TEST,
         connection_id=f"con_{uuid4().hex}",
@@ -208,5 +211,3 @@ async def living(client: Client, provider: Provider | None = None, **options: An
         identifier="ada@acme.example",
         auth_type=AuthType.OAUTH2,
     )
-    async with Worker(client, task_queue=TASK_QUEUE, activities=provider.activities, **options):
-        yield Life(client, provider, ref)
