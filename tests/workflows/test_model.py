@@ -183,7 +183,9 @@ class Connection:
 
     async def overtake_a_refresh(self, message: Message, hold: Hold, refresh: Answer, probe: Answer) -> None:
         """A message arrives while the provider is being asked."""
-        if not self._is_refreshed:
+        # This server loses a cancelled activity that then asks for a retry, and a task that cancels an answered one.
+        lost = refresh.is_trouble if hold is Hold.REMOTE else self.model.status is not ACTIVE
+        if lost or not self._is_refreshed:
             return
         async with self._step(asks=True):
             self._says(refresh, probe)
@@ -397,8 +399,8 @@ class Connection:
     async def _patiently(self, step: Awaitable[T]) -> T:
         """Let time pass for what takes some."""
         task = asyncio.ensure_future(step)
-        while not (await asyncio.wait({task}, timeout=0.25))[0]:
-            await self.server.sleep(SECOND)
+        while not (await asyncio.wait({task}, timeout=0.1))[0]:
+            await self.server.sleep(5 * SECOND)
         return await task
 
     async def _until(self, holds: Callable[[], bool]) -> None:
