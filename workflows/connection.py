@@ -164,7 +164,7 @@ class ConnectionWorkflow:
             self._life.believe(outcome)
         elif outcome.generation > self._state.generation:
             self._life.believe_newer(outcome)  # overtaken by a message, but the vault did move
-        if not outcome.deferred:
+        if not (outcome.deferred and self._is_forced()):  # else it gave way to who came meanwhile, and tries again
             self._last_verdict = outcome.verdict
             self._tries += 1
         self._life.show()

@@ -266,11 +266,15 @@ async def test_process_that_stops_within_a_transaction_does_not_keep_its_locks(
     monkeypatch.setattr(store.engines, "IDLE_IN_TRANSACTION", "500ms")
     stopped, other = Database(postgres_url), Database(postgres_url)
     lock = text("LOCK TABLE organization IN ACCESS EXCLUSIVE MODE")
-    with pytest.raises(StoreUnavailable):  # when it goes on
+
+    async def stop_for_a_while() -> None:
         async with stopped.writing() as held:
             await held.execute(lock)
             async with other.writing() as waiting:
                 await waiting.execute(lock)
             await held.execute(select(1))
+
+    with pytest.raises(StoreUnavailable):  # when it goes on
+        await stop_for_a_while()
     for database in (stopped, other):
         await database.close()
