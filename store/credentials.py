@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import uuid4
 
-from sqlalchemy import Connection, Executable, bindparam, delete, exists, literal, select, update
+from sqlalchemy import Connection, Executable, bindparam, delete, exists, func, literal, select, update
 
 from everlink.contract import ConnectionStatus
-from store.database import Database
+from store.database import Access, Database
 from store.scope import Scope
 from store.tables import APPLICATIONS, CONNECTIONS, CREDENTIALS, REFRESH_INTENTS
 
@@ -105,9 +105,25 @@ _SWAP = (
     )
     .values({name: bindparam(name) for name in (*(column.name for column in _CREDENTIAL), "updated_at")})
 )
+# Intents only matter while their generation stands.
 _FORGET_INTENTS = delete(REFRESH_INTENTS).where(
     REFRESH_INTENTS.c.connection_id == bindparam("connection_id"),
     REFRESH_INTENTS.c.generation <= bindparam("generation"),
+)
+
+# The same two in one statement, which is a transaction and a round trip, where the database knows such.
+_MOVED = _SWAP.returning(CREDENTIALS.c.connection_id).cte("moved")
+_SWAP_AND_FORGET = (
+    select(func.count())
+    .select_from(_MOVED)
+    .add_cte(
+        delete(REFRESH_INTENTS)
+        .where(
+            REFRESH_INTENTS.c.connection_id.in_(select(_MOVED.c.connection_id)),
+            REFRESH_INTENTS.c.generation <= bindparam("expected_generation"),
+        )
+        .cte("forgotten")
+    )
 )
 
 
@@ -160,7 +176,7 @@ class Credentials:
     ) -> tuple[StoredCredential | None, StoredClient | None]:
         """A credential and the client that it is refreshed with, in one statement."""
         values = {**scope.columns, "connection_id": connection_id, "slug": slug}
-        row = await self._database.run(lambda held: held.execute(_READ_BOTH, values).one_or_none(), writes=False)
+        row = await self._database.run(Access.READ, lambda held: held.execute(_READ_BOTH, values).one_or_none())
         if row is None:
             return None, None
         return StoredCredential(*row[:5]), None if row[5] is None else StoredClient(*row[5:])
@@ -181,16 +197,18 @@ class Credentials:
             "lease_until": first.lease_until,
         }
 
-        def work(connection: Connection) -> Intent | Leased | None:
-            if connection.execute(self._first_intent, values).rowcount == 1:
-                return first
-            return _another(connection, connection_id, generation, now, lease)
+        def insert(connection: Connection) -> bool:
+            return connection.execute(self._first_intent, values).rowcount == 1
 
-        return await self._database.run(work, writes=True)
+        if await self._database.run(Access.WRITE_AT_ONCE, insert):
+            return first
+        return await self._database.run(
+            Access.WRITE, lambda connection: _another(connection, connection_id, generation, now, lease)
+        )
 
     async def close(self, intent: Intent, outcome: IntentOutcome) -> None:
         """Record how the request ended; an outcome stands once given."""
-        await self._database.run(lambda connection: _close(connection, intent.id, outcome), writes=True)
+        await self._database.run(Access.WRITE_AT_ONCE, lambda connection: _close(connection, intent.id, outcome))
 
     async def swap(
         self,
@@ -208,16 +226,18 @@ class Credentials:
             "updated_at": now,
         }
 
-        def work(connection: Connection) -> bool:
-            moved = connection.execute(_SWAP, values).rowcount == 1
-            if moved:
-                # Intents only matter while their generation stands.
-                connection.execute(_FORGET_INTENTS, {"connection_id": connection_id, "generation": expected})
-            elif intent is not None:
-                _close(connection, intent.id, IntentOutcome.ANSWERED)
-            return moved
+        def move(connection: Connection) -> bool:
+            if self._database.is_sqlite:
+                moved = connection.execute(_SWAP, values).rowcount == 1
+                if moved:
+                    connection.execute(_FORGET_INTENTS, {"connection_id": connection_id, "generation": expected})
+                return moved
+            return connection.execute(_SWAP_AND_FORGET, values).scalar_one() == 1
 
-        return await self._database.run(work, writes=True)
+        moved = await self._database.run(Access.WRITE_AT_ONCE, move)
+        if not moved and intent is not None:
+            await self.close(intent, IntentOutcome.ANSWERED)
+        return moved
 
     async def grant(
         self,

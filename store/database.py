@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,14 @@ Clock = Callable[[], datetime]
 TIMEOUT_SECONDS = 10  # for a connection, a lock and a statement each
 QUEUE_SECONDS = 30  # for one's turn behind others of this process: a crowd is no outage
 STATEMENT_AT_FAULT = ("0A", "21", "22", "23", "42")  # PostgreSQL's error classes: unsupported, data, integrity, syntax
+
+
+class Access(Enum):
+    """What a transaction does."""
+
+    READ = auto()
+    WRITE = auto()
+    WRITE_AT_ONCE = auto()  # with a single statement, which is a transaction by itself
 
 
 def utc_now() -> datetime:
@@ -45,7 +54,7 @@ class Database:
         self._threads: SqliteThreads | None = None
         if self.is_sqlite:
             tame_sqlite(self._engine.sync_engine)
-            self._threads = SqliteThreads(self.url.set(drivername="sqlite"), self._options())
+            self._threads = SqliteThreads(self.url.set(drivername="sqlite"), self._options(), self._turn)
         else:
             tame_postgresql(self._engine.sync_engine)
             # Statements see what is committed when they begin, in a transaction or not: spare BEGIN and COMMIT.
@@ -63,23 +72,18 @@ class Database:
             "pool_timeout": QUEUE_SECONDS,
         }
 
-    async def run(self, work: Callable[[Connection], Result], *, writes: bool) -> Result:
+    async def run(self, access: Access, work: Callable[[Connection], Result]) -> Result:
         """A whole transaction in one go, for the hot path.
-
-        SQLite has threads of its own for it: through the async driver each statement changes threads four times,
-        which costs more than the statement.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
         with translated():
-            if self._threads is None:
-                async with (self._engine if writes else self._reader).begin() as connection:
-                    return await connection.run_sync(work)
-            if not writes:
-                return await self._threads.run(work, writes=False)
-            async with self._turn():
-                return await self._threads.run(work, writes=True)
+            if self._threads is not None:
+                return await (self._threads.read(work) if access is Access.READ else self._threads.write(work))
+            engine = self._engine if access is Access.WRITE else self._reader
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

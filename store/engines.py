@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -53,7 +54,7 @@ def tame_sqlite(engine: Engine) -> None:
     def on_connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "busy_timeout=10000"):
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -64,24 +65,70 @@ def tame_sqlite(engine: Engine) -> None:
 
 
 class SqliteThreads:
-    """Whole transactions on SQLite, each in one call to a thread: one for reads, one for writes, which take turns."""
+    """Whole transactions on SQLite, each in one call to a thread: one thread for reads, one for writes.
 
-    def __init__(self, url: URL, options: dict[str, Any]) -> None:
+    Through the async driver each statement changes threads four times, which costs more than the statement. Writes
+    that wait together are committed together: it is the disk's acknowledgement that takes the time.
+    """
+
+    def __init__(
+        self, url: URL, options: dict[str, Any], turn: Callable[[], AbstractAsyncContextManager[None]]
+    ) -> None:
         self._engine = create_engine(url, hide_parameters=True, **options)
         tame_sqlite(self._engine)
         self._writer = self._engine.execution_options(everlink_writes=True)
         self._reading, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._turn = turn
+        self._waiting: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
+        self._committing: asyncio.Task[None] | None = None
 
-    async def run(self, work: Callable[[Connection], Result], *, writes: bool) -> Result:
-        engine, thread = (self._writer, self._writing) if writes else (self._engine, self._reading)
-
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
         def transaction() -> Result:
-            with engine.begin() as connection:
+            with self._engine.begin() as connection:
                 return work(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(thread, transaction)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, transaction)
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        written: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, written))
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit())
+        return await written
 
     def close(self) -> None:
         for thread in (self._reading, self._writing):
             thread.shutdown()
         self._engine.dispose()
+
+    async def _commit(self) -> None:
+        while self._waiting:
+            together: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
+            try:
+                async with self._turn():
+                    together, self._waiting = self._waiting, []
+                    works = [work for work, _ in together]
+                    outcomes = await asyncio.get_running_loop().run_in_executor(self._writing, self._together, works)
+            except Exception as error:  # of the turn, or of the commit: it is everybody's
+                if not together:
+                    together, self._waiting = self._waiting, []
+                outcomes = [error] * len(together)
+            for (_, written), outcome in zip(together, outcomes, strict=True):
+                if written.done():  # nobody waits for it anymore
+                    continue
+                if isinstance(outcome, Exception):
+                    written.set_exception(outcome)
+                else:
+                    written.set_result(outcome)
+
+    def _together(self, works: list[Callable[[Connection], Any]]) -> list[Any]:
+        """What each answers or raises; one that raises is undone alone."""
+        outcomes: list[Any] = []
+        with self._writer.begin() as connection:
+            for work in works:
+                try:
+                    with connection.begin_nested():
+                        outcomes.append(work(connection))
+                except Exception as error:
+                    outcomes.append(error)
+        return outcomes

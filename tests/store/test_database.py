@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection as Held
 from sqlalchemy import Table, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -17,7 +18,7 @@ import store.database
 import store.engines
 from everlink.contract import Environment
 from store.credentials import Credentials
-from store.database import Database, StoreUnavailable
+from store.database import Access, Database, StoreUnavailable
 from store.migrate import migrate
 from store.scope import Scope
 from store.tables import (
@@ -278,3 +279,41 @@ async def test_process_that_stops_within_a_transaction_does_not_keep_its_locks(
         await stop_for_a_while()
     for database in (stopped, other):
         await database.close()
+
+
+async def test_writes_that_are_committed_together_fail_each_for_itself(database: Database) -> None:
+    names = [f"org {number}" for number in range(20)]
+
+    def insert(name: str) -> Callable[[Held], str]:
+        def work(connection: Held) -> str:
+            connection.execute(ORGANIZATIONS.insert().values(id=name, name=name, created_at=NOW))
+            if name == "org 7":
+                raise ValueError(name)
+            return name
+
+        return work
+
+    works = [database.run(Access.WRITE, insert(name)) for name in [*names, "org 3"]]
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    said = sorted(outcome for outcome in outcomes if isinstance(outcome, str))
+    assert said == sorted(set(names) - {"org 7"})
+    assert sorted(type(outcome).__name__ for outcome in outcomes if isinstance(outcome, Exception)) == [
+        "IntegrityError",
+        "ValueError",
+    ]
+    async with database.reading() as reading:
+        assert sorted((await reading.execute(select(ORGANIZATIONS.c.id))).scalars().all()) == said
+
+
+async def test_database_that_goes_away_fails_all_that_wait_to_be_committed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.database, "TIMEOUT_SECONDS", 0.2)
+    database, other = Database(sqlite_url), Database(sqlite_url)
+    async with other.writing():  # as another process would
+        works = [database.run(Access.WRITE, lambda connection: connection.execute(select(1))) for _ in range(5)]
+        outcomes = await asyncio.gather(*works, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+    assert await database.run(Access.WRITE, lambda connection: connection.execute(select(1)).scalar_one()) == 1
+    for one in (database, other):
+        await one.close()
