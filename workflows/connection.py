@@ -168,7 +168,9 @@ class ConnectionWorkflow:
             else:
                 self._life.adopt(outcome)
         self._last_verdict = outcome.verdict
-        self._tries += 1
+        overtaken = self._forced and not forced  # whoever forces a refresh waits for a try of their own
+        if not (overtaken and workflow.patched("own-try")):
+            self._tries += 1
         self._life.show()
 
     async def _ask_provider(self, forced: bool) -> CredentialOutcome:
@@ -180,6 +182,9 @@ class ConnectionWorkflow:
         outcome = await self._round(Activity.PROBE, "probe", forced)
         if renewable and outcome.verdict in (Verdict.DEAD, Verdict.UNSUPPORTED):
             return await self._refresh(forced)  # a dead access token is not yet a dead grant
+        unanswered = outcome.verdict is Verdict.TRANSIENT and not outcome.deferred
+        if renewable and unanswered and workflow.patched("refresh-behind-probe"):
+            return await self._refresh(forced)  # or it would expire while only the probe's endpoint is down
         return outcome
 
     async def _refresh(self, urgent: bool) -> CredentialOutcome:
