@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -46,7 +46,7 @@ from workflows import timing
 
 IN_TESTS = settings(
     max_examples=40, stateful_step_count=15, deadline=None, derandomize=True, database=None,
-    phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 BY_HAND = settings(IN_TESTS, derandomize=False, print_blob=True)
 
@@ -433,6 +433,36 @@ STEPS = st.one_of(
 )
 
 
+REVOKED = ReauthReason.ACCESS_REVOKED
+# What random lives have found, kept.
+LATE_NEWS_OF_A_REPLACED_GRANT: list[Step] = [
+    (Connection.reconnect, {"how": "later"}),
+    (Connection.force_a_refresh, {"refresh": Answer.DEAD, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.force_a_refresh, {"refresh": Answer.OK, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.force_a_refresh, {"refresh": Answer.DEAD, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.reconnect, {"how": "what was untold"}),
+]
+FLAGGED_WHILE_THE_PROVIDER_GRANTS: list[Step] = [
+    (
+        Connection.overtake_a_refresh,
+        {"message": Message.REVOKED, "hold": Hold.REMOTE, "refresh": Answer.OK, "probe": Answer.DEAD},
+    ),
+]
+FORCED_DURING_A_ROUND: list[Step] = [
+    (Connection.interrupt_a_round, {"message": Message.REFRESH, "refresh": Answer.OK, "probe": Answer.OK}),
+]
+ONLY_THE_PROBE_IS_DOWN: list[Step] = [
+    (
+        Connection.report_a_refusal,
+        {"behind": 0, "refresh": Answer.OK, "probe": Answer.TRANSIENT, "reason": REVOKED},
+    ),
+    (
+        Connection.let_time_pass,
+        {"duration": 4 * HOUR, "refresh": Answer.OK, "probe": Answer.TRANSIENT, "reason": REVOKED},
+    ),
+]
+
+
 def live_random_lives(how: settings) -> None:
     @how
     @given(
@@ -440,6 +470,10 @@ def live_random_lives(how: settings) -> None:
         cached=caches,
         steps=st.lists(STEPS, min_size=MOST_STEPS // 2, max_size=MOST_STEPS),
     )
+    @example(HOURLY, 0, LATE_NEWS_OF_A_REPLACED_GRANT)
+    @example(HOURLY, 0, FLAGGED_WHILE_THE_PROVIDER_GRANTS)
+    @example(HOURLY, 0, FORCED_DURING_A_ROUND)
+    @example(HOURLY, 0, ONLY_THE_PROBE_IS_DOWN)
     def one(lifetimes: Lifetimes, cached: int, steps: list[Step]) -> None:
         async def life() -> None:
             async with await start_skipping() as server:  # one for each, since a server's time is shared
