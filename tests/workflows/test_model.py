@@ -131,6 +131,7 @@ class Connection:
 
     async def do_what_changes_nothing(self, what: str) -> None:
         """A message that was sent twice, a refresh that somebody else got already, another worker."""
+        await self._let_due_things_pass()
         async with self._step(asks=False):
             if what == "connect":
                 await self._patiently(self.life.connect(self.model.grant))
@@ -163,6 +164,7 @@ class Connection:
             self._says(refresh, probe, reason)
             self.model.is_suspect |= is_looked_into
             await self._signal(Signal.CREDENTIAL_REJECTED, message)
+        await self.do_what_changes_nothing("signal")
 
     async def hear_from_the_provider(
         self, kind: ProviderEventKind, outdated: bool, refresh: Answer, probe: Answer
@@ -174,6 +176,7 @@ class Connection:
             if not outdated and kind in PROOFS:
                 self.model.refused(PROOFS[kind])
             await self._signal(Signal.PROVIDER_EVENT, await self._event(kind, outdated))
+        await self.do_what_changes_nothing("signal")
 
     async def hear_of_a_late_success(self, refresh: Answer, probe: Answer) -> None:
         async with self._step(asks=True):
@@ -187,6 +190,7 @@ class Connection:
         lost = refresh.is_trouble if hold is Hold.REMOTE else self.model.status is not ACTIVE
         if lost or not self._is_refreshed:
             return
+        probes = self.provider.probes
         async with self._step(asks=True):
             self._says(refresh, probe)
             self.provider.hold_back(hold)
@@ -202,6 +206,8 @@ class Connection:
             if hold is Hold.LOCAL:
                 understood()
             await self._patiently(sent)
+            if self.model.is_suspect and self.model.status is REAUTH_REQUIRED:  # the vault did move: is it better now?
+                await self._until(lambda: self.provider.probes > probes)
 
     async def interrupt_a_round(self, message: Message, refresh: Answer, probe: Answer) -> None:
         """A message arrives while a routine refresh waits for its next attempt."""
