@@ -176,9 +176,10 @@ class ConnectionWorkflow:
         if renewable and wants_refresh and not self._state.suspect:
             return await self._refresh(forced)
         outcome = await self._round(Activity.PROBE, "probe", forced)
-        if renewable and outcome.verdict in (Verdict.DEAD, Verdict.UNSUPPORTED):
-            return await self._refresh(forced)  # a dead access token is not yet a dead grant
-        return outcome
+        if not renewable or outcome.deferred or outcome.verdict in (Verdict.OK, Verdict.SUPERSEDED):
+            return outcome
+        # A dead access token is not yet a dead grant; and a probe that nobody answers must not let it expire.
+        return await self._refresh(forced)
 
     async def _refresh(self, urgent: bool) -> CredentialOutcome:
         """One try, which answers whoever waits, and a round of further ones."""

@@ -189,7 +189,9 @@ class Life:
         """There is nothing to renew the credential with and nobody to ask about it."""
         state, now = self.state, workflow.now()
         state.suspect = False
-        if state.expires_at is not None and state.expires_at <= now:
+        if state.status is not ConnectionStatus.ACTIVE:
+            state.next_at = None
+        elif state.expires_at is not None and state.expires_at <= now:
             self._flag(ReauthReason.REFRESH_TOKEN_EXPIRED, "the access token has expired and cannot be renewed")
         else:
             state.next_at = state.expires_at or now + timedelta(days=1)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -24,6 +24,7 @@ from temporalio.worker import Worker
 from everlink.contract import (
     TASK_QUEUE,
     ConnectCommand,
+    ConnectionState,
     ConnectionStatus,
     ConnectionView,
     CredentialRejected,
@@ -34,10 +35,12 @@ from everlink.contract import (
     Lifetimes,
     ProviderEvent,
     ProviderEventKind,
+    Query,
     ReauthReason,
     RefreshCommand,
     Signal,
     Update,
+    Workflow,
 )
 from tests.servers import start_skipping
 from tests.workflows.model import Answer, Hold, ModelledProvider
@@ -46,7 +49,7 @@ from workflows import timing
 
 IN_TESTS = settings(
     max_examples=40, stateful_step_count=15, deadline=None, derandomize=True, database=None,
-    phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 BY_HAND = settings(IN_TESTS, derandomize=False, print_blob=True)
 
@@ -68,8 +71,6 @@ refresh_answers = st.sampled_from([answer for answer in Answer if answer is not 
 probe_answers = st.sampled_from([Answer.OK, Answer.DEAD, Answer.UNSUPPORTED, Answer.TRANSIENT])
 reasons = st.sampled_from(ReauthReason)
 durations = st.sampled_from([5 * MINUTE, 20 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR, 2 * DAY])
-# Without a cache, each task replays the history. With one, no restart: this server sends queries to the old worker.
-caches = st.sampled_from([0, 0, 100])
 
 T = TypeVar("T")
 Step = tuple[Callable[..., Coroutine[Any, Any, None]], dict[str, Any]]
@@ -84,7 +85,7 @@ class Message(StrEnum):
     REJECTED = "rejected"
     LATE_SUCCESS = "late success"
     REFRESH = "refresh"
-    RESTART = "restart"
+    EVICTION = "eviction"
 
 
 messages = st.sampled_from(Message)
@@ -93,8 +94,8 @@ messages = st.sampled_from(Message)
 class Connection:
     """One connection, its worker, and what a customer expects of it."""
 
-    def __init__(self, server: WorkflowEnvironment, lifetimes: Lifetimes, cached: int) -> None:
-        self.server, self.cached = server, cached
+    def __init__(self, server: WorkflowEnvironment, lifetimes: Lifetimes) -> None:
+        self.server = server
         self.provider = ModelledProvider(lifetimes=lifetimes)
         self.model = self.provider.model
         self.life = Life(server.client, self.provider, new_ref())
@@ -130,7 +131,8 @@ class Connection:
             await self._connect(self.untold.pop(-1 if how == "at once" else 0))
 
     async def do_what_changes_nothing(self, what: str) -> None:
-        """A message that was sent twice, a refresh that somebody else got already, another worker."""
+        """A message that was sent twice, a refresh that somebody else got already, a replay."""
+        await self._let_due_things_pass()
         async with self._step(asks=False):
             if what == "connect":
                 await self._patiently(self.life.connect(self.model.grant))
@@ -138,8 +140,8 @@ class Connection:
                 await self.life.refresh(newer_than=self.model.generation - 1)
             elif what == "signal" and self.last_signal is not None:
                 await self.life.handle.signal(*self.last_signal)
-            elif what == "restart" and not self.cached:
-                await self._restart()
+            elif what == "replay":
+                await self._evict()
 
     async def force_a_refresh(self, refresh: Answer, probe: Answer, reason: ReauthReason) -> None:
         async with self._step(asks=True):
@@ -163,6 +165,7 @@ class Connection:
             self._says(refresh, probe, reason)
             self.model.is_suspect |= is_looked_into
             await self._signal(Signal.CREDENTIAL_REJECTED, message)
+        await self.do_what_changes_nothing("signal")
 
     async def hear_from_the_provider(
         self, kind: ProviderEventKind, outdated: bool, refresh: Answer, probe: Answer
@@ -174,6 +177,7 @@ class Connection:
             if not outdated and kind in PROOFS:
                 self.model.refused(PROOFS[kind])
             await self._signal(Signal.PROVIDER_EVENT, await self._event(kind, outdated))
+        await self.do_what_changes_nothing("signal")
 
     async def hear_of_a_late_success(self, refresh: Answer, probe: Answer) -> None:
         async with self._step(asks=True):
@@ -185,8 +189,10 @@ class Connection:
         """A message arrives while the provider is being asked."""
         # This server loses a cancelled activity that then asks for a retry, and a task that cancels an answered one.
         lost = refresh.is_trouble if hold is Hold.REMOTE else self.model.status is not ACTIVE
+        lost |= hold is Hold.LOCAL and message is Message.EVICTION  # what holds a local try is in the cache
         if lost or not self._is_refreshed:
             return
+        probes = self.provider.probes
         async with self._step(asks=True):
             self._says(refresh, probe)
             self.provider.hold_back(hold)
@@ -196,12 +202,14 @@ class Connection:
             if hold is Hold.REMOTE:  # a local try holds messages up, and its answer counts first
                 understood()
             sent = asyncio.create_task(sending)
-            await self._until_heard(hold)
+            await self._until_heard(message, hold)
             self.provider.release()
             await self._patiently(waiting)
             if hold is Hold.LOCAL:
                 understood()
             await self._patiently(sent)
+            if self.model.is_suspect and self.model.status is REAUTH_REQUIRED:  # the vault did move: is it better now?
+                await self._until(lambda: self.provider.probes > probes)
 
     async def interrupt_a_round(self, message: Message, refresh: Answer, probe: Answer) -> None:
         """A message arrives while a routine refresh waits for its next attempt."""
@@ -333,13 +341,21 @@ class Connection:
                 self.server.client,
                 task_queue=TASK_QUEUE,
                 activities=self.provider.activities,
-                max_cached_workflows=self.cached,
+                max_cached_workflows=1,
             )
         )
 
-    async def _restart(self) -> None:
-        await self.worker.aclose()
-        await self._start_worker()
+    async def _evict(self) -> None:
+        """Another workflow takes the only place in the worker's cache: the next task replays the history.
+
+        This server loses queries and tasks where the worker itself is another or has no cache.
+        """
+        neighbour = ConnectionState(ref=new_ref())  # which ends by itself
+        workflow_id = f"neighbour/{neighbour.ref.connection_id}"
+        handle = await self.server.client.start_workflow(
+            Workflow.CONNECTION, neighbour, id=workflow_id, task_queue=TASK_QUEUE
+        )
+        await handle.query(Query.STATUS)
 
     async def _connect(self, generation: int) -> None:
         self.granted_at = await self.server.get_current_time()
@@ -385,13 +401,13 @@ class Connection:
                 return (lambda: model.came_late(late)), sending
             case Message.REFRESH:
                 return (lambda: None), self._refresh()
-            case Message.RESTART:
-                return (lambda: None), asyncio.sleep(0) if self.cached else self._restart()
+            case Message.EVICTION:
+                return (lambda: None), self._evict()
 
-    async def _until_heard(self, hold: Hold) -> None:
+    async def _until_heard(self, message: Message, hold: Hold) -> None:
         """Until the workflow knows the message, or the server has it where a local try holds it up."""
         await asyncio.sleep(0.1)
-        if hold is Hold.REMOTE:
+        if hold is Hold.REMOTE and message is not Message.EVICTION:
             async with asyncio.timeout(WAIT_SECONDS):
                 while self._found(await self.life.status())[:3] != self._expected()[:3]:
                     await asyncio.sleep(0.02)
@@ -416,7 +432,7 @@ def step(of: Callable[..., Any], **arguments: st.SearchStrategy[Any]) -> st.Sear
 ANSWERS = {"refresh": refresh_answers, "probe": probe_answers}
 STEPS = st.one_of(
     step(Connection.reconnect, how=st.sampled_from(["at once", "later", "later", "what was untold"])),
-    step(Connection.do_what_changes_nothing, what=st.sampled_from(["connect", "refresh", "signal", "restart"])),
+    step(Connection.do_what_changes_nothing, what=st.sampled_from(["connect", "refresh", "signal", "replay"])),
     step(Connection.force_a_refresh, **ANSWERS, reason=reasons),
     step(Connection.let_time_pass, **ANSWERS, reason=reasons, duration=durations),
     step(Connection.report_a_refusal, **ANSWERS, reason=reasons, behind=st.sampled_from([None, 0, 1])),
@@ -433,17 +449,50 @@ STEPS = st.one_of(
 )
 
 
+REVOKED = ReauthReason.ACCESS_REVOKED
+# What random lives have found, kept.
+LATE_NEWS_OF_A_REPLACED_GRANT: list[Step] = [
+    (Connection.reconnect, {"how": "later"}),
+    (Connection.force_a_refresh, {"refresh": Answer.DEAD, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.force_a_refresh, {"refresh": Answer.OK, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.force_a_refresh, {"refresh": Answer.DEAD, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.reconnect, {"how": "what was untold"}),
+]
+FLAGGED_WHILE_THE_PROVIDER_GRANTS: list[Step] = [
+    (
+        Connection.overtake_a_refresh,
+        {"message": Message.REVOKED, "hold": Hold.REMOTE, "refresh": Answer.OK, "probe": Answer.DEAD},
+    ),
+]
+FORCED_DURING_A_ROUND: list[Step] = [
+    (Connection.interrupt_a_round, {"message": Message.REFRESH, "refresh": Answer.OK, "probe": Answer.OK}),
+]
+ONLY_THE_PROBE_IS_DOWN: list[Step] = [
+    (
+        Connection.report_a_refusal,
+        {"behind": 0, "refresh": Answer.OK, "probe": Answer.TRANSIENT, "reason": REVOKED},
+    ),
+    (
+        Connection.let_time_pass,
+        {"duration": 4 * HOUR, "refresh": Answer.OK, "probe": Answer.TRANSIENT, "reason": REVOKED},
+    ),
+]
+
+
 def live_random_lives(how: settings) -> None:
     @how
     @given(
         lifetimes=st.sampled_from([HOURLY, HOURLY, KEY]),
-        cached=caches,
         steps=st.lists(STEPS, min_size=MOST_STEPS // 2, max_size=MOST_STEPS),
     )
-    def one(lifetimes: Lifetimes, cached: int, steps: list[Step]) -> None:
+    @example(HOURLY, LATE_NEWS_OF_A_REPLACED_GRANT)
+    @example(HOURLY, FLAGGED_WHILE_THE_PROVIDER_GRANTS)
+    @example(HOURLY, FORCED_DURING_A_ROUND)
+    @example(HOURLY, ONLY_THE_PROBE_IS_DOWN)
+    def one(lifetimes: Lifetimes, steps: list[Step]) -> None:
         async def life() -> None:
             async with await start_skipping() as server:  # one for each, since a server's time is shared
-                await Connection(server, lifetimes, cached).live(steps)
+                await Connection(server, lifetimes).live(steps)
 
         loop = asyncio.new_event_loop()
         try:

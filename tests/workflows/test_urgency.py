@@ -147,6 +147,7 @@ async def test_late_success_is_verified_although_the_provider_is_away_at_first(
     life: Life, skipping: WorkflowEnvironment
 ) -> None:
     await expired(life, skipping)
+    life.provider.refresh_answer = transient
     life.provider.probe_answer = lambda task: (
         ok(task, HOURLY).model_copy(update={"verdict": Verdict.SUPERSEDED}) if task.generation == 1 else transient(task)
     )
