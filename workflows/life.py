@@ -117,9 +117,9 @@ class Life:
         """The vault has moved, which says nothing of what the provider accepts."""
         newer = outcome.generation > self.state.generation
         self.adopt(outcome)
-        if self.state.status is ConnectionStatus.REAUTH_REQUIRED:
+        if self.state.status is not ConnectionStatus.ACTIVE:
             self.state.next_at = None
-            if newer:  # only what the provider accepts leaves this state
+            if newer and not self.is_over:  # only what the provider accepts leaves reauth_required
                 self._verify()
         elif newer:
             self._recover_health()
@@ -212,7 +212,7 @@ class Life:
             state.next_at = None  # a try on request; the customer is asked already
             return
         if outcome.deferred:
-            delay = (outcome.retry_after or 0.0) * workflow.random().uniform(1.0, 1.2)
+            delay = max(1.0, outcome.retry_after or 0.0) * workflow.random().uniform(1.0, 1.2)
         else:
             state.failures += 1
             refused = outcome.verdict is Verdict.APPLICATION_ERROR

@@ -12,7 +12,6 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from temporalio.service import RPCError
 
 from everlink.contract import (
     Lifetimes,
@@ -80,6 +79,12 @@ FLAGGED_WHILE_THE_PROVIDER_GRANTS: list[Step] = [
         {"message": Message.REVOKED, "hold": Hold.REMOTE, "refresh": Answer.OK, "probe": Answer.DEAD},
     ),
 ]
+ENDED_WHILE_THE_PROVIDER_GRANTS: list[Step] = [
+    (
+        Connection.overtake_a_refresh,
+        {"message": Message.DISCONNECT, "hold": Hold.REMOTE, "refresh": Answer.OK, "probe": Answer.OK},
+    ),
+]
 FORCED_DURING_A_ROUND: list[Step] = [
     (Connection.interrupt_a_round, {"message": Message.REFRESH, "refresh": Answer.OK, "probe": Answer.OK}),
 ]
@@ -112,16 +117,13 @@ def live_random_lives(how: settings) -> None:
     )
     @example(HOURLY, LATE_NEWS_OF_A_REPLACED_GRANT)
     @example(HOURLY, FLAGGED_WHILE_THE_PROVIDER_GRANTS)
+    @example(HOURLY, ENDED_WHILE_THE_PROVIDER_GRANTS)
     @example(HOURLY, FORCED_DURING_A_ROUND)
     @example(HOURLY, ONLY_THE_PROBE_IS_DOWN)
     @example(KEY, A_PROBE_THAT_IS_NO_MORE)
     def one(lifetimes: Lifetimes, steps: list[Step]) -> None:
         loop = asyncio.new_event_loop()
         try:
-            loop.run_until_complete(_live(lifetimes, steps))
-        except (RPCError, TimeoutError):
-            # This server's time stands still, or it forgets to cancel an activity that fails at that moment: once in
-            # some hundred lives. What is ours to mend comes again.
             loop.run_until_complete(_live(lifetimes, steps))
         finally:
             loop.close()
