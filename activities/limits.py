@@ -26,9 +26,7 @@ MAX_OPEN_SECONDS = 300.0
 TRIAL_SECONDS = 5.0  # while one request tries whether the endpoint is back, the others come later
 FIRST_PAUSE_SECONDS = 10.0
 MAX_PAUSE_SECONDS = 300.0
-REFUSED_SECONDS = (
-    60.0  # one connection a minute tries whether the client is accepted again; a corrected one goes at once
-)
+REFUSED_SECONDS = 60.0  # one connection a minute tries the refused client again; a corrected one goes at once
 
 
 class Why(Enum):

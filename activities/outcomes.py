@@ -25,9 +25,7 @@ def superseded(
     return CredentialOutcome(
         verdict=Verdict.SUPERSEDED,
         generation=stored.generation,
-        lifetimes=entry.lifetimes(
-            renewable=stored.renewable, expires_in=stored.seconds_left(now), ends_in=stored.ends_in(now)
-        ),
+        lifetimes=entry.lifetimes(**stored.left(now)),
         note="a newer credential is in the vault",
     )
 

@@ -94,11 +94,7 @@ class Shared:
 
     async def alarm(self, ref: ConnectionRef, words: str | None) -> None:
         """The provider refuses the application's client, or with None accepts it again: said once for all."""
-        scope, now = Scope.of(ref), self.clock()
-        if words is None:
-            announced = await self._alarms.clear(scope, ref.slug, now)
-        else:
-            announced = await self._alarms.raise_alarm(scope, ref.slug, words, now)
+        announced = await self._alarms.change(Scope.of(ref), ref.slug, words, self.clock())
         if announced is not None:
             log.warning("%s: %s in the %s environment of %s", announced.type, ref.slug, ref.environment, ref.org_id)
             await self._start_deliveries(ref, announced)

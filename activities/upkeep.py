@@ -132,10 +132,7 @@ class UpkeepActivities:
         entry, stored = self._shared.catalog.get(held.connection.slug), held.stored
         if entry is None:
             return None
-        now = self._shared.clock()
-        return entry.lifetimes(
-            renewable=stored.renewable, expires_in=stored.seconds_left(now), ends_in=stored.ends_in(now)
-        )
+        return entry.lifetimes(**stored.left(self._shared.clock()))
 
     @property
     def _temporal(self) -> Client:

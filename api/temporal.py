@@ -95,9 +95,7 @@ async def _start(made: Services, row: Connection) -> dict[str, Any]:
     entry, now = made.catalog.get(row.slug), made.clock()
     lifetimes = None
     if entry is not None and stored is not None:
-        lifetimes = entry.lifetimes(
-            renewable=stored.renewable, expires_in=stored.seconds_left(now), ends_in=stored.ends_in(now)
-        )
+        lifetimes = entry.lifetimes(**stored.left(now))
     options = start_options(row, stored, lifetimes, now)
     return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}
 

@@ -32,15 +32,11 @@ class Alarms:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def raise_alarm(self, scope: Scope, slug: str, words: str, now: datetime) -> Announced | None:
-        """The provider refuses the application's client; None where that is known already."""
-        return await self._change(scope, slug, words, now)
+    async def change(self, scope: Scope, slug: str, words: str | None, now: datetime) -> Announced | None:
+        """The provider refuses the application's client, or with None accepts it again.
 
-    async def clear(self, scope: Scope, slug: str, now: datetime) -> Announced | None:
-        """The provider accepts the client again; None where that is known already."""
-        return await self._change(scope, slug, None, now)
-
-    async def _change(self, scope: Scope, slug: str, words: str | None, now: datetime) -> Announced | None:
+        Answers None where that is known already.
+        """
         other = APPLICATIONS.c.alarm.is_(None) if words else APPLICATIONS.c.alarm.is_not(None)
         mine = (APPLICATIONS.c.slug == slug) & scope.owns(APPLICATIONS)
         kind = EventType.APPLICATION_REFUSED if words else EventType.APPLICATION_ACCEPTED

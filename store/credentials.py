@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Executable, bindparam, delete, exists, func, literal, select, update
@@ -44,6 +45,14 @@ class StoredCredential:
     def ends_in(self, now: datetime) -> float | None:
         """Seconds until the grant itself ends; None where no end is known."""
         return None if self.ends_at is None else (self.ends_at - now).total_seconds()
+
+    def left(self, now: datetime) -> dict[str, Any]:
+        """What the row says of the credential's lifetimes; the catalog entry adds the application's part."""
+        return {
+            "renewable": self.renewable,
+            "expires_in": self.seconds_left(now),
+            "ends_in": self.ends_in(now),
+        }
 
 
 @dataclass(frozen=True)

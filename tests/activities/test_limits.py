@@ -187,6 +187,7 @@ async def test_trial_that_never_comes_back_holds_nobody_up_for_long(watch: Watch
     watch.now += 30
     with await turn(limiter):
         pass  # nothing was sent: another had the lease
+    assert (await why_not(limiter)).seconds == limits.TRIAL_SECONDS
     watch.now += limits.TRIAL_SECONDS
     await turn(limiter)
 

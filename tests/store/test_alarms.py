@@ -35,12 +35,12 @@ async def test_alarm_is_raised_and_cleared_once_and_announced_each_time(
     )
     await Webhooks(database).add(endpoint)
     alarms = Alarms(database)
-    raised = await asyncio.gather(*[alarms.raise_alarm(scope, "sandbox", WORDS, NOW) for _ in range(8)])
+    raised = await asyncio.gather(*[alarms.change(scope, "sandbox", WORDS, NOW) for _ in range(8)])
     [announced] = [one for one in raised if one is not None]
     assert (announced.type, announced.endpoints) == (EventType.APPLICATION_REFUSED, ["we_1"])
     client = await Credentials(database).read_client(scope, "sandbox")
     assert client is not None and client.alarm == WORDS
-    cleared = [await alarms.clear(scope, "sandbox", NOW) for _ in range(2)]
+    cleared = [await alarms.change(scope, "sandbox", None, NOW) for _ in range(2)]
     assert cleared[0] is not None and cleared[0].endpoints == [] and cleared[1] is None
     async with database.reading() as read:
         events = (await read.execute(select(EVENTS.c.type, EVENTS.c.connection_id, EVENTS.c.body))).all()
@@ -51,4 +51,4 @@ async def test_alarm_is_raised_and_cleared_once_and_announced_each_time(
 
 
 async def test_alarm_of_an_application_that_is_not_enabled_is_nobodys(database: Database, scope: Scope) -> None:
-    assert await Alarms(database).raise_alarm(scope, "unknown", WORDS, NOW) is None
+    assert await Alarms(database).change(scope, "unknown", WORDS, NOW) is None

@@ -90,7 +90,7 @@ async def test_overdue_delivery_of_an_application_is_found_too(
     await Tenants(database).enable_application(scope, "sandbox", {"client_id": "x"}, NOW)
     async with database.writing() as writing:
         await writing.execute(update(WEBHOOK_ENDPOINTS).values(events=["Application Refused"]))
-    announced = await Alarms(database).raise_alarm(scope, "sandbox", "refused", NOW)
+    announced = await Alarms(database).change(scope, "sandbox", "refused", NOW)
     assert announced is not None
     found = [one for one in await strays.deliveries(LATER, ("", ""), 10) if one.event_id == announced.event_id]
     assert sorted(one.endpoint_id for one in found) == sorted(announced.endpoints) != []
