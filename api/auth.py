@@ -1,14 +1,17 @@
-"""Who calls: one dependency decides organization and environment, another the linked account."""
+"""Who calls and what they may: one decision for every route, on organization, environment and rights."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Query
-from fastapi.security import APIKeyHeader
+from fastapi import Depends, Header, Query, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
+from fastapi.security.http import HTTPAuthorizationCredentials
 
 from api.errors import ApiError, not_found
 from api.services import Services, services
+from everlink.contract import KeyScope
 from store.scope import Scope
 
 _api_key = APIKeyHeader(
@@ -17,25 +20,89 @@ _api_key = APIKeyHeader(
     description="`tk_...` for the test environment, `pk_...` for production.",
     auto_error=False,
 )
+_bearer = HTTPBearer(
+    scheme_name="SessionToken",
+    description="A session token: one linked account's browser, for a while.",
+    auto_error=False,
+)
+
+Made = Annotated[Services, Depends(services)]
+GivenKey = Annotated[str | None, Security(_api_key)]
+GivenToken = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-async def tenant(
-    made: Annotated[Services, Depends(services)], api_key: Annotated[str | None, Depends(_api_key)]
-) -> Scope:
-    """The organization and environment of the API key."""
-    scope = await made.tenants.authenticate(api_key, made.clock()) if api_key else None
-    if scope is None:
+@dataclass(frozen=True)
+class Caller:
+    """Whose data a request may touch: a tenant's, or that of one linked account of it."""
+
+    scope: Scope
+    id: str  # of the API key or the session token
+    rights: frozenset[KeyScope]
+    linked_account_id: str | None = None  # set: the caller is a browser with a session token
+
+
+async def caller(request: Request, made: Services, api_key: str | None, token: str | None) -> Caller:
+    """The one decision, made once for each request. An API key wins over a session token.
+
+    Raises:
+        ApiError: 401, which does not tell unknown, revoked and expired apart.
+    """
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
+    found = None
+    if api_key is not None:
+        key = await made.tenants.authenticate(api_key, made.clock())
+        found = Caller(key.scope, key.id, key.scopes) if key else None
+    elif token is not None:
+        session = await made.sessions.authenticate(token, made.clock())
+        found = Caller(session.scope, session.id, frozenset(), session.linked_account_id) if session else None
+    if found is None:
+        if token is not None and api_key is None:
+            raise ApiError(401, "invalid_session_token", "the session token is not valid")
         raise ApiError(401, "invalid_api_key", "the API key is missing or not valid")
-    return scope
+    request.state.caller = found
+    return found
+
+
+async def by_key(request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey) -> Scope:
+    """The tenant of an API key that may do what is asked."""
+    return _allowed(await caller(request, made, api_key, None), needed)
+
+
+async def by_session(request: Request, made: Made, token: GivenToken) -> Caller:
+    """The linked account of a session token."""
+    if token is None:
+        raise ApiError(401, "invalid_session_token", "the session token is not valid")
+    return await caller(request, made, None, token.credentials)
+
+
+async def by_either(
+    request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey, token: GivenToken
+) -> Caller:
+    """A tenant's API key, or the session token of one of its linked accounts."""
+    found = await caller(request, made, api_key, token.credentials if token else None)
+    if found.linked_account_id is None:
+        _allowed(found, needed)
+    return found
+
+
+def _allowed(found: Caller, needed: SecurityScopes) -> Scope:
+    missing = set(needed.scopes) - found.rights
+    if missing:
+        raise ApiError(403, "insufficient_scope", "the API key may not do this", required_scopes=sorted(missing))
+    return found.scope
 
 
 async def linked_account(
-    made: Annotated[Services, Depends(services)],
-    scope: Annotated[Scope, Depends(tenant)],
+    request: Request,
+    made: Made,
+    api_key: GivenKey,
     header: Annotated[str | None, Header(alias="linked_account_id", convert_underscores=False, max_length=255)] = None,
     query: Annotated[str | None, Query(alias="linked_account_id", max_length=255)] = None,
 ) -> str:
-    """The linked account that a request is about; the header wins over the query."""
+    """The linked account that a request with an API key is about; the header wins over the query."""
+    scope = (await caller(request, made, api_key, None)).scope
     account_id = header or query
     if not account_id:
         raise ApiError(400, "linked_account_id_missing", "name a linked account by header or query")
@@ -44,6 +111,11 @@ async def linked_account(
     return account_id
 
 
-Made = Annotated[Services, Depends(services)]
-Tenant = Annotated[Scope, Depends(tenant)]
+Reads = Annotated[Scope, Security(by_key, scopes=[KeyScope.READ])]
+Connects = Annotated[Scope, Security(by_key, scopes=[KeyScope.CONNECT])]
+ReadsTokens = Annotated[Scope, Security(by_key, scopes=[KeyScope.TOKENS])]
+Administers = Annotated[Scope, Security(by_key, scopes=[KeyScope.ADMIN])]
+Session = Annotated[Caller, Depends(by_session)]
+ConnectsOrSession = Annotated[Caller, Security(by_either, scopes=[KeyScope.CONNECT])]
+ReadsOrSession = Annotated[Caller, Security(by_either, scopes=[KeyScope.READ])]
 Account = Annotated[str, Depends(linked_account)]

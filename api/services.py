@@ -19,6 +19,7 @@ from providers.http import make_client
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.sessions import Sessions
 from store.settings import Settings
 from store.tenants import Tenants
 from store.tickets import Tickets
@@ -44,6 +45,7 @@ class Services:
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
+        self.sessions = Sessions(self.database)
 
 
 @asynccontextmanager

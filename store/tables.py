@@ -2,100 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Column,
-    DateTime,
-    Dialect,
-    ForeignKeyConstraint,
-    Index,
-    LargeBinary,
-    String,
-    Table,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import Column, Index, LargeBinary, Table, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from everlink.contract import AuthType, ConnectionStatus, Environment, Health
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Moments go in with a zone and come out as UTC, on SQLite too, which forgets the zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a moment without a time zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-class Word(TypeDecorator[StrEnum]):
-    """One of the contract's words, kept as text."""
-
-    impl = String
-    cache_ok = True
-
-    def __init__(self, words: type[StrEnum]) -> None:
-        super().__init__()
-        self.words = words
-
-    def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
-        return None if value is None else str(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        return None if value is None else self.words(value)
-
-
-def _word(words: type[StrEnum], *, primary_key: bool = False, **kwargs: Any) -> Any:
-    return Field(sa_column=Column(Word(words), nullable=False, primary_key=primary_key), **kwargs)
-
-
-def _moment(*, nullable: bool = False, **kwargs: Any) -> Any:
-    return Field(sa_type=UtcDateTime, nullable=nullable, **kwargs)
-
-
-def _json(default: Any) -> Any:
-    return Field(default_factory=default, sa_column=Column(JSON, nullable=False))
-
-
-def _sealed() -> Any:
-    """A blob that the vault sealed."""
-    return Field(default=None, sa_column=Column(LargeBinary, nullable=True))
-
-
-def _belongs_to(table: str, local: str) -> ForeignKeyConstraint:
-    """A row and what it belongs to are in the same organization and environment."""
-    return ForeignKeyConstraint(
-        ["org_id", "environment", local], [f"{table}.org_id", f"{table}.environment", f"{table}.id"]
-    )
-
-
-def _addressable() -> UniqueConstraint:
-    return UniqueConstraint("org_id", "environment", "id")
-
-
-def _few(name: str, *columns: str, where: str) -> Index:
-    """An index of the few rows that wait for something."""
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+from everlink.contract import AuthType, ConnectionStatus, Environment, Health, KeyScope, RemovalKind
+from store.columns import addressable, belongs_to, few, json, moment, sealed, word
 
 
 class Organization(SQLModel, table=True):
     id: str = Field(primary_key=True)
     name: str
-    created_at: datetime = _moment()
+    created_at: datetime = moment()
 
 
 class DataKey(SQLModel, table=True):
@@ -104,9 +24,9 @@ class DataKey(SQLModel, table=True):
     __tablename__ = "data_key"
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="organization.id")
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     wrapped: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    created_at: datetime = _moment()
+    created_at: datetime = moment()
     __table_args__ = (UniqueConstraint("org_id", "environment"),)
 
 
@@ -114,12 +34,13 @@ class ApiKey(SQLModel, table=True):
     __tablename__ = "api_key"
     id: str = Field(primary_key=True)  # the public part
     org_id: str = Field(foreign_key="organization.id")
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     name: str
     secret_sha256: str
-    created_at: datetime = _moment()
-    expires_at: datetime | None = _moment(nullable=True, default=None)
-    revoked_at: datetime | None = _moment(nullable=True, default=None)
+    scopes: list[str] = json(lambda: list(KeyScope))
+    created_at: datetime = moment()
+    expires_at: datetime | None = moment(nullable=True, default=None)
+    revoked_at: datetime | None = moment(nullable=True, default=None)
 
 
 class Application(SQLModel, table=True):
@@ -127,14 +48,17 @@ class Application(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="organization.id")
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     slug: str
     client_id: str | None = None
-    client_secret: bytes | None = _sealed()
-    scopes: list[str] = _json(list)
+    client_secret: bytes | None = sealed()
+    previous_client_secret: bytes | None = sealed()  # tried where the new one is refused, while it lives
+    previous_until: datetime | None = moment(nullable=True, default=None)
+    scopes: list[str] = json(list)
     alarm: str | None = None  # the provider refuses the application itself, in static words
-    alarm_at: datetime | None = _moment(nullable=True, default=None)
-    created_at: datetime = _moment()
+    alarm_at: datetime | None = moment(nullable=True, default=None)
+    created_at: datetime = moment()
+    removed_at: datetime | None = moment(nullable=True, default=None)  # its removal is under way
     __table_args__ = (UniqueConstraint("org_id", "environment", "slug"),)
 
 
@@ -143,11 +67,90 @@ class LinkedAccount(SQLModel, table=True):
 
     __tablename__ = "linked_account"
     org_id: str = Field(primary_key=True, foreign_key="organization.id")
-    environment: Environment = _word(Environment, primary_key=True)
+    environment: Environment = word(Environment, primary_key=True)
     id: str = Field(primary_key=True)
     name: str | None = None
-    udf: dict[str, Any] = _json(dict)
-    created_at: datetime = _moment()
+    udf: dict[str, Any] = json(dict)
+    created_at: datetime = moment()
+    removed_at: datetime | None = moment(nullable=True, default=None)  # its removal is under way
+
+
+class TenantSettings(SQLModel, table=True):
+    """What an organization has set for one of its environments."""
+
+    __tablename__ = "tenant_settings"
+    org_id: str = Field(primary_key=True, foreign_key="organization.id")
+    environment: Environment = word(Environment, primary_key=True)
+    allowed_origins: list[str] = json(list)
+
+
+class SessionToken(SQLModel, table=True):
+    """A browser's right to act for one linked account, for a while."""
+
+    __tablename__ = "session_token"
+    id: str = Field(primary_key=True)
+    org_id: str
+    environment: Environment = word(Environment)
+    linked_account_id: str
+    token_sha256: str = Field(unique=True)
+    refresh_sha256: str = Field(unique=True)
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # both, so that a living one is given again
+    created_at: datetime = moment()
+    expires_at: datetime = moment()
+    refresh_expires_at: datetime = moment()
+    revoked_at: datetime | None = moment(nullable=True, default=None)
+    __table_args__ = (
+        addressable(),
+        belongs_to("linked_account", "linked_account_id"),
+        Index("session_token_of_account", "org_id", "environment", "linked_account_id"),
+    )
+
+
+class ConnectSession(SQLModel, table=True):
+    """A link to the hosted page, where a linked account connects and reconnects its applications."""
+
+    __tablename__ = "connect_session"
+    id: str = Field(primary_key=True)
+    secret_sha256: str = Field(unique=True)
+    org_id: str
+    environment: Environment = word(Environment)
+    linked_account_id: str
+    body: dict[str, Any] = json(dict)  # what the product gave with it
+    created_at: datetime = moment()
+    expires_at: datetime = moment()
+    browser_sha256: str | None = None  # of the browser that opened the link first, and no other may
+    __table_args__ = (addressable(), belongs_to("linked_account", "linked_account_id"))
+
+
+class IdempotentAnswer(SQLModel, table=True):
+    """What a POST with an idempotency key was answered, to answer it again."""
+
+    __tablename__ = "idempotent_answer"
+    org_id: str = Field(primary_key=True, foreign_key="organization.id")
+    environment: Environment = word(Environment, primary_key=True)
+    owner: str = Field(primary_key=True)  # who may hear it again: the tenant's keys, or one linked account
+    key: str = Field(primary_key=True)
+    request_sha256: str
+    claim: str  # of the request that works on it
+    status: int | None = None  # none: the first request has not been answered yet
+    sealed: bytes | None = sealed()  # body and headers: they may hold a secret
+    started_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
+
+
+class Removal(SQLModel, table=True):
+    """Something is taken away with all of its connections: how far that is."""
+
+    id: str = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organization.id")
+    environment: Environment = word(Environment)
+    kind: RemovalKind = word(RemovalKind)
+    subject: str  # the application's slug, the linked account's id, the organization's id
+    total: int = 0
+    done: int = 0
+    started_at: datetime = moment()
+    finished_at: datetime | None = moment(nullable=True, default=None)
+    __table_args__ = (addressable(), few("unfinished_removal", "id", where="finished_at IS NULL"))
 
 
 class Connection(SQLModel, table=True):
@@ -155,22 +158,22 @@ class Connection(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     org_id: str
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     linked_account_id: str
     slug: str
     identifier: str  # the account at the provider
     display_name: str | None = None
-    auth_type: AuthType = _word(AuthType)
-    status: ConnectionStatus = _word(ConnectionStatus, default=ConnectionStatus.PENDING)
-    health: Health = _word(Health, default=Health.OK)
+    auth_type: AuthType = word(AuthType)
+    status: ConnectionStatus = word(ConnectionStatus, default=ConnectionStatus.PENDING)
+    health: Health = word(Health, default=Health.OK)
     reason: str | None = None
-    status_since: datetime = _moment()
-    connected_at: datetime | None = _moment(nullable=True, default=None)
+    status_since: datetime = moment()
+    connected_at: datetime | None = moment(nullable=True, default=None)
     sequence: int = 0
-    created_at: datetime = _moment()
+    created_at: datetime = moment()
     __table_args__ = (
-        _addressable(),
-        _belongs_to("linked_account", "linked_account_id"),
+        addressable(),
+        belongs_to("linked_account", "linked_account_id"),
         Index(
             "one_living_connection",
             "org_id",
@@ -191,17 +194,17 @@ class Credential(SQLModel, table=True):
 
     connection_id: str = Field(primary_key=True)
     org_id: str
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     generation: int
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     renewable: bool
-    expires_at: datetime | None = _moment(nullable=True, default=None)
-    ends_at: datetime | None = _moment(nullable=True, default=None)  # when the grant itself ends
-    updated_at: datetime = _moment()
+    expires_at: datetime | None = moment(nullable=True, default=None)
+    ends_at: datetime | None = moment(nullable=True, default=None)  # when the grant itself ends
+    updated_at: datetime = moment()
     unconfirmed_generation: int | None = None  # a customer's grant of which the workflow may not know yet
     __table_args__ = (
-        _belongs_to("connection", "connection_id"),
-        _few("unconfirmed_grant", "connection_id", where="unconfirmed_generation IS NOT NULL"),
+        belongs_to("connection", "connection_id"),
+        few("unconfirmed_grant", "connection_id", where="unconfirmed_generation IS NOT NULL"),
     )
 
 
@@ -213,8 +216,8 @@ class RefreshIntent(SQLModel, table=True):
     connection_id: str = Field(foreign_key="connection.id", index=True)
     generation: int
     attempt: int
-    started_at: datetime = _moment()
-    lease_until: datetime = _moment()
+    started_at: datetime = moment()
+    lease_until: datetime = moment()
     outcome: str | None = None
     __table_args__ = (UniqueConstraint("connection_id", "generation", "attempt"),)
 
@@ -226,15 +229,15 @@ class TransitionRow(SQLModel, table=True):
     connection_id: str = Field(primary_key=True)
     sequence: int = Field(primary_key=True)
     org_id: str
-    environment: Environment = _word(Environment)
-    at: datetime = _moment()
+    environment: Environment = word(Environment)
+    at: datetime = moment()
     previous_status: str
     status: str
     health: str
     reason: str | None = None
     event: str | None = None
     note: str = ""
-    __table_args__ = (_belongs_to("connection", "connection_id"),)
+    __table_args__ = (belongs_to("connection", "connection_id"),)
 
 
 class Event(SQLModel, table=True):
@@ -242,17 +245,17 @@ class Event(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     org_id: str
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     connection_id: str | None = None  # none: the event is an application's
     sequence: int
     type: str
     slug: str
-    body: dict[str, Any] = _json(dict)
-    created_at: datetime = _moment()
+    body: dict[str, Any] = json(dict)
+    created_at: datetime = moment()
     __table_args__ = (
-        _addressable(),
+        addressable(),
         UniqueConstraint("connection_id", "sequence"),
-        _belongs_to("connection", "connection_id"),
+        belongs_to("connection", "connection_id"),
     )
 
 
@@ -260,15 +263,16 @@ class WebhookEndpoint(SQLModel, table=True):
     __tablename__ = "webhook_endpoint"
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="organization.id")
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     url: str
-    events: list[str] = _json(list)
-    headers: dict[str, str] = _json(dict)
+    events: list[str] = json(list)
+    headers: dict[str, str] = json(dict)
     method: str = "POST"
     is_enabled: bool = True
     secret: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    created_at: datetime = _moment()
-    __table_args__ = (_addressable(),)
+    legacy_secret: bytes | None = sealed()  # the caller's own, for the seed's signature header; none: it is off
+    created_at: datetime = moment()
+    __table_args__ = (addressable(),)
 
 
 class Delivery(SQLModel, table=True):
@@ -277,16 +281,16 @@ class Delivery(SQLModel, table=True):
     event_id: str = Field(primary_key=True)
     endpoint_id: str = Field(primary_key=True)
     org_id: str
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     status: str = "scheduled"  # scheduled | delivered | failed
     attempts: int = 0
     last_note: str = ""
-    next_attempt_at: datetime | None = _moment(nullable=True, default=None)
-    updated_at: datetime = _moment()
+    next_attempt_at: datetime | None = moment(nullable=True, default=None)
+    updated_at: datetime = moment()
     __table_args__ = (
-        _belongs_to("event", "event_id"),
-        _belongs_to("webhook_endpoint", "endpoint_id"),
-        _few("scheduled_delivery", "event_id", "endpoint_id", where="status = 'scheduled'"),
+        belongs_to("event", "event_id"),
+        belongs_to("webhook_endpoint", "endpoint_id"),
+        few("scheduled_delivery", "event_id", "endpoint_id", where="status = 'scheduled'"),
     )
 
 
@@ -297,13 +301,13 @@ class ConnectTicket(SQLModel, table=True):
     id: str = Field(primary_key=True)
     secret_sha256: str = Field(unique=True)
     org_id: str
-    environment: Environment = _word(Environment)
+    environment: Environment = word(Environment)
     linked_account_id: str
     slug: str
     connection_id: str | None = None  # the connection to reconnect; none: by the account that consents
-    expires_at: datetime = _moment()
-    used_at: datetime | None = _moment(nullable=True, default=None)
-    __table_args__ = (_addressable(), _belongs_to("linked_account", "linked_account_id"))
+    expires_at: datetime = moment()
+    used_at: datetime | None = moment(nullable=True, default=None)
+    __table_args__ = (addressable(), belongs_to("linked_account", "linked_account_id"))
 
 
 class OAuthState(SQLModel, table=True):
@@ -314,8 +318,8 @@ class OAuthState(SQLModel, table=True):
     ticket_id: str = Field(foreign_key="connect_ticket.id")
     browser_sha256: str
     verifier: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    expires_at: datetime = _moment()
-    used_at: datetime | None = _moment(nullable=True, default=None)
+    expires_at: datetime = moment()
+    used_at: datetime | None = moment(nullable=True, default=None)
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -327,6 +331,11 @@ DATA_KEYS = _table(DataKey)
 API_KEYS = _table(ApiKey)
 APPLICATIONS = _table(Application)
 LINKED_ACCOUNTS = _table(LinkedAccount)
+TENANT_SETTINGS = _table(TenantSettings)
+SESSION_TOKENS = _table(SessionToken)
+CONNECT_SESSIONS = _table(ConnectSession)
+IDEMPOTENT_ANSWERS = _table(IdempotentAnswer)
+REMOVALS = _table(Removal)
 CONNECTIONS = _table(Connection)
 CREDENTIALS = _table(Credential)
 REFRESH_INTENTS = _table(RefreshIntent)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select, update
 
-from everlink.contract import Environment
+from everlink.contract import Environment, KeyScope
 from store.database import Database
 from store.scope import Scope
 from store.tables import (
@@ -31,6 +33,15 @@ def sha256(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class LiveKey:
+    """An API key that may be used: whose it is, and for what."""
+
+    id: str
+    scope: Scope
+    scopes: frozenset[KeyScope]
+
+
 class Tenants:
     """The store's side of who may do what."""
 
@@ -45,7 +56,15 @@ class Tenants:
             )
         return org_id
 
-    async def add_api_key(self, scope: Scope, name: str, now: datetime) -> str:
+    async def add_api_key(
+        self,
+        scope: Scope,
+        name: str,
+        now: datetime,
+        *,
+        scopes: Iterable[KeyScope] = KeyScope,
+        expires_at: datetime | None = None,
+    ) -> str:
         """Make a key. It is answered here, once, and cannot be read again."""
         public, secret = secrets.token_hex(6), secrets.token_urlsafe(24)
         async with self._database.writing() as connection:
@@ -55,13 +74,15 @@ class Tenants:
                     **scope.columns,
                     name=name,
                     secret_sha256=sha256(secret),
+                    scopes=[str(one) for one in scopes],
                     created_at=now,
+                    expires_at=expires_at,
                 )
             )
         return f"{KEY_PREFIX[scope.environment]}_{public}_{secret}"
 
-    async def authenticate(self, api_key: str, now: datetime) -> Scope | None:
-        """The tenant of a live API key."""
+    async def authenticate(self, api_key: str, now: datetime) -> LiveKey | None:
+        """What a key opens that is neither expired nor revoked."""
         if not (api_key.isascii() and api_key.isprintable()):
             return None  # no key of ours, and not every database can look for it
         prefix, _, rest = api_key.partition("_")
@@ -75,7 +96,8 @@ class Tenants:
         expired = row.expires_at is not None and row.expires_at <= now
         if expired or row.revoked_at is not None or KEY_PREFIX[environment] != prefix:
             return None
-        return Scope(row.org_id, environment)
+        rights = frozenset(KeyScope(one) for one in row.scopes)
+        return LiveKey(row.id, Scope(row.org_id, environment), rights)
 
     async def revoke_api_key(self, public_id: str, now: datetime) -> bool:
         async with self._database.writing() as connection:

@@ -1,9 +1,9 @@
 """One router file per resource."""
 
-from api.routes import applications, connect, connections, health, public, webhook_endpoints
+from api.routes import applications, connect, connections, health, seed, webhook_endpoints
 
 ROUTERS = [
-    public.router,
+    *seed.ROUTERS,
     connections.router,
     applications.router,
     webhook_endpoints.router,

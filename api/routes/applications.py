@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, SecretStr, StringConstraints
 
-from api.auth import Made, Tenant
+from api.auth import Administers, Made, Reads
 from api.errors import not_found
 from api.inputs import Input
 from store.tables import Application
@@ -39,13 +39,13 @@ class ApplicationOut(BaseModel):
 
 
 @router.get("")
-async def list_applications(made: Made, scope: Tenant) -> list[ApplicationOut]:
+async def list_applications(made: Made, scope: Reads) -> list[ApplicationOut]:
     """The applications that are enabled, each with its client and what the provider holds against it."""
     return [_out(made, row) for row in await made.tenants.applications(scope)]
 
 
 @router.put("/{slug}")
-async def enable_application(made: Made, scope: Tenant, slug: str, given: ApplicationInput) -> ApplicationOut:
+async def enable_application(made: Made, scope: Administers, slug: str, given: ApplicationInput) -> ApplicationOut:
     """Enable an application, or change its client."""
     if made.catalog.get(slug) is None:
         raise not_found("application")

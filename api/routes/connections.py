@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from api.auth import Made, Tenant
+from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import start_link
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
@@ -113,7 +113,7 @@ class DeliveryOut(BaseModel):
 @router.get("")
 async def list_connections(
     made: Made,
-    scope: Tenant,
+    scope: Reads,
     status: Annotated[ConnectionStatus | None, Query()] = None,
     reason: Annotated[ReauthReason | None, Query()] = None,
     application: Annotated[str | None, Query(max_length=100)] = None,
@@ -129,13 +129,13 @@ async def list_connections(
 
 
 @router.get("/{connection_id}")
-async def get_connection(made: Made, scope: Tenant, connection_id: str) -> ConnectionOut:
+async def get_connection(made: Made, scope: Reads, connection_id: str) -> ConnectionOut:
     """One connection; the status says whether its customer has to reconnect, the reason says why."""
     return _out(made, await find(made, scope, connection_id))
 
 
 @router.get("/{connection_id}/events")
-async def timeline(made: Made, scope: Tenant, connection_id: str) -> Timeline:
+async def timeline(made: Made, scope: Reads, connection_id: str) -> Timeline:
     """Everything that happened to a connection, with reasons."""
     await find(made, scope, connection_id)
     rows = await made.connections.timeline(scope, connection_id)
@@ -145,7 +145,7 @@ async def timeline(made: Made, scope: Tenant, connection_id: str) -> Timeline:
 @router.get("/{connection_id}/token", responses={409: {"model": ErrorBody}})
 async def token(
     made: Made,
-    scope: Tenant,
+    scope: ReadsTokens,
     response: Response,
     connection_id: str,
     min_ttl: Annotated[float, Query(ge=0, le=3600, description="Seconds that the token must live")] = 10,
@@ -168,7 +168,7 @@ async def token(
 
 
 @router.post("/{connection_id}/refresh", responses={409: {"model": ErrorBody}})
-async def refresh_now(made: Made, scope: Tenant, connection_id: str) -> RefreshOut:
+async def refresh_now(made: Made, scope: Connects, connection_id: str) -> RefreshOut:
     """Refresh (or probe) now; the answer says what the provider said."""
     view = await force_refresh(made, scope, connection_id)
     return RefreshOut(
@@ -181,14 +181,14 @@ async def refresh_now(made: Made, scope: Tenant, connection_id: str) -> RefreshO
 
 
 @router.post("/{connection_id}/report", status_code=202, responses={409: {"model": ErrorBody}})
-async def report(made: Made, scope: Tenant, connection_id: str, body: Report) -> Reported:
+async def report(made: Made, scope: Connects, connection_id: str, body: Report) -> Reported:
     """The provider refused the credential (a 401): it is verified before it is believed."""
     await report_rejected(made, await find(made, scope, connection_id), body.generation)
     return Reported()
 
 
 @router.post("/{connection_id}/reconnect")
-async def reconnect(made: Made, scope: Tenant, connection_id: str) -> ReconnectOut:
+async def reconnect(made: Made, scope: Connects, connection_id: str) -> ReconnectOut:
     """A link for the customer that mends this connection under its id."""
     row = await find(made, scope, connection_id)
     entry = made.catalog.get(row.slug)
@@ -200,7 +200,7 @@ async def reconnect(made: Made, scope: Tenant, connection_id: str) -> ReconnectO
 
 
 @router.delete("/{connection_id}")
-async def remove(made: Made, scope: Tenant, connection_id: str) -> ConnectionOut:
+async def remove(made: Made, scope: Connects, connection_id: str) -> ConnectionOut:
     """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again."""
     row = await find(made, scope, connection_id)
     if row.status != ConnectionStatus.DISCONNECTED:
@@ -209,7 +209,7 @@ async def remove(made: Made, scope: Tenant, connection_id: str) -> ConnectionOut
 
 
 @router.get("/{connection_id}/deliveries")
-async def deliveries(made: Made, scope: Tenant, connection_id: str) -> list[DeliveryOut]:
+async def deliveries(made: Made, scope: Reads, connection_id: str) -> list[DeliveryOut]:
     """How the connection's events fared at the webhook endpoints."""
     await find(made, scope, connection_id)
     rows = await made.webhooks.deliveries(scope, connection_id)

@@ -9,7 +9,7 @@ import httpcore
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 
-from api.auth import Made, Tenant
+from api.auth import Administers, Made, Reads
 from api.errors import ApiError, not_found
 from api.inputs import Input
 from api.services import Services
@@ -67,7 +67,7 @@ class NewEndpoint(EndpointOut):
 
 
 @router.post("", status_code=201)
-async def add_endpoint(made: Made, scope: Tenant, given: EndpointInput) -> NewEndpoint:
+async def add_endpoint(made: Made, scope: Administers, given: EndpointInput) -> NewEndpoint:
     """Send these events to a public address. Its secret is in this answer only."""
     await _refuse_private(made, given.url)
     endpoint_id, secret = f"we_{uuid4().hex}", new_secret()
@@ -86,13 +86,13 @@ async def add_endpoint(made: Made, scope: Tenant, given: EndpointInput) -> NewEn
 
 
 @router.get("")
-async def list_endpoints(made: Made, scope: Tenant) -> list[EndpointOut]:
+async def list_endpoints(made: Made, scope: Reads) -> list[EndpointOut]:
     """Where events go, without the secrets."""
     return [_out(row) for row in await made.webhooks.endpoints(scope)]
 
 
 @router.delete("/{endpoint_id}", status_code=204)
-async def remove_endpoint(made: Made, scope: Tenant, endpoint_id: str) -> None:
+async def remove_endpoint(made: Made, scope: Administers, endpoint_id: str) -> None:
     """Remove an endpoint. Deliveries on their way to it stop."""
     if await made.webhooks.get(scope, endpoint_id) is None:
         raise not_found("webhook_endpoint")

@@ -14,6 +14,23 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class KeyScope(StrEnum):
+    """What an API key may do. None of them includes another."""
+
+    READ = "read"  # everything but credentials
+    CONNECT = "connect"  # take customers through connecting, reconnecting and disconnecting
+    TOKENS = "tokens"  # credentials in the clear
+    ADMIN = "admin"  # applications, webhook endpoints, API keys, settings; export and erase
+
+
+class RemovalKind(StrEnum):
+    """What a removal takes away, with its connections."""
+
+    APPLICATION = "application"  # they stay, and need an application again
+    LINKED_ACCOUNT = "linked_account"  # they end
+    ORGANIZATION = "organization"  # they end, and all that is known of them in this environment goes
+
+
 class AuthType(StrEnum):
     """How an application authenticates its customers."""
 

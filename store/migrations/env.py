@@ -7,7 +7,8 @@ from typing import Any, Literal
 from alembic import context
 from sqlmodel import AutoString, SQLModel
 
-from store.tables import UtcDateTime, Word
+import store.tables  # noqa: F401  registers them in the metadata
+from store.columns import UtcDateTime, Word
 
 
 def render(kind: str, item: Any, _: object) -> str | Literal[False]:

@@ -30,7 +30,7 @@ async def grace(everlink: Everlink) -> AsyncIterator[Visitor]:
 
 async def twin(everlink: Everlink, product: httpx.AsyncClient) -> httpx.AsyncClient:
     """The same organization in production."""
-    scope = await Tenants(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())
+    scope = (await Tenants(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     return await everlink.client(Scope(scope.org_id, Environment.PRODUCTION))
 

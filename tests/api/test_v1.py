@@ -135,7 +135,7 @@ async def test_id_of_another_tenant_looks_like_any_that_does_not_exist(
 
 
 async def _scope(everlink: Everlink, product: httpx.AsyncClient) -> Scope:
-    scope = await Tenants(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())
+    scope = (await Tenants(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     return scope
 

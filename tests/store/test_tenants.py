@@ -26,7 +26,7 @@ async def test_key_stands_for_its_tenant(tenants: Tenants, scope: Scope, environ
     place = Scope(scope.org_id, environment)
     key = await tenants.add_api_key(place, "k", NOW)
     assert key.startswith({"test": "tk_", "production": "pk_"}[environment])
-    assert await tenants.authenticate(key, NOW) == place
+    assert (await tenants.authenticate(key, NOW)).scope == place
 
 
 async def test_anything_but_the_key_stands_for_nobody(tenants: Tenants, scope: Scope) -> None:
@@ -64,7 +64,7 @@ async def test_revoked_or_expired_key_stands_for_nobody(tenants: Tenants, databa
         mine = API_KEYS.c.id == expired.split("_")[1]
         await write.execute(update(API_KEYS).where(mine).values(expires_at=NOW + timedelta(hours=1)))
     assert await tenants.authenticate(revoked, NOW) is None
-    assert await tenants.authenticate(expired, NOW) == scope
+    assert (await tenants.authenticate(expired, NOW)).scope == scope
     assert await tenants.authenticate(expired, NOW + timedelta(hours=1)) is None
 
 

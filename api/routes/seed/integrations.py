@@ -1,0 +1,53 @@
+"""`/api/v2/public/linked-account/integration`: connecting and disconnecting, from the product's server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query
+from pydantic import AwareDatetime
+
+from api.auth import Account, Connects, Made
+from api.connecting import save_key, start_link
+from api.errors import not_found
+from api.inputs import KeyFields
+from api.lifecycle import disconnect
+from api.routes.seed.lookups import enabled, living
+from api.routes.seed.views import AccountView, AuthUrl, Success, account_view
+
+router = APIRouter(prefix="/api/v2/public/linked-account/integration", tags=["Seed API"])
+
+
+@router.get("/oauth-url/{slug}")
+async def oauth_url(made: Made, scope: Connects, account_id: Account, slug: str) -> AuthUrl:
+    """A link that takes the customer's browser to the provider's consent page, and back."""
+    _, entry = await enabled(made, scope, slug)
+    return AuthUrl(auth_url=await start_link(made, scope, account_id, entry))
+
+
+@router.put("/save-key-credentials/{slug}")
+async def save_key_credentials(
+    made: Made,
+    scope: Connects,
+    account_id: Account,
+    slug: str,
+    fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_sandbox_..."}])],
+    expires_at: Annotated[
+        AwareDatetime | None, Query(description="When the key ends, if that is known: announced 30, 7 and 1 days ahead")
+    ] = None,
+) -> Success:
+    """Connect a key-based application. The provider is asked first; what it refuses is not stored."""
+    _, entry = await enabled(made, scope, slug)
+    await save_key(made, scope, account_id, entry, fields, expires_at)
+    return Success()
+
+
+@router.delete("/{slug}")
+async def remove_integration(made: Made, scope: Connects, account_id: Account, slug: str) -> AccountView:
+    """Disconnect every account of this application. 200 even where none was connected."""
+    for connection in await living(made, scope, account_id, slug):
+        await disconnect(made, connection)
+    account = await made.tenants.linked_account(scope, account_id)
+    if account is None:
+        raise not_found("linked_account")
+    return account_view(account)

@@ -1,0 +1,122 @@
+"""Applications and linked accounts as the seed's API shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from everlink.contract import ConnectionStatus
+from providers.catalog import CatalogEntry
+from store.tables import Application, Connection, LinkedAccount
+
+
+class Version(BaseModel):
+    v: str = Field(serialization_alias="_v", examples=["1.0.0"])
+    description: str
+
+
+class ConnectedAccount(BaseModel):
+    identifier: str = Field(examples=["ada@acme.example"])
+    connectedAt: str = Field(examples=["2023-05-31T07:45:59.841Z"])
+    status: str = Field(examples=["active"], description="`active`, or `expired` while the customer has to reconnect")
+    auth_type: str
+    connection_id: str
+
+
+class FormField(BaseModel):
+    name: str
+    label: str
+    placeholder: str
+    required: bool
+    type: str
+    options: list[str] = []
+    multiple: bool = False
+    help_text: str
+
+
+class ApplicationView(BaseModel):
+    """An application as one linked account sees it."""
+
+    app_id: str
+    name: str = Field(examples=["Slack"])
+    description: str
+    icon: str
+    slug: str = Field(examples=["slack"])
+    type: str = "native"
+    tags: list[str]
+    ecosystem: str | None = None
+    auth_type: str = Field(examples=["oauth2"])
+    auth_type_options: dict[str, list[FormField]]
+    auth_input_map: list[FormField]
+    version: Version
+    connected: bool
+    connected_accounts: list[ConnectedAccount]
+    reauth_required: bool = Field(description="True while any of its accounts has to reconnect")
+
+
+class AccountView(BaseModel):
+    id: str = Field(serialization_alias="_id")
+    associated_org: str
+    account_id: str
+    name: str | None
+    environment: str
+    udf: dict[str, Any]
+
+
+class AuthUrl(BaseModel):
+    auth_url: str
+
+
+class Success(BaseModel):
+    success: bool = True
+
+
+def application_view(application: Application, entry: CatalogEntry, connections: list[Connection]) -> ApplicationView:
+    mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]
+    fields = [
+        FormField(**field.model_dump(include={"name", "label", "placeholder", "required", "type", "help_text"}))
+        for field in entry.fields
+    ]
+    return ApplicationView(
+        app_id=application.id,
+        name=entry.name,
+        description=entry.description,
+        icon=entry.icon,
+        slug=entry.slug,
+        tags=list(entry.tags),
+        auth_type=entry.auth_type,
+        auth_type_options={entry.auth_type.value: fields},
+        auth_input_map=fields,
+        version=Version(v=entry.version, description=entry.description),
+        connected=bool(mine),
+        connected_accounts=[_connected(row) for row in mine],
+        reauth_required=any(row.status == ConnectionStatus.REAUTH_REQUIRED for row in mine),
+    )
+
+
+def _connected(row: Connection) -> ConnectedAccount:
+    expired = row.status == ConnectionStatus.REAUTH_REQUIRED
+    return ConnectedAccount(
+        identifier=row.identifier,
+        connectedAt=_milliseconds(row.connected_at or row.created_at),
+        status="expired" if expired else "active",
+        auth_type=row.auth_type,
+        connection_id=row.id,
+    )
+
+
+def _milliseconds(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def account_view(row: LinkedAccount) -> AccountView:
+    return AccountView(
+        id=row.id,
+        associated_org=row.org_id,
+        account_id=row.id,
+        name=row.name,
+        environment=row.environment,
+        udf=row.udf,
+    )
