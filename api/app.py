@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ErrorBody, add_error_handlers
+from api.idempotency import add_idempotency
 from api.inputs import MAX_BODY_BYTES, plain_address
 from api.routes import ROUTERS
 from api.services import open_services
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses={status: {"model": ErrorBody} for status in (401, 422, 503)},
         max_body_size=MAX_BODY_BYTES,
     )
+    add_idempotency(app)
     app.add_middleware(RequestId)
     add_error_handlers(app)
     for router in ROUTERS:

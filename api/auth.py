@@ -10,6 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from fastapi.security.http import HTTPAuthorizationCredentials
 
 from api.errors import ApiError, not_found
+from api.idempotency import TENANT, claim
 from api.services import Services, services
 from everlink.contract import KeyScope
 from store.scope import Scope
@@ -67,14 +68,23 @@ async def caller(request: Request, made: Services, api_key: str | None, token: s
 
 async def by_key(request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey) -> Scope:
     """The tenant of an API key that may do what is asked."""
-    return _allowed(await caller(request, made, api_key, None), needed)
+    return (await by_key_itself(request, made, needed, api_key)).scope
+
+
+async def by_key_itself(request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey) -> Caller:
+    """The API key, for the routes that must know what else it may do."""
+    found = _allowed(await caller(request, made, api_key, None), needed)
+    await claim(request, made, found.scope, _owner(found), found.rights)
+    return found
 
 
 async def by_session(request: Request, made: Made, token: GivenToken) -> Caller:
     """The linked account of a session token."""
     if token is None:
         raise ApiError(401, "invalid_session_token", "the session token is not valid")
-    return await caller(request, made, None, token.credentials)
+    found = await caller(request, made, None, token.credentials)
+    await claim(request, made, found.scope, _owner(found), found.rights)
+    return found
 
 
 async def by_either(
@@ -84,14 +94,20 @@ async def by_either(
     found = await caller(request, made, api_key, token.credentials if token else None)
     if found.linked_account_id is None:
         _allowed(found, needed)
+    await claim(request, made, found.scope, _owner(found), found.rights)
     return found
 
 
-def _allowed(found: Caller, needed: SecurityScopes) -> Scope:
+def _owner(found: Caller) -> str:
+    """Who may hear an answer again: all keys of the tenant, or the browsers of one linked account."""
+    return TENANT if found.linked_account_id is None else f"account:{found.linked_account_id}"
+
+
+def _allowed(found: Caller, needed: SecurityScopes) -> Caller:
     missing = set(needed.scopes) - found.rights
     if missing:
         raise ApiError(403, "insufficient_scope", "the API key may not do this", required_scopes=sorted(missing))
-    return found.scope
+    return found
 
 
 async def linked_account(
@@ -115,6 +131,7 @@ Reads = Annotated[Scope, Security(by_key, scopes=[KeyScope.READ])]
 Connects = Annotated[Scope, Security(by_key, scopes=[KeyScope.CONNECT])]
 ReadsTokens = Annotated[Scope, Security(by_key, scopes=[KeyScope.TOKENS])]
 Administers = Annotated[Scope, Security(by_key, scopes=[KeyScope.ADMIN])]
+AdministersAs = Annotated[Caller, Security(by_key_itself, scopes=[KeyScope.ADMIN])]
 Session = Annotated[Caller, Depends(by_session)]
 ConnectsOrSession = Annotated[Caller, Security(by_either, scopes=[KeyScope.CONNECT])]
 ReadsOrSession = Annotated[Caller, Security(by_either, scopes=[KeyScope.READ])]

@@ -16,6 +16,7 @@ from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
+from store.answers import Answers
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
@@ -46,6 +47,7 @@ class Services:
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
         self.sessions = Sessions(self.database)
+        self.answers = Answers(self.database)
 
 
 @asynccontextmanager
