@@ -46,7 +46,7 @@ async def caller(request: Request, made: Services, api_key: str | None, token: s
     """The one decision, made once for each request. An API key wins over a session token.
 
     Raises:
-        ApiError: 401, which does not tell unknown, revoked and expired apart.
+        ApiError: 401, which does not tell unknown, revoked and expired apart; 429 where it asks too often.
     """
     known: Caller | None = getattr(request.state, "caller", None)
     if known is not None:
@@ -59,9 +59,11 @@ async def caller(request: Request, made: Services, api_key: str | None, token: s
         session = await made.sessions.authenticate(token, made.clock())
         found = Caller(session.scope, session.id, frozenset(), session.linked_account_id) if session else None
     if found is None:
+        made.limits.count_failure(request)
         if token is not None and api_key is None:
             raise ApiError(401, "invalid_session_token", "the session token is not valid")
         raise ApiError(401, "invalid_api_key", "the API key is missing or not valid")
+    made.limits.count_caller(found.id)
     request.state.caller = found
     return found
 

@@ -17,6 +17,8 @@ from store.database import StoreUnavailable
 
 log = logging.getLogger("everlink.api")
 
+CODES = {413: "body_too_large"}  # its phrase depends on Python's version
+
 
 class ErrorBody(BaseModel):
     """What every error looks like."""
@@ -90,7 +92,7 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
         phrase = HTTPStatus(error.status_code).phrase
-        code = phrase.lower().replace(" ", "_")
+        code = CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
         headers = error.headers or {}
         return render(request, ApiError(error.status_code, code, phrase.lower(), headers=headers))
 

@@ -12,6 +12,7 @@ from fastapi import Request
 from temporalio.client import Client as TemporalClient
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from api.limits import RateLimits
 from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
@@ -48,6 +49,7 @@ class Services:
         self.webhooks = Webhooks(self.database)
         self.sessions = Sessions(self.database)
         self.answers = Answers(self.database)
+        self.limits = RateLimits(self.settings)
 
 
 @asynccontextmanager
