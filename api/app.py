@@ -9,6 +9,7 @@ from uuid import uuid4
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.cors import Cors
 from api.errors import ErrorBody, add_error_handlers
 from api.inputs import MAX_BODY_BYTES, plain_address
 from api.routes import ROUTERS
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses={status: {"model": ErrorBody} for status in (401, 422, 503)},
         max_body_size=MAX_BODY_BYTES,
     )
+    app.add_middleware(Cors, routers=ROUTERS)
     app.add_middleware(RequestId)
     add_error_handlers(app)
     for router in ROUTERS:

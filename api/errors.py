@@ -17,6 +17,8 @@ from store.database import StoreUnavailable
 
 log = logging.getLogger("everlink.api")
 
+ANSWER_HEADERS = "everlink.answer_headers"  # in a request's scope: what its answer carries, whatever it is
+
 
 class ErrorBody(BaseModel):
     """What every error looks like."""
@@ -98,4 +100,6 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_defect(request: Request, error: Exception) -> JSONResponse:
         route = getattr(request.scope.get("route"), "path", "")  # the path itself may hold a link's secret
         log.error("defect: %s at %s", type(error).__name__, route)
-        return render(request, ApiError(500, "internal_error", "something went wrong here"))
+        answer = render(request, ApiError(500, "internal_error", "something went wrong here"))
+        answer.headers.update(request.scope.get(ANSWER_HEADERS, {}))  # it leaves from outside of all middleware
+        return answer

@@ -45,7 +45,7 @@ class Services:
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
-        self.sessions = Sessions(self.database)
+        self.sessions = Sessions(self.database, self.vault)
 
 
 @asynccontextmanager
