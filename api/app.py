@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.cors import Cors
 from api.errors import ErrorBody, add_error_handlers
 from api.etags import ETags
 from api.idempotency import add_idempotency
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_idempotency(app)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(Limits)
+    app.add_middleware(Cors, routers=ROUTERS)
     app.add_middleware(RequestId)
     for router in ROUTERS:
         app.include_router(router)

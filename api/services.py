@@ -47,9 +47,9 @@ class Services:
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
-        self.sessions = Sessions(self.database)
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)
+        self.sessions = Sessions(self.database, self.vault)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from store.tables import (
     APPLICATIONS,
     LINKED_ACCOUNTS,
     ORGANIZATIONS,
+    TENANT_SETTINGS,
     ApiKey,
     Application,
     LinkedAccount,
@@ -56,6 +57,27 @@ class Tenants:
                 self._database.insert_or_ignore(ORGANIZATIONS, {"id": org_id, "name": name, "created_at": now})
             )
         return org_id
+
+    async def organization_name(self, scope: Scope) -> str:
+        query = select(ORGANIZATIONS.c.name).where(ORGANIZATIONS.c.id == scope.org_id)
+        async with self._database.reading() as connection:
+            return str((await connection.execute(query)).scalar_one())
+
+    async def allowed_origins(self, scope: Scope) -> list[str]:
+        """The origins whose pages may use this tenant's session tokens; none: any may."""
+        query = select(TENANT_SETTINGS.c.allowed_origins).where(scope.owns(TENANT_SETTINGS))
+        async with self._database.reading() as connection:
+            return list((await connection.execute(query)).scalar_one_or_none() or [])
+
+    async def allow_origins(self, scope: Scope, origins: list[str]) -> None:
+        values = {**scope.columns, "allowed_origins": origins}
+        insert = self._database.insert(TENANT_SETTINGS).values(values)
+        async with self._database.writing() as connection:
+            await connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["org_id", "environment"], set_={"allowed_origins": origins}
+                )
+            )
 
     async def add_api_key(
         self,

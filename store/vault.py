@@ -53,6 +53,7 @@ class Kind(StrEnum):
     WEBHOOK_SECRET = "webhook_secret"
     PKCE_VERIFIER = "pkce_verifier"
     ANSWER = "answer"
+    SESSION_TOKEN = "session_token"
 
 
 class MasterKeys:
