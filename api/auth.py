@@ -11,7 +11,7 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 
 from api.cors import check_origin, for_browsers
 from api.errors import ApiError, not_found
-from api.idempotency import TENANT, claim
+from api.idempotency import claim
 from api.services import Services, services
 from everlink.contract import KeyScope
 from store.scope import Scope
@@ -89,7 +89,7 @@ async def by_key(request: Request, made: Made, needed: SecurityScopes, api_key: 
 async def by_key_itself(request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey) -> Caller:
     """The API key, for the routes that must know what else it may do."""
     found = _allowed(await caller(request, made, api_key, None), needed)
-    await claim(request, made, found.scope, _owner(found), found.rights)
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
     return found
 
 
@@ -98,7 +98,7 @@ async def by_session(request: Request, made: Made, token: GivenToken, _: ForBrow
     found = await caller(request, made, None, token.credentials) if token else None
     if found is None or found.linked_account_id is None:
         raise ApiError(401, "invalid_session_token", "the session token is not valid")
-    await claim(request, made, found.scope, _owner(found), found.rights)
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
     return Browser(found.scope, found.linked_account_id)
 
 
@@ -109,13 +109,8 @@ async def by_either(
     found = await caller(request, made, api_key, token.credentials if token else None)
     if found.linked_account_id is None:
         _allowed(found, needed)
-    await claim(request, made, found.scope, _owner(found), found.rights)
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
     return found
-
-
-def _owner(found: Caller) -> str:
-    """Who may hear an answer again: all keys of the tenant, or the browsers of one linked account."""
-    return TENANT if found.linked_account_id is None else f"account:{found.linked_account_id}"
 
 
 def _allowed(found: Caller, needed: SecurityScopes) -> Caller:

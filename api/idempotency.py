@@ -27,7 +27,6 @@ from store.vault import Kind, VaultError
 log = logging.getLogger("everlink.api")
 
 HEADER = "idempotency-key"
-TENANT = "tenant"  # the owner of what API keys are answered
 VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 KEPT_HEADERS = ("content-type", "cache-control", "location", "retry-after")
 NOT_KEPT = (401, 403, 429)  # they say nothing of the request itself
@@ -40,8 +39,12 @@ class Replay(Exception):
         self.response = response
 
 
-async def claim(request: Request, made: Services, scope: Scope, owner: str, rights: Iterable[str]) -> None:
+async def claim(
+    request: Request, made: Services, scope: Scope, linked_account_id: str | None, rights: Iterable[str]
+) -> None:
     """Claim the request's idempotency key, if it has one, for a caller who may do what is asked.
+
+    All keys of a tenant may hear an answer again, but of its browsers only those of one linked account.
 
     Raises:
         Replay: it was answered before.
@@ -52,6 +55,7 @@ async def claim(request: Request, made: Services, scope: Scope, owner: str, righ
         return
     if len(keys) > 1 or not VISIBLE_ASCII.fullmatch(keys[0]):
         raise ApiError(422, "invalid_idempotency_key", "an idempotency key is 1 to 255 visible ASCII characters")
+    owner = "tenant" if linked_account_id is None else f"account:{linked_account_id}"
     place = Place(scope, owner, keys[0])
     found = await made.answers.claim(place, await _fingerprint(request, rights), made.clock())
     if found is Refused.ANOTHER_REQUEST:

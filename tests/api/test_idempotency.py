@@ -25,6 +25,7 @@ from tests.api.conftest import Everlink, running, settings_for
 from tests.store.processes import run_together
 
 KEYS = "/v1/api-keys"
+SESSION = "/api/v2/public/session-token"
 BODY = {"name": "once", "scopes": ["read"]}
 
 
@@ -93,6 +94,33 @@ async def test_answers_stay_with_their_tenant(everlink: Everlink, product: httpx
     other = await stranger.post(KEYS, json=BODY, headers=under("same"))
     assert other.status_code == 201 and "idempotent-replayed" not in other.headers
     assert other.json()["key"] != first.json()["key"]
+
+
+async def test_answers_stay_with_their_linked_account(everlink: Everlink, product: httpx.AsyncClient) -> None:
+    path, body = "/api/v2/app/sandbox-key/save", {"api_key": "wrong"}
+    browsers = []
+    for account in ("acme", "globex"):
+        await product.post("/api/v2/public/linked-account", json={"account_id": account})
+        token = (await product.post(SESSION, json={"linked_account_id": account})).json()["token"]
+        browsers.append({**under("same"), "authorization": f"Bearer {token}"})
+    async with httpx.AsyncClient(base_url=everlink.url, timeout=40) as client:
+        first, other, again = [await client.post(path, json=body, headers=browsers[number]) for number in (0, 1, 0)]
+    assert first.status_code == other.status_code == 422
+    assert again.content == first.content and again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in other.headers and other.content != first.content
+
+
+async def test_refresh_token_that_is_sent_again_is_no_theft(everlink: Everlink, product: httpx.AsyncClient) -> None:
+    """Where the answer was lost on its way, the browser asks again."""
+    old = (await product.post(SESSION, json={"linked_account_id": "acme"})).json()["refresh_token"]
+    async with httpx.AsyncClient(base_url=everlink.url) as browser:
+        path, body = "/v1/session-tokens/refresh", {"refresh_token": old}
+        first = await browser.post(path, json=body, headers=under("lost"))
+        again = await browser.post(path, json=body, headers=under("lost"))
+        assert first.status_code == 200 and again.content == first.content
+        token = {"authorization": f"Bearer {first.json()['token']}"}
+        assert (await browser.get("/api/v3/org/basics", headers=token)).status_code == 200
+        assert (await browser.post(path, json=body, headers=under("stolen"))).status_code == 401
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "with space", "caf\xe9"])

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 from api.auth import Connects, Made, Session
 from api.cors import check_origin, for_browsers
 from api.errors import ApiError, ErrorBody, not_found
+from api.idempotency import claim
 from api.inputs import Input
 from api.routes.seed.views import AccountView, account_view
 from store.sessions import TokenPair
@@ -86,6 +87,7 @@ async def refresh_session_token(
     pair = None
     if session is not None:
         check_origin(request, session.allowed_origins)
+        await claim(request, made, session.scope, session.linked_account_id, ())
         pair = await made.sessions.renew(session, now)
     if pair is None:
         raise ApiError(401, "invalid_refresh_token", "the refresh token is not valid")
