@@ -35,7 +35,12 @@ class KeyInput(Input):
 
 class RotateInput(Input):
     overlap_seconds: int = Field(
-        default=DAY, ge=0, le=30 * DAY, strict=True, description="How long the old key lives on beside the new one"
+        default=DAY,
+        ge=0,
+        le=30 * DAY,
+        strict=True,
+        examples=[DAY],
+        description="How long the old key lives on beside the new one",
     )
 
 

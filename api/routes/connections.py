@@ -90,7 +90,7 @@ class RefreshOut(BaseModel):
 
 class Report(Input):
     generation: int | None = Field(
-        default=None, ge=1, le=2**31 - 1, strict=True, description="Of the credential that was refused"
+        default=None, ge=1, le=2**31 - 1, strict=True, examples=[3], description="Of the credential that was refused"
     )
 
 
