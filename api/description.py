@@ -58,13 +58,14 @@ WORDS = {
 }
 ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
 
+NEVER_KEPT = {"TokenOut", "AuthUrl"}  # answers with `cache-control: no-store`
+
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
     "description": "Sent again with the same key, the request acts once and gets the first answer again",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "example": "0d4bfa2e-6a5f-4a0e-9e53-d1f3a4c1a111",
 }
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -128,6 +129,6 @@ def _refusals(method: str, operation: dict[str, Any]) -> set[int]:
 
 
 def _may_be_kept(operation: dict[str, Any]) -> bool:
-    """JSON, and no credential in it."""
-    secret = any(KeyScope.TOKENS in scopes for one in operation.get("security", ()) for scopes in one.values())
-    return not secret and "application/json" in operation["responses"]["200"].get("content", {})
+    """JSON, and no secret in it."""
+    answer = operation["responses"]["200"].get("content", {}).get("application/json")
+    return answer is not None and answer["schema"].get("$ref", "").rpartition("/")[2] not in NEVER_KEPT

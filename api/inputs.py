@@ -46,6 +46,19 @@ class Input(BaseModel):
         return plain(value)
 
 
+def no_stand_in(value: Any) -> Any:
+    """A number is written as one: `false` is not 0, and "7" is not 7.
+
+    Raises:
+        ValueError: it is something that pydantic would make a number of.
+    """
+    if isinstance(value, bool | str):
+        raise ValueError("it is not a number")
+    return value
+
+
+NoStandIn = BeforeValidator(no_stand_in)
+
 KeyFields = Annotated[dict[str, Annotated[str, StringConstraints(max_length=16_384)]], BeforeValidator(plain)]
 
 

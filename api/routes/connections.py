@@ -12,7 +12,7 @@ from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import start_link
 from api.errors import ApiError, ErrorBody, not_found
 from api.etags import weak_etag
-from api.inputs import Input
+from api.inputs import Input, NoStandIn
 from api.lifecycle import disconnect, find, force_refresh, fresh_token, report_rejected
 from everlink.contract import ConnectionStatus, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
@@ -88,10 +88,11 @@ class RefreshOut(BaseModel):
     verdict: str | None = Field(examples=["ok"])
 
 
+Generation = Annotated[int, Field(ge=1, le=2**31 - 1), NoStandIn]
+
+
 class Report(Input):
-    generation: int | None = Field(
-        default=None, ge=1, le=2**31 - 1, strict=True, examples=[3], description="Of the credential that was refused"
-    )
+    generation: Generation | None = Field(default=None, examples=[3], description="Of the credential that was refused")
 
 
 class Reported(BaseModel):

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from api.auth import Connects, Made
-from api.errors import ApiError
+from api.errors import ApiError, ErrorBody
 from api.inputs import Input
 from api.routes.seed.views import AccountView, account_view
 
@@ -22,7 +22,7 @@ class AccountInput(Input):
     udf: dict[str, Any] = {}
 
 
-@router.post("")
+@router.post("", responses={400: {"model": ErrorBody}})
 async def save_account(made: Made, scope: Connects, account: AccountInput) -> AccountView:
     """Create a linked account, or change its name and fields."""
     account_id = account.account_id or account.linked_account_id

@@ -73,7 +73,11 @@ async def active_linked_account(made: Made, session: Session) -> AccountView:
     return account_view(account)
 
 
-@router.post("/v1/session-tokens/refresh", dependencies=[Depends(for_browsers)])
+@router.post(
+    "/v1/session-tokens/refresh",
+    dependencies=[Depends(for_browsers)],
+    responses={status: {"model": ErrorBody} for status in (401, 403)},
+)
 async def refresh_session_token(
     request: Request, made: Made, response: Response, given: RefreshRequest
 ) -> SessionTokens:
