@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -18,7 +19,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment
+from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment, KeyScope
 from store.database import Database, StoreUnavailable, utc_now
 from store.migrate import migrate
 from store.scope import Scope
@@ -59,10 +60,20 @@ def create_organization(name: str) -> None:
 
 
 @app.command("create-api-key")
-def create_api_key(org_id: str, environment: Environment, name: str = "default") -> None:
+def create_api_key(
+    org_id: str,
+    environment: Environment,
+    name: str = "default",
+    scopes: Annotated[
+        list[KeyScope] | None, typer.Option("--scope", help="What it may do, by default all; repeat it")
+    ] = None,
+    expires_in_days: Annotated[int | None, typer.Option(min=1, max=36_500)] = None,
+) -> None:
     """Make an API key and print it. It is shown once and cannot be read again."""
-    scope = Scope(org_id, environment)
-    print(_run(_with_tenants(lambda tenants: tenants.add_api_key(scope, name, utc_now()))))
+    scope, now = Scope(org_id, environment), utc_now()
+    expires_at = None if expires_in_days is None else now + timedelta(days=expires_in_days)
+    rights = scopes or list(KeyScope)
+    print(_run(_with_tenants(lambda made: made.add_api_key(scope, name, now, scopes=rights, expires_at=expires_at))))
 
 
 @app.command("revoke-api-key")

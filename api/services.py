@@ -12,10 +12,12 @@ from fastapi import Request
 from temporalio.client import Client as TemporalClient
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from api.limits import RateLimits
 from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
+from store.answers import Answers
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
@@ -45,7 +47,9 @@ class Services:
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
-        self.sessions = Sessions(self.database)
+        self.answers = Answers(self.database)
+        self.limits = RateLimits(self.settings)
+        self.sessions = Sessions(self.database, self.vault)
 
 
 @asynccontextmanager

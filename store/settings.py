@@ -28,3 +28,6 @@ class Settings(BaseSettings):
     allowed_targets: str = ""  # hosts that outgoing requests may reach although they are not public
     build_id: str | None = None  # turns Temporal's worker versioning on
     log_level: str = "INFO"
+    key_rate_limit: str = "2000/second"  # of one API key or session token at one API process; empty: none
+    address_rate_limit: str = "2000/second"  # of one address at one API process; empty: none
+    trusted_proxies: str = ""  # addresses and networks whose X-Forwarded-For is believed

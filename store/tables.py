@@ -92,12 +92,13 @@ class SessionToken(SQLModel, table=True):
     org_id: str
     environment: Environment = word(Environment)
     linked_account_id: str
+    family: str  # of the pairs that came of one another
     token_sha256: str = Field(unique=True)
     refresh_sha256: str = Field(unique=True)
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # both, so that a living one is given again
     created_at: datetime = moment()
     expires_at: datetime = moment()
-    refresh_expires_at: datetime = moment()
+    refresh_expires_at: datetime = moment(index=True)
     revoked_at: datetime | None = moment(nullable=True, default=None)
     __table_args__ = (
         addressable(),

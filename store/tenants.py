@@ -21,6 +21,8 @@ from store.tables import (
     APPLICATIONS,
     LINKED_ACCOUNTS,
     ORGANIZATIONS,
+    TENANT_SETTINGS,
+    ApiKey,
     Application,
     LinkedAccount,
 )
@@ -56,6 +58,27 @@ class Tenants:
             )
         return org_id
 
+    async def organization_name(self, scope: Scope) -> str:
+        query = select(ORGANIZATIONS.c.name).where(ORGANIZATIONS.c.id == scope.org_id)
+        async with self._database.reading() as connection:
+            return str((await connection.execute(query)).scalar_one())
+
+    async def allowed_origins(self, scope: Scope) -> list[str]:
+        """The origins whose pages may use this tenant's session tokens; none: any may."""
+        query = select(TENANT_SETTINGS.c.allowed_origins).where(scope.owns(TENANT_SETTINGS))
+        async with self._database.reading() as connection:
+            return list((await connection.execute(query)).scalar_one_or_none() or [])
+
+    async def allow_origins(self, scope: Scope, origins: list[str]) -> None:
+        values = {**scope.columns, "allowed_origins": origins}
+        insert = self._database.insert(TENANT_SETTINGS).values(values)
+        async with self._database.writing() as connection:
+            await connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["org_id", "environment"], set_={"allowed_origins": origins}
+                )
+            )
+
     async def add_api_key(
         self,
         scope: Scope,
@@ -81,6 +104,28 @@ class Tenants:
             )
         return f"{KEY_PREFIX[scope.environment]}_{public}_{secret}"
 
+    async def api_keys(self, scope: Scope) -> list[ApiKey]:
+        """Every key that there was, newest first."""
+        query = select(API_KEYS).where(scope.owns(API_KEYS)).order_by(API_KEYS.c.created_at.desc(), API_KEYS.c.id)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [ApiKey(**row._mapping) for row in rows]
+
+    async def api_key(self, scope: Scope, public_id: str) -> ApiKey | None:
+        query = select(API_KEYS).where(API_KEYS.c.id == public_id, scope.owns(API_KEYS))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return ApiKey(**row._mapping) if row is not None else None
+
+    async def expire_api_key(self, scope: Scope, public_id: str, at: datetime) -> None:
+        """Let a key end at that moment, or at its own end where that is sooner."""
+        columns = API_KEYS.c
+        sooner = columns.expires_at.is_(None) | (columns.expires_at > at)
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(API_KEYS).where(columns.id == public_id, scope.owns(API_KEYS), sooner).values(expires_at=at)
+            )
+
     async def authenticate(self, api_key: str, now: datetime) -> LiveKey | None:
         """What a key opens that is neither expired nor revoked."""
         if not (api_key.isascii() and api_key.isprintable()):
@@ -93,8 +138,7 @@ class Tenants:
         if row is None or not hmac.compare_digest(row.secret_sha256, sha256(secret)):
             return None
         environment = Environment(row.environment)
-        expired = row.expires_at is not None and row.expires_at <= now
-        if expired or row.revoked_at is not None or KEY_PREFIX[environment] != prefix:
+        if not _lives(row, now) or KEY_PREFIX[environment] != prefix:
             return None
         rights = frozenset(KeyScope(one) for one in row.scopes)
         return LiveKey(row.id, Scope(row.org_id, environment), rights)
@@ -107,6 +151,21 @@ class Tenants:
                 .values(revoked_at=now)
             )
             return result.rowcount == 1
+
+    async def revoke_unless_last(self, scope: Scope, public_id: str, now: datetime) -> bool:
+        """Revoke a key, but not the last one that may make others: False, and it lives on."""
+        columns = API_KEYS.c
+        # All of them, in one order, so that two keys that revoke each other take turns.
+        mine = select(API_KEYS).where(scope.owns(API_KEYS)).order_by(columns.id).with_for_update()
+        async with self._database.writing() as connection:
+            rows = (await connection.execute(mine)).all()
+            admins = {row.id for row in rows if KeyScope.ADMIN in row.scopes and _lives(row, now)}
+            if admins == {public_id}:
+                return False
+            await connection.execute(
+                update(API_KEYS).where(columns.id == public_id, columns.revoked_at.is_(None)).values(revoked_at=now)
+            )
+        return True
 
     # Applications
 
@@ -151,3 +210,7 @@ class Tenants:
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
         return LinkedAccount(**row._mapping) if row is not None else None
+
+
+def _lives(key: Any, now: datetime) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)

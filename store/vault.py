@@ -52,6 +52,8 @@ class Kind(StrEnum):
     CLIENT_SECRET = "client_secret"
     WEBHOOK_SECRET = "webhook_secret"
     PKCE_VERIFIER = "pkce_verifier"
+    ANSWER = "answer"
+    SESSION_TOKEN = "session_token"
 
 
 class MasterKeys:

@@ -1,12 +1,14 @@
 """One router file per resource."""
 
-from api.routes import applications, connect, connections, health, seed, webhook_endpoints
+from api.routes import api_keys, applications, connect, connections, health, seed, settings, webhook_endpoints
 
 ROUTERS = [
     *seed.ROUTERS,
     connections.router,
     applications.router,
     webhook_endpoints.router,
+    api_keys.router,
+    settings.router,
     connect.router,
     health.router,
 ]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import start_link
 from api.errors import ApiError, ErrorBody, not_found
+from api.etags import weak_etag
 from api.inputs import Input
 from api.lifecycle import disconnect, find, force_refresh, fresh_token, report_rejected
 from everlink.contract import ConnectionStatus, ReauthReason, connection_workflow_id
@@ -135,10 +136,11 @@ async def get_connection(made: Made, scope: Reads, connection_id: str) -> Connec
 
 
 @router.get("/{connection_id}/events")
-async def timeline(made: Made, scope: Reads, connection_id: str) -> Timeline:
+async def timeline(made: Made, scope: Reads, connection_id: str, response: Response) -> Timeline:
     """Everything that happened to a connection, with reasons."""
     await find(made, scope, connection_id)
     rows = await made.connections.timeline(scope, connection_id)
+    response.headers["etag"] = weak_etag(f"{connection_id} {len(rows)}".encode())  # only ever added to
     return Timeline(as_of=made.clock(), transitions=[TransitionOut(**row.model_dump()) for row in rows])
 
 
