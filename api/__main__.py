@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from providers.catalog import Catalog, CatalogError
@@ -19,8 +20,13 @@ def main() -> None:
         Catalog.load(settings.catalog_dir)
     except (VaultError, CatalogError) as error:
         sys.exit(f"everlink api: {error}")
+    serve(create_app(settings), settings)
+
+
+def serve(app: FastAPI, settings: Settings) -> None:
+    """Answer at the address of the settings until told to stop."""
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level.lower(),

@@ -1,0 +1,21 @@
+"""The API process that is measured: `python -m bench.server`. Everlink's own, with one route more."""
+
+from __future__ import annotations
+
+from api.__main__ import serve
+from api.app import create_app
+from store.settings import Settings
+
+BARE = "/bare"
+
+
+async def bare() -> dict[str, bool]:
+    """What the framework costs: it touches nothing."""
+    return {"ok": True}
+
+
+if __name__ == "__main__":
+    settings = Settings()
+    app = create_app(settings)
+    app.get(BARE)(bare)
+    serve(app, settings)
