@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from everlink.contract import (
@@ -21,6 +22,7 @@ from everlink.contract import (
 )
 from store.credentials import StoredCredential
 from store.database import Database
+from store.listing import ConnectionFilter, counts_query, page_query
 from store.outbox import NewEvent, announce
 from store.scope import Scope
 from store.tables import (
@@ -33,14 +35,14 @@ from store.tables import (
 
 
 @dataclass(frozen=True)
-class ConnectionFilter:
-    """What a list of connections is narrowed to."""
+class Counts:
+    """Connections by status; a degraded one counts twice."""
 
-    status: ConnectionStatus | None = None
-    reason: str | None = None
-    slug: str | None = None
-    linked_account_id: str | None = None
-    living: bool = False  # without the disconnected
+    pending: int = 0
+    active: int = 0
+    reauth_required: int = 0
+    disconnected: int = 0
+    degraded: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,23 @@ class Connections:
         self, scope: Scope, wanted: ConnectionFilter, *, after: str | None = None, limit: int = 100
     ) -> list[Connection]:
         """Connections in the order of their ids, from behind `after`."""
-        query = _narrowed(select(CONNECTIONS), scope, wanted).order_by(CONNECTIONS.c.id).limit(limit)
-        if after is not None:
-            query = query.where(CONNECTIONS.c.id > after)
+        query = page_query(scope, wanted, after, limit, is_sqlite=self._database.is_sqlite)
+        if query is None:
+            return []
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [Connection(**row._mapping) for row in rows]
+
+    async def counts(self, scope: Scope, wanted: ConnectionFilter) -> Counts:
+        """How many of a tenant's connections are in each state."""
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(counts_query(scope, wanted))).all()
+        of = Counter[str]()
+        for status, health, count in rows:
+            of[status] += count
+            if health == Health.DEGRADED:
+                of["degraded"] += count
+        return Counts(**of)
 
     async def find_or_create(
         self,
@@ -214,19 +227,6 @@ def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
         "sequence": transition.sequence,
         **ends,
     }
-
-
-def _narrowed(query: Select[Any], scope: Scope, wanted: ConnectionFilter) -> Select[Any]:
-    query = query.where(scope.owns(CONNECTIONS))
-    if wanted.status is not None:
-        query = query.where(CONNECTIONS.c.status == wanted.status.value)
-    if wanted.living:
-        query = query.where(CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value)
-    for column in ("reason", "slug", "linked_account_id"):
-        value = getattr(wanted, column)
-        if value is not None:
-            query = query.where(CONNECTIONS.c[column] == value)
-    return query
 
 
 def _values(row: Connection) -> dict[str, Any]:

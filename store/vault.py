@@ -7,6 +7,7 @@ is authenticated with it, so that a blob moved to another row does not open.
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import os
 from contextlib import suppress
@@ -54,6 +55,7 @@ class Kind(StrEnum):
     PKCE_VERIFIER = "pkce_verifier"
     ANSWER = "answer"
     SESSION_TOKEN = "session_token"
+    CURSOR = "cursor"
 
 
 class MasterKeys:
@@ -113,6 +115,7 @@ class Vault:
         self._clock = clock
         self._ids: dict[Scope, UUID] = {}
         self._keys: dict[tuple[Scope, UUID], AESGCM] = {}
+        self._signers: dict[Scope, bytes] = {}
 
     async def seal(self, scope: Scope, kind: Kind, owner_id: str, secret: bytes) -> bytes:
         """Seal a secret of this owner.
@@ -143,6 +146,15 @@ class Vault:
         except InvalidTag:
             raise SealBroken("the blob does not open") from None
 
+    async def sign(self, scope: Scope, kind: Kind, owner_id: str, text: bytes) -> bytes:
+        """What only this tenant's key makes of a text, to know again what is shown to callers as it is.
+
+        Raises:
+            StoreUnavailable: the data key is not in memory and the database cannot be reached.
+        """
+        key_id = self._ids.get(scope) or await self._load(scope)
+        return hmac.digest(self._signers[scope], _context(scope, kind, owner_id, key_id) + text, "sha256")
+
     async def _load(self, scope: Scope) -> UUID:
         """Read this tenant's data key, made at its first use."""
         query = select(DATA_KEYS.c.id, DATA_KEYS.c.wrapped).where(scope.owns(DATA_KEYS))
@@ -153,8 +165,9 @@ class Vault:
             async with self._database.reading() as connection:
                 row = (await connection.execute(query)).one()
         key_id = UUID(row.id)
-        key = AESGCM(self._master_keys.unwrap(row.wrapped, _context(scope, "data_key", row.id, key_id)))
-        self._ids[scope], self._keys[scope, key_id] = key_id, key
+        key = self._master_keys.unwrap(row.wrapped, _context(scope, "data_key", row.id, key_id))
+        self._ids[scope], self._keys[scope, key_id] = key_id, AESGCM(key)
+        self._signers[scope] = hmac.digest(key, b"signing", "sha256")  # a key has one use
         return key_id
 
     async def _create(self, scope: Scope) -> None:

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from everlink.contract import AuthType, ConnectionStatus
-from store.connections import ConnectionFilter, Connections, connection_ref
+from store.connections import Connections, connection_ref
 from store.credentials import Credentials
 from store.database import Database
+from store.listing import ConnectionFilter
 from store.scope import Scope
 from store.tables import CONNECTIONS, Connection
 from tests.store.conftest import NOW, make_connection

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select, update
 
 from everlink.contract import Environment
-from store.connections import ConnectionFilter, Connections
+from store.connections import Connections
 from store.database import Database
+from store.listing import ConnectionFilter
 from store.scope import Scope
 from store.tables import API_KEYS, Connection
 from store.tenants import Tenants

@@ -5,7 +5,7 @@ from __future__ import annotations
 from api.errors import not_found
 from api.services import Services
 from providers.catalog import CatalogEntry
-from store.connections import ConnectionFilter
+from store.listing import ConnectionFilter
 from store.scope import Scope
 from store.tables import Application, Connection
 
