@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -74,6 +75,14 @@ class Connections:
             query = query.where(CONNECTIONS.c.id > after)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
+        return [Connection(**row._mapping) for row in rows]
+
+    async def living(self, scope: Scope, account_ids: Sequence[str], slug: str | None = None) -> list[Connection]:
+        """All connections of these linked accounts that have not ended."""
+        wanted = ConnectionFilter(slug=slug, living=True)
+        query = _narrowed(select(CONNECTIONS), scope, wanted).where(CONNECTIONS.c.linked_account_id.in_(account_ids))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.order_by(CONNECTIONS.c.id))).all()
         return [Connection(**row._mapping) for row in rows]
 
     async def find_or_create(
