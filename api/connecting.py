@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from api.errors import ApiError
 from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
 from api.services import Services
-from everlink.contract import ConnectionView, Verdict
+from everlink.contract import AuthType, ConnectionView, Verdict
 from providers.catalog import CatalogEntry, OAuth2
 from providers.credential import Credential, KeyCredential
 from providers.http import RequestFailed
@@ -159,6 +159,8 @@ async def save_key(
     """
     if ends_at is not None and ends_at <= made.clock():
         raise ApiError(422, "already_expired", "the key has ended already")
+    if entry.auth_type is not AuthType.KEY_BASED:
+        raise ApiError(400, "not_keybased", "this application does not connect by a key")
     if await made.tenants.application(scope, entry.slug) is None:
         raise ApiError(400, "application_not_configured", "the application is not enabled here")
     credential = KeyCredential(fields=_complete(entry, fields))
@@ -196,8 +198,11 @@ def _denied_words(entry: CatalogEntry, error: str) -> str:
 def _complete(entry: CatalogEntry, fields: dict[str, str]) -> dict[str, str]:
     missing = [field.name for field in entry.fields if field.required and not fields.get(field.name)]
     unknown = sorted(set(fields) - {field.name for field in entry.fields})
-    if missing or unknown:
-        raise ApiError(422, "invalid_fields", "fields are missing or unknown", missing=missing, unknown=unknown)
+    choices = {field.name: field.options for field in entry.fields if field.options}
+    wrong = sorted(name for name in choices if fields.get(name) and fields[name] not in choices[name])
+    if missing or unknown or wrong:
+        words = "fields are missing, unknown or none of their options"
+        raise ApiError(422, "invalid_fields", words, missing=missing, unknown=unknown, wrong=wrong)
     return fields
 
 

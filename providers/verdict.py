@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from everlink.contract import ReauthReason, Verdict
 from providers.catalog import AnswerRule, OAuth2, Probe, TokenAnswer, code_text
-from providers.credential import OAuthCredential
+from providers.credential import OAuthCredential, bounded
 from providers.http import Answer
 
 Rule = TypeVar("Rule", bound=AnswerRule)
@@ -163,7 +163,8 @@ def _merge(body: Body, places: TokenAnswer, previous: OAuthCredential | None) ->
         refresh_token=_word(body, places.refresh_token) or (previous.refresh_token if previous else None),
         token_type=_word(body, places.token_type) or "Bearer",
         scope=_word(body, places.scope) or (previous.scope if previous else None),
-        extra={**(previous.extra if previous else {}), **extra},
+        extra=bounded({**(previous.extra if previous else {}), **extra}),
+        origin=previous.origin if previous else None,
     )
 
 

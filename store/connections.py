@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -88,6 +89,19 @@ class Connections:
             if health == Health.DEGRADED:
                 of["degraded"] += count
         return Counts(**of)
+
+    async def living(self, scope: Scope, account_ids: Sequence[str], slug: str | None = None) -> list[Connection]:
+        """All connections of these linked accounts that have not ended."""
+        query = select(CONNECTIONS).where(
+            scope.owns(CONNECTIONS),
+            CONNECTIONS.c.linked_account_id.in_(account_ids),
+            CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value,
+        )
+        if slug is not None:
+            query = query.where(CONNECTIONS.c.slug == slug)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.order_by(CONNECTIONS.c.id))).all()
+        return [Connection(**row._mapping) for row in rows]
 
     async def find_or_create(
         self,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from everlink.contract import Environment, KeyScope
 from store.database import Database
@@ -33,6 +33,10 @@ KEY_PREFIX = {Environment.TEST: "tk", Environment.PRODUCTION: "pk"}
 def sha256(secret: str) -> str:
     """How random secrets are kept: there is nothing to guess, so nothing to slow down."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class AccountLeaving(Exception):
+    """The linked account is being removed: nothing of it can be changed."""
 
 
 @dataclass(frozen=True)
@@ -193,24 +197,65 @@ class Tenants:
 
     # Linked accounts
 
+    async def add_linked_account(self, scope: Scope, account_id: str, values: dict[str, Any], now: datetime) -> bool:
+        """Whether it is new; where it is not, nothing is changed."""
+        row: dict[str, Any] = {**scope.columns, "id": account_id, "name": None, "udf": {}, "created_at": now}
+        async with self._database.writing() as connection:
+            result = await connection.execute(self._database.insert_or_ignore(LINKED_ACCOUNTS, {**row, **values}))
+            return result.rowcount == 1
+
+    async def change_linked_account(
+        self, scope: Scope, account_id: str, values: dict[str, Any]
+    ) -> LinkedAccount | None:
+        """Change its name or fields. None where it is not there, or is being removed."""
+        mine = _living(scope) & (LINKED_ACCOUNTS.c.id == account_id)
+        async with self._database.writing() as connection:
+            if values:
+                await connection.execute(update(LINKED_ACCOUNTS).where(mine).values(values))
+            row = (await connection.execute(select(LINKED_ACCOUNTS).where(mine))).one_or_none()
+        return LinkedAccount(**row._mapping) if row is not None else None
+
     async def save_linked_account(
         self, scope: Scope, account_id: str, values: dict[str, Any], now: datetime
     ) -> LinkedAccount:
-        row: dict[str, Any] = {**scope.columns, "id": account_id, "name": None, "udf": {}, "created_at": now}
-        mine = (LINKED_ACCOUNTS.c.id == account_id) & scope.owns(LINKED_ACCOUNTS)
-        async with self._database.writing() as connection:
-            await connection.execute(self._database.insert_or_ignore(LINKED_ACCOUNTS, row))
-            if values:
-                await connection.execute(update(LINKED_ACCOUNTS).where(mine).values(values))
-            saved = (await connection.execute(select(LINKED_ACCOUNTS).where(mine))).one()
-        return LinkedAccount(**saved._mapping)
+        """Create it, or change what is given.
+
+        Raises:
+            AccountLeaving: it is being removed.
+        """
+        await self.add_linked_account(scope, account_id, values, now)
+        saved = await self.change_linked_account(scope, account_id, values)
+        if saved is None:
+            raise AccountLeaving("the linked account is being removed")
+        return saved
 
     async def linked_account(self, scope: Scope, account_id: str) -> LinkedAccount | None:
-        query = select(LINKED_ACCOUNTS).where(LINKED_ACCOUNTS.c.id == account_id, scope.owns(LINKED_ACCOUNTS))
+        """One that lives: none that is being removed."""
+        query = select(LINKED_ACCOUNTS).where(LINKED_ACCOUNTS.c.id == account_id, _living(scope))
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
         return LinkedAccount(**row._mapping) if row is not None else None
 
+    async def linked_accounts(
+        self, scope: Scope, *, after: str | None = None, skip: int = 0, limit: int
+    ) -> list[LinkedAccount]:
+        """A page of those that live, in the order of their ids: from behind `after`, or by number."""
+        query = select(LINKED_ACCOUNTS).where(_living(scope)).order_by(LINKED_ACCOUNTS.c.id).offset(skip).limit(limit)
+        if after is not None:
+            query = query.where(LINKED_ACCOUNTS.c.id > after)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [LinkedAccount(**row._mapping) for row in rows]
+
+    async def count_linked_accounts(self, scope: Scope) -> int:
+        query = select(func.count()).select_from(LINKED_ACCOUNTS).where(_living(scope))
+        async with self._database.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
 
 def _lives(key: Any, now: datetime) -> bool:
     return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+
+
+def _living(scope: Scope) -> ColumnElement[bool]:
+    return scope.owns(LINKED_ACCOUNTS) & LINKED_ACCOUNTS.c.removed_at.is_(None)

@@ -52,6 +52,7 @@ class Kind(StrEnum):
     CREDENTIAL = "credential"
     CLIENT_SECRET = "client_secret"
     WEBHOOK_SECRET = "webhook_secret"
+    LEGACY_WEBHOOK_SECRET = "legacy_webhook_secret"
     PKCE_VERIFIER = "pkce_verifier"
     ANSWER = "answer"
     SESSION_TOKEN = "session_token"

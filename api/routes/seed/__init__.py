@@ -1,7 +1,15 @@
 """The seed's API: products that were written for it work unchanged."""
 
-from api.routes.seed import accounts, applications, integrations, sdk, sessions
+from api.routes.seed import accounts, applications, integrations, migration, sdk, sessions, webhooks
 
-ROUTERS = [applications.router, accounts.router, integrations.router, sessions.router, sdk.router]
+ROUTERS = [
+    applications.router,
+    integrations.router,
+    accounts.router,  # behind the integrations: an account's id may hold slashes
+    migration.router,
+    webhooks.router,
+    sessions.router,
+    sdk.router,
+]
 
 __all__ = ["ROUTERS"]
