@@ -19,6 +19,7 @@ from providers.http import make_client
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.removals import Removals
 from store.sessions import Sessions
 from store.settings import Settings
 from store.tenants import Tenants
@@ -46,6 +47,7 @@ class Services:
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
         self.sessions = Sessions(self.database)
+        self.removals = Removals(self.database)
 
 
 @asynccontextmanager

@@ -109,16 +109,20 @@ class Vault:
         self._database = database
         self._master_keys = master_keys
         self._clock = clock
-        self._ids: dict[Scope, UUID] = {}
         self._keys: dict[tuple[Scope, UUID], AESGCM] = {}
 
-    async def seal(self, scope: Scope, kind: Kind, owner_id: str, secret: bytes) -> bytes:
-        """Seal a secret of this owner.
+    async def seal(self, scope: Scope, kind: Kind, owner_id: str, secret: bytes, *, like: bytes | None = None) -> bytes:
+        """Seal a secret of this owner, under the data key that the store has now or under that of another blob.
+
+        The store is asked each time, since what is new must not be sealed under a key that was erased meanwhile.
+        What takes the place of another blob needs no look: it is worth as much as that was.
 
         Raises:
             StoreUnavailable: the data key is not in memory and the database cannot be reached.
         """
-        key_id = self._ids.get(scope) or await self._load(scope)
+        key_id = UUID(bytes=like[1:17]) if like is not None else None
+        if key_id is None or (scope, key_id) not in self._keys:
+            key_id = await self._load(scope)
         nonce = os.urandom(NONCE_BYTES)
         sealed = self._keys[scope, key_id].encrypt(nonce, secret, _context(scope, kind, owner_id, key_id))
         return VERSION + key_id.bytes + nonce + sealed
@@ -152,7 +156,7 @@ class Vault:
                 row = (await connection.execute(query)).one()
         key_id = UUID(row.id)
         key = AESGCM(self._master_keys.unwrap(row.wrapped, _context(scope, "data_key", row.id, key_id)))
-        self._ids[scope], self._keys[scope, key_id] = key_id, key
+        self._keys[scope, key_id] = key
         return key_id
 
     async def _create(self, scope: Scope) -> None:
