@@ -12,7 +12,7 @@ from api.services import Services
 from everlink.contract import is_searchable
 from store.scope import Scope
 from store.tables import LinkedAccount
-from store.tenants import AccountLeaving
+from store.tenants import RemovalUnderWay
 
 MAX_ID = 255
 MAX_UDF_BYTES = 64 * 1024
@@ -44,13 +44,13 @@ async def save_account(made: Services, scope: Scope, account_id: str, values: di
     """Create a linked account, or change what is given.
 
     Raises:
-        ApiError: 409 `linked_account_leaving` while it is being removed.
+        ApiError: 409 `removal_under_way` while it is being removed.
     """
     try:
         return await made.tenants.save_linked_account(scope, account_id, values, made.clock())
-    except AccountLeaving:
+    except RemovalUnderWay:
         raise leaving() from None
 
 
 def leaving() -> ApiError:
-    return ApiError(409, "linked_account_leaving", "the linked account is being removed")
+    return ApiError(409, "removal_under_way", "the linked account is being removed")

@@ -22,6 +22,7 @@ from store.answers import Answers
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.removals import Removals
 from store.scope import Scope
 from store.sessions import Sessions
 from store.settings import Settings
@@ -53,6 +54,7 @@ class Services:
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
+        self.removals = Removals(self.database)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import (
     AuthType,
@@ -33,6 +34,7 @@ from store.tables import (
     Connection,
     TransitionRow,
 )
+from store.tenants import refuse_removed
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,11 @@ class Connections:
         auth_type: AuthType,
         now: datetime,
     ) -> Connection:
-        """The living connection of this account at the provider: the same id for as long as it lives."""
+        """The living connection of this account at the provider: the same id for as long as it lives.
+
+        Raises:
+            RemovalUnderWay: of the application or of the linked account; no new connection is made.
+        """
         wanted = select(CONNECTIONS).where(
             scope.owns(CONNECTIONS),
             CONNECTIONS.c.linked_account_id == linked_account_id,
@@ -140,11 +146,12 @@ class Connections:
                 return Connection(**row._mapping)
         try:
             async with self._database.writing() as connection:
+                await refuse_removed(connection, scope, slug, linked_account_id)
                 await connection.execute(CONNECTIONS.insert().values(_values(created)))
         except IntegrityError:  # somebody else was faster
             async with self._database.reading() as connection:
                 row = (await connection.execute(wanted)).one_or_none()
-            if row is None:  # no: the account is not there
+            if row is None:  # and has ended already
                 raise
             return Connection(**row._mapping)
         return created
@@ -162,12 +169,15 @@ class Connections:
     async def record(self, ref: ConnectionRef, transition: Transition, now: datetime) -> list[str]:
         """Write a transition, the connection's new state and the event in one transaction.
 
-        Idempotent. Answers the ids of the webhook endpoints that the event is due at.
+        Idempotent; of a connection that is not there any more, nothing is written. Answers the ids of the webhook
+        endpoints that the event is due at.
         """
         scope = Scope.of(ref)
         async with self._database.writing() as connection:
+            moved = (await connection.execute(_projection(scope, ref, transition))).rowcount == 1
+            if not moved and not await _is_there(connection, scope, ref.connection_id):
+                return []  # a removal has forgotten it; its workflow may come to its end all the same
             await connection.execute(self._database.insert_or_ignore(TRANSITIONS, _transition_values(ref, transition)))
-            await connection.execute(_projection(scope, ref, transition))
             if transition.event is None:
                 return []
             event = NewEvent(
@@ -205,6 +215,11 @@ class Connections:
         if row.sealed:
             stored = StoredCredential(row.generation, row.sealed, row.renewable, row.expires_at, row.ends_at)
         return CredentialRead(ConnectionStatus(row.status), row.reason, row.slug, stored)
+
+
+async def _is_there(connection: AsyncConnection, scope: Scope, connection_id: str) -> bool:
+    query = select(CONNECTIONS.c.id).where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
+    return (await connection.execute(query)).one_or_none() is not None
 
 
 def connection_ref(row: Connection) -> ConnectionRef:
