@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import httpx
 from fastapi import Request
@@ -21,6 +22,8 @@ from store.answers import Answers
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.removals import Removals
+from store.scope import Scope
 from store.sessions import Sessions
 from store.settings import Settings
 from store.tenants import Tenants
@@ -40,6 +43,7 @@ class Services:
     temporal: TemporalClient
     clock: Clock = utc_now
     refreshing: dict[str, asyncio.Task[ConnectionView]] = field(default_factory=dict)
+    taking_over: WeakValueDictionary[tuple[Scope, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
         self.tenants = Tenants(self.database)
@@ -50,6 +54,7 @@ class Services:
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
+        self.removals = Removals(self.database)
 
 
 @asynccontextmanager

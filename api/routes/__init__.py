@@ -1,14 +1,29 @@
 """One router file per resource."""
 
-from api.routes import api_keys, applications, connect, connections, health, seed, settings, webhook_endpoints
+from api.routes import (
+    api_keys,
+    applications,
+    connect,
+    connections,
+    export,
+    health,
+    linked_accounts,
+    removals,
+    seed,
+    settings,
+    webhook_endpoints,
+)
 
 ROUTERS = [
     *seed.ROUTERS,
     connections.router,
     applications.router,
+    linked_accounts.router,
     webhook_endpoints.router,
     api_keys.router,
     settings.router,
+    removals.router,
+    export.router,
     connect.router,
     health.router,
 ]

@@ -13,7 +13,8 @@ from api.cors import check_origin, for_browsers
 from api.errors import ApiError, ErrorBody, not_found
 from api.idempotency import claim
 from api.inputs import Input
-from api.routes.seed.views import AccountView, account_view
+from api.routes.seed.lookups import account_views
+from api.routes.seed.views import AccountView
 from store.sessions import TokenPair
 
 router = APIRouter(tags=["Session tokens"])
@@ -70,7 +71,7 @@ async def active_linked_account(made: Made, session: Session) -> AccountView:
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
     if account is None:
         raise not_found("linked_account")
-    return account_view(account)
+    return (await account_views(made, session.scope, [account]))[0]
 
 
 @router.post(
