@@ -16,6 +16,7 @@ from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
+from store.connect_sessions import ConnectSessions
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
@@ -45,6 +46,7 @@ class Services:
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
+        self.connect_sessions = ConnectSessions(self.database)
         self.sessions = Sessions(self.database, self.vault)
 
 

@@ -1,6 +1,6 @@
 """One router file per resource."""
 
-from api.routes import applications, connect, connections, health, seed, settings, webhook_endpoints
+from api.routes import applications, connect, connections, health, hosted, seed, settings, webhook_endpoints
 
 ROUTERS = [
     *seed.ROUTERS,
@@ -9,6 +9,7 @@ ROUTERS = [
     webhook_endpoints.router,
     settings.router,
     connect.router,
+    hosted.router,  # after the other addresses under /connect, which its link would catch
     health.router,
 ]
 

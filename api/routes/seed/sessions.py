@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field, SecretStr
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
 from api.auth import Connects, Made, Session
 from api.cors import check_origin, for_browsers
 from api.errors import ApiError, ErrorBody, not_found
-from api.inputs import Input
+from api.inputs import Input, plain
 from api.routes.seed.views import AccountView, account_view
 from store.sessions import TokenPair
 
 router = APIRouter(tags=["Session tokens"])
+
+MAX_CONNECT_BODY = 16_384
+NOTHING: dict[str, Any] = {}
 
 
 class SessionRequest(Input):
@@ -31,6 +35,10 @@ class SessionTokens(BaseModel):
     refresh_token: str = Field(examples=["sr_..."])
     expires_in: int = Field(examples=[3600], description="Seconds that the token lives")
     refresh_expires_in: int = Field(examples=[86400], description="Seconds that the refresh token lives")
+
+
+class HostedUrl(BaseModel):
+    hosted_url: str
 
 
 class Revoked(BaseModel):
@@ -90,6 +98,21 @@ async def refresh_session_token(
     if pair is None:
         raise ApiError(401, "invalid_refresh_token", "the refresh token is not valid")
     return _answer(response, pair, now)
+
+
+@router.post("/api/v2/public/connect-url", responses={413: {"model": ErrorBody}})
+async def create_connect_url(
+    made: Made, session: Session, body: Annotated[dict[str, Any], BeforeValidator(plain), Body()] = NOTHING
+) -> HostedUrl:
+    """A link to a page of ours, where the customer connects and reconnects applications.
+
+    It opens once, within a quarter of an hour; the browser that opened it then has an hour. What is given with it is
+    kept with it.
+    """
+    if len(json.dumps(body, ensure_ascii=False).encode()) > MAX_CONNECT_BODY:
+        raise ApiError(413, "body_too_large", "the body may have 16 KB")
+    secret = await made.connect_sessions.issue(session.scope, session.linked_account_id, body, made.clock())
+    return HostedUrl(hosted_url=f"{made.settings.public_url}/connect/{secret}")
 
 
 def _answer(response: Response, pair: TokenPair, now: datetime) -> SessionTokens:
