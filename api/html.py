@@ -38,9 +38,10 @@ def unavailable(request: Request) -> HTMLResponse:
     return failed(request, ConnectFailed(503, BUSY))
 
 
-def message(request: Request, status: int, title: str, words: str) -> HTMLResponse:
-    back = getattr(request.state, "back", False)
-    values = {"title": title, "words": words, "mark": "good" if status < 400 else "bad", "back": back}
+def message(request: Request, status: int, title: str, words: str, mark: str | None = None) -> HTMLResponse:
+    back = getattr(request.state, "back", False)  # whether the hosted page is where the customer comes from
+    mark = mark or ("good" if status < 400 else "bad")
+    values = {"title": title, "words": words, "mark": mark, "back": back}
     return page(request, "message.html", values, status)
 
 

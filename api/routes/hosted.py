@@ -121,7 +121,7 @@ async def _connect(request: Request, made: Made, session: ConnectSession, slug: 
         if (row.linked_account_id, row.slug) != (account_id, slug):
             raise not_found("connection")
     link = await start_link(made, scope, account_id, entry, row.id if row else None)
-    leaving = message(request, 200, "One moment", f"Taking you to {entry.name}.")
+    leaving = message(request, 200, "One moment", f"Taking you to {entry.name}.", "away")
     leaving.headers["refresh"] = f"0; url={link}"  # a redirect would be the form's own, which goes nowhere else
     return leaving
 
@@ -150,8 +150,14 @@ async def _list(
         mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]
         shown.append(Shown(entry, [_account(row) for row in mine], refusal if slug == entry.slug else None))
     shown.sort(key=lambda one: (not one.broken, one.entry.name))
+    account = await made.tenants.linked_account(session.scope, session.linked_account_id)
+    values = {
+        "organization": await made.tenants.organization_name(session.scope),
+        "account": account.name if account else None,
+        "applications": shown,
+    }
     # With less of a referrer policy, a browser would not say where a form comes from.
-    return page(request, "session.html", {"applications": shown}, status, "same-origin")
+    return page(request, "session.html", values, status, "same-origin")
 
 
 def _account(row: Connection) -> Account:

@@ -120,7 +120,9 @@ async def test_page_of_an_account_that_is_being_removed_is_gone(
 async def test_customer_connects_by_consent_and_mends_what_was_revoked(
     everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
 ) -> None:
+    await product.post("/api/v2/public/linked-account", json={"account_id": "acme", "name": "Acme Inc."})
     await browser.get(await hosted_url(product))
+    assert "Acme · Acme Inc." in (await browser.get(PAGE)).text  # for whom the customer connects
     await consent_from_page(everlink, browser, {})
     [connection] = (await product.get("/v1/connections")).json()["connections"]
     page = await browser.get(PAGE)

@@ -72,10 +72,10 @@ async def test_customer_connects_and_mends(stack: Stack, product: httpx.AsyncCli
     assert mended["id"] == connection["id"]
 
     keys = page.get_by_role("region", name="Sandbox (API key)")
-    await keys.get_by_label("API key").fill("sk_sandbox_wrong")
+    await keys.get_by_role("textbox", name="API key").fill("sk_sandbox_wrong")
     await keys.get_by_role("button", name="Connect").click()
     await expect(keys.get_by_role("alert")).to_have_text("The provider does not accept these credentials.")
-    await keys.get_by_label("API key").fill(key)
+    await keys.get_by_role("textbox", name="API key").fill(key)
     await keys.get_by_role("button", name="Connect").click()
     await expect(keys.get_by_text("Connected")).to_be_visible()
     assert len(await connections(product)) == 2
