@@ -26,6 +26,7 @@ COLUMNS = CONNECT_SESSIONS.c
 class ConnectSession:
     """A browser's right to connect the applications of one linked account."""
 
+    id: str
     scope: Scope
     linked_account_id: str
 
@@ -69,7 +70,7 @@ class ConnectSessions:
     async def of_browser(self, browser: str, now: datetime, *, secret: str | None = None) -> ConnectSession | None:
         """The living session of a browser, of this link where one is named; a removed account has none."""
         query = (
-            select(COLUMNS.org_id, COLUMNS.environment, COLUMNS.linked_account_id)
+            select(COLUMNS.id, COLUMNS.org_id, COLUMNS.environment, COLUMNS.linked_account_id)
             .select_from(CONNECT_SESSIONS.join(LINKED_ACCOUNTS, living_account(CONNECT_SESSIONS)))
             .where(COLUMNS.browser_sha256 == sha256(browser), COLUMNS.expires_at > now)
         )
@@ -79,4 +80,4 @@ class ConnectSessions:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        return ConnectSession(Scope(row.org_id, Environment(row.environment)), row.linked_account_id)
+        return ConnectSession(row.id, Scope(row.org_id, Environment(row.environment)), row.linked_account_id)

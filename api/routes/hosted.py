@@ -76,6 +76,8 @@ async def connect(request: Request, made: Made, slug: str, browser: Hosted = Non
         if request.headers.get("origin") != _own_origin(made):
             raise FOREIGN
         form = dict(await request.form(max_files=0))
+        if form.pop("session", None) != session.id:  # another link, maybe another account's, was opened since
+            raise EXPIRED
         try:
             return await _connect(request, made, session, slug, form)
         except ApiError as error:
@@ -154,6 +156,7 @@ async def _list(
     values = {
         "organization": await made.tenants.organization_name(session.scope),
         "account": account.name if account else None,
+        "session": session.id,
         "applications": shown,
     }
     # With less of a referrer policy, a browser would not say where a form comes from.

@@ -41,12 +41,19 @@ async def new_key(everlink: Everlink) -> tuple[int, str]:
         return await customer.create_key()
 
 
+async def submit(browser: httpx.AsyncClient, slug: str, form: dict[str, str], **kwargs: Any) -> httpx.Response:
+    """Send a form of the page, as a browser that shows the page would."""
+    hidden = re.search('name="session" value="([0-9a-f]+)"', (await browser.get(PAGE)).text)
+    assert hidden is not None
+    return await browser.post(f"{PAGE}/{slug}", data={"session": hidden[1], **form}, **kwargs)
+
+
 def section(page: httpx.Response, slug: str) -> str:
     return next(part for part in page.text.split("<section")[1:] if f'aria-labelledby="{slug}"' in part)
 
 
 async def test_link_is_traded_for_a_cookie_that_no_script_and_no_other_site_sees(
-    product: httpx.AsyncClient, browser: httpx.AsyncClient
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = await hosted_url(product)
     first = await browser.get(link, follow_redirects=False)
@@ -57,6 +64,9 @@ async def test_link_is_traded_for_a_cookie_that_no_script_and_no_other_site_sees
     assert link.rsplit("/", 1)[1] not in cookie
     page = await browser.get(PAGE)
     assert page.status_code == 200 and "Sandbox" in page.text and "<script" not in page.text
+    monkeypatch.setattr(everlink.made.settings, "public_url", "https://everlink.example")
+    opened = await browser.get(httpx.URL(await hosted_url(product)).path, follow_redirects=False)
+    assert "Secure" in opened.headers["set-cookie"] and "Secure" not in cookie
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "form-action 'self'" in policy and "frame-ancestors 'none'" in policy
     assert "script-src" not in policy
@@ -142,7 +152,7 @@ async def test_customer_connects_by_consent_and_mends_what_was_revoked(
 
 
 async def consent_from_page(everlink: Everlink, browser: httpx.AsyncClient, form: dict[str, str]) -> None:
-    leaving = await browser.post(f"{PAGE}/sandbox", data=form)
+    leaving = await submit(browser, "sandbox", form)
     assert leaving.status_code == 200 and "Taking you to Sandbox." in leaving.text
     link = leaving.headers["refresh"].removeprefix("0; url=")
     async with everlink.customer() as customer:
@@ -155,7 +165,7 @@ async def test_what_needs_a_reconnect_comes_first(
     await browser.get(await hosted_url(product))
     assert re.findall('aria-labelledby="([a-z-]+)"', (await browser.get(PAGE)).text) == ["sandbox", "sandbox-key"]
     number, key = await new_key(everlink)
-    saved = await browser.post(f"{PAGE}/sandbox-key", data={"api_key": key})
+    saved = await submit(browser, "sandbox-key", {"api_key": key})
     assert saved.url.path == PAGE and "Connected" in section(saved, "sandbox-key")
     [connection] = (await product.get("/v1/connections")).json()["connections"]
     async with everlink.customer() as ada:
@@ -165,7 +175,7 @@ async def test_what_needs_a_reconnect_comes_first(
     page = await browser.get(PAGE)
     assert re.findall('aria-labelledby="([a-z-]+)"', page.text) == ["sandbox-key", "sandbox"]
     assert "The provider no longer accepts the key or password." in section(page, "sandbox-key")
-    mended = await browser.post(f"{PAGE}/sandbox-key", data={"api_key": (await new_key(everlink))[1]})
+    mended = await submit(browser, "sandbox-key", {"api_key": (await new_key(everlink))[1]})
     assert "Connected" in section(mended, "sandbox-key")
     [again] = (await product.get("/v1/connections")).json()["connections"]
     assert (again["id"], again["status"]) == (connection["id"], "active")
@@ -186,7 +196,7 @@ async def test_key_that_is_refused_is_told_in_words(
     product: httpx.AsyncClient, browser: httpx.AsyncClient, form: dict[str, str], words: str
 ) -> None:
     await browser.get(await hosted_url(product))
-    answer = await browser.post(f"{PAGE}/sandbox-key", data=form)
+    answer = await submit(browser, "sandbox-key", form)
     assert answer.status_code == 422 and words in section(answer, "sandbox-key")
     assert 'role="alert"' in answer.text and "planted" not in answer.text
     assert (await product.get("/v1/connections")).json()["connections"] == []
@@ -200,9 +210,23 @@ async def test_form_of_another_site_does_nothing(
     del browser.headers["origin"]
     headers = {"origin": origin} if origin else {}
     _, key = await new_key(everlink)
-    answer = await browser.post(f"{PAGE}/sandbox-key", data={"api_key": key}, headers=headers)
+    answer = await submit(browser, "sandbox-key", {"api_key": key}, headers=headers)
     assert answer.status_code == 403 and "did not come from our page" in answer.text
-    assert (await browser.post(f"{PAGE}/sandbox", headers=headers)).status_code == 403
+    assert (await submit(browser, "sandbox", {}, headers=headers)).status_code == 403
+    assert (await product.get("/v1/connections")).json()["connections"] == []
+
+
+async def test_form_of_a_page_that_another_link_has_replaced_does_nothing(
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    await product.post("/api/v2/public/linked-account", json={"account_id": "other"})
+    await browser.get(await hosted_url(product))
+    old = re.findall('name="session" value="([0-9a-f]+)"', (await browser.get(PAGE)).text)[0]
+    await browser.get(await hosted_url(product, account="other"))
+    _, key = await new_key(everlink)
+    for form in ({"session": old, "api_key": key}, {"api_key": key}):
+        answer = await browser.post(f"{PAGE}/sandbox-key", data=form)
+        assert answer.status_code == 401 and "has expired" in answer.text
     assert (await product.get("/v1/connections")).json()["connections"] == []
 
 
@@ -216,10 +240,10 @@ async def test_nobody_reconnects_what_is_not_theirs(
         browser.cookies.clear()
         await browser.get(url)
         for wrong in (connection, "con_" + "0" * 32, ""):
-            answer = await browser.post(f"{PAGE}/sandbox", data={"connection": wrong})
+            answer = await submit(browser, "sandbox", {"connection": wrong})
             assert answer.status_code == 404 and "There is no such connection." in answer.text
             assert "refresh" not in answer.headers
-    assert (await browser.post(f"{PAGE}/nothing")).status_code == 404
+    assert (await submit(browser, "nothing", {})).status_code == 404
 
 
 async def test_provider_that_sends_the_customer_back_leads_back_to_the_page(

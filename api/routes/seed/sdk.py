@@ -47,7 +47,7 @@ async def get_application(made: Made, session: Session, slug: str) -> Applicatio
     return await applications.get_application(made, session.scope, session.linked_account_id, slug)
 
 
-@router.get("/api/v1/{slug}/integrate")
+@router.get("/api/v1/{slug}/integrate", responses={400: {"model": ErrorBody}})
 async def auth_url(made: Made, session: Session, slug: str) -> AuthUrl:
     """A link that takes the customer's browser to the provider's consent page, and back.
 
@@ -65,7 +65,7 @@ async def connect_machine(made: Made, session: Session, slug: str) -> NoReturn:
     raise ApiError(400, "not_machine_to_machine", "this application does not connect machine to machine")
 
 
-@router.post("/api/v2/app/{slug}/save")
+@router.post("/api/v2/app/{slug}/save", responses={409: {"model": ErrorBody}, 502: {"model": ErrorBody}})
 async def save(
     made: Made, session: Session, slug: str, fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])]
 ) -> Success:

@@ -16,7 +16,7 @@ from api.inputs import Input, plain
 from api.routes.seed.views import AccountView, account_view
 from store.sessions import TokenPair
 
-router = APIRouter(tags=["Session tokens"])
+router = APIRouter(tags=["Session tokens"], responses={403: {"model": ErrorBody}})
 
 MAX_CONNECT_BODY = 16_384
 NOTHING: dict[str, Any] = {}
@@ -71,7 +71,7 @@ async def revoke_session_tokens(made: Made, session: Session) -> Revoked:
     return Revoked(revoked_count=await made.sessions.revoke(session.scope, session.linked_account_id, made.clock()))
 
 
-@router.get("/api/v2/public/session/active-linked-account")
+@router.get("/api/v2/public/session/active-linked-account", responses={404: {"model": ErrorBody}})
 async def active_linked_account(made: Made, session: Session) -> AccountView:
     """The linked account that the token stands for."""
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
