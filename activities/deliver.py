@@ -1,4 +1,4 @@
-"""Delivers an event to a webhook endpoint, signed by Standard Webhooks."""
+"""Delivers an event to a webhook endpoint, signed by Standard Webhooks, and where it asks also as the seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from temporalio import activity
 from activities.shared import Shared
 from everlink.contract import Activity, AttemptOutcome, AttemptTask, CloseDeliveryTask
 from providers.http import RequestFailed, send
-from providers.signature import sign
+from providers.signature import LEGACY_HEADER, legacy_sign, sign
 from store.scope import Scope
 from store.vault import Kind
 from store.webhooks import DueDelivery
@@ -55,10 +55,11 @@ class DeliverActivities:
         )
 
     async def _post(self, task: AttemptTask, scope: Scope, due: DueDelivery) -> AttemptOutcome:
-        secret = await self._shared.vault.open(scope, Kind.WEBHOOK_SECRET, task.delivery.endpoint_id, due.sealed_secret)
         now = self._shared.clock()
         body = json.dumps(due.body, separators=(",", ":"), ensure_ascii=False).encode()
-        headers = {**due.headers, **_headers(task.delivery.event_id, now, body, secret)}
+        signatures = await self._signatures(task, scope, due, body, now)
+        # Ours come last, so that no custom header replaces them.
+        headers = {**due.headers, "content-type": "application/json", **signatures}
         try:
             answer = await send(
                 self._shared.http,
@@ -77,13 +78,21 @@ class DeliverActivities:
             return AttemptOutcome(stop=True, note="the endpoint is gone (HTTP 410) and was disabled")
         return AttemptOutcome(retry_after=answer.retry_after(now), note=f"the endpoint answered HTTP {answer.status}")
 
-
-def _headers(event_id: str, now: datetime, body: bytes, secret: bytes) -> dict[str, str]:
-    """Ours come last, so that no custom header replaces them."""
-    timestamp = int(now.timestamp())
-    return {
-        "content-type": "application/json",
-        "webhook-id": event_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(secret, event_id, timestamp, body),
-    }
+    async def _signatures(
+        self, task: AttemptTask, scope: Scope, due: DueDelivery, body: bytes, now: datetime
+    ) -> dict[str, str]:
+        """The headers that vouch for these very bytes."""
+        event_id, endpoint_id, open_ = task.delivery.event_id, task.delivery.endpoint_id, self._shared.vault.open
+        secret, timestamp = (
+            await open_(scope, Kind.WEBHOOK_SECRET, endpoint_id, due.sealed_secret),
+            int(now.timestamp()),
+        )
+        headers = {
+            "webhook-id": event_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(secret, event_id, timestamp, body),
+        }
+        if due.sealed_legacy_secret is not None:
+            legacy = await open_(scope, Kind.LEGACY_WEBHOOK_SECRET, endpoint_id, due.sealed_legacy_secret)
+            headers[LEGACY_HEADER] = legacy_sign(legacy, body)
+        return headers

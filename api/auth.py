@@ -11,6 +11,7 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 
 from api.cors import check_origin, for_browsers
 from api.errors import ApiError, not_found
+from api.idempotency import claim
 from api.services import Services, services
 from everlink.contract import KeyScope
 from store.scope import Scope
@@ -56,7 +57,7 @@ async def caller(request: Request, made: Services, api_key: str | None, token: s
 
     Raises:
         ApiError: 401, which does not tell unknown, revoked and expired apart; 403 for a page of an origin that the
-            organization has not named.
+            organization has not named; 429 where it asks too often.
     """
     known: Caller | None = getattr(request.state, "caller", None)
     if known is not None:
@@ -71,16 +72,25 @@ async def caller(request: Request, made: Services, api_key: str | None, token: s
             check_origin(request, session.allowed_origins)
             found = Caller(session.scope, session.id, frozenset(), session.linked_account_id)
     if found is None:
+        made.limits.count_failure(request)
         if token is not None and api_key is None:
             raise ApiError(401, "invalid_session_token", "the session token is not valid")
         raise ApiError(401, "invalid_api_key", "the API key is missing or not valid")
+    made.limits.count_caller(found.id)
     request.state.caller = found
     return found
 
 
 async def by_key(request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey) -> Scope:
     """The tenant of an API key that may do what is asked."""
-    return _allowed(await caller(request, made, api_key, None), needed)
+    return (await by_key_itself(request, made, needed, api_key)).scope
+
+
+async def by_key_itself(request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey) -> Caller:
+    """The API key, for the routes that must know what else it may do."""
+    found = _allowed(await caller(request, made, api_key, None), needed)
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
+    return found
 
 
 async def by_session(request: Request, made: Made, token: GivenToken, _: ForBrowsers) -> Browser:
@@ -88,6 +98,7 @@ async def by_session(request: Request, made: Made, token: GivenToken, _: ForBrow
     found = await caller(request, made, None, token.credentials) if token else None
     if found is None or found.linked_account_id is None:
         raise ApiError(401, "invalid_session_token", "the session token is not valid")
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
     return Browser(found.scope, found.linked_account_id)
 
 
@@ -98,14 +109,15 @@ async def by_either(
     found = await caller(request, made, api_key, token.credentials if token else None)
     if found.linked_account_id is None:
         _allowed(found, needed)
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
     return found
 
 
-def _allowed(found: Caller, needed: SecurityScopes) -> Scope:
+def _allowed(found: Caller, needed: SecurityScopes) -> Caller:
     missing = set(needed.scopes) - found.rights
     if missing:
         raise ApiError(403, "insufficient_scope", "the API key may not do this", required_scopes=sorted(missing))
-    return found.scope
+    return found
 
 
 async def linked_account(
@@ -129,6 +141,7 @@ Reads = Annotated[Scope, Security(by_key, scopes=[KeyScope.READ])]
 Connects = Annotated[Scope, Security(by_key, scopes=[KeyScope.CONNECT])]
 ReadsTokens = Annotated[Scope, Security(by_key, scopes=[KeyScope.TOKENS])]
 Administers = Annotated[Scope, Security(by_key, scopes=[KeyScope.ADMIN])]
+AdministersAs = Annotated[Caller, Security(by_key_itself, scopes=[KeyScope.ADMIN])]
 Session = Annotated[Browser, Depends(by_session)]
 ConnectsOrSession = Annotated[Caller, Security(by_either, scopes=[KeyScope.CONNECT])]
 ReadsOrSession = Annotated[Caller, Security(by_either, scopes=[KeyScope.READ])]

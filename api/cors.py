@@ -25,7 +25,7 @@ PREFLIGHT = {
     "access-control-allow-headers": "authorization, content-type, idempotency-key, if-none-match",
     "access-control-max-age": "600",
 }
-READABLE = "etag, retry-after, x-request-id"
+READABLE = "etag, idempotent-replayed, retry-after, x-request-id"
 ORIGIN = re.compile(
     r"https://(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::[1-9]\d{0,4})?"
     r"|http://(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::[1-9]\d{0,4})?"

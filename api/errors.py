@@ -14,9 +14,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from store.database import StoreUnavailable
+from store.tenants import RemovalUnderWay
 
 log = logging.getLogger("everlink.api")
 
+CODES = {413: "body_too_large"}  # its phrase depends on Python's version
 ANSWER_HEADERS = "everlink.answer_headers"  # in a request's scope: what its answer carries, whatever it is
 
 
@@ -83,6 +85,10 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_store_unavailable(request: Request, _: StoreUnavailable) -> JSONResponse:
         return render(request, unavailable("database_unavailable", "the database cannot be reached"))
 
+    @app.exception_handler(RemovalUnderWay)
+    async def on_removal(request: Request, error: RemovalUnderWay) -> JSONResponse:
+        return render(request, ApiError(409, "removal_under_way", str(error)))
+
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         # Where and what, never the value: it may be a secret.
@@ -92,7 +98,7 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
         phrase = HTTPStatus(error.status_code).phrase
-        code = phrase.lower().replace(" ", "_")
+        code = CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
         headers = error.headers or {}
         return render(request, ApiError(error.status_code, code, phrase.lower(), headers=headers))
 

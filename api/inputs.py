@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
 from api.errors import ApiError
 
@@ -44,6 +44,15 @@ class Input(BaseModel):
     @classmethod
     def _is_plain(cls, value: Any) -> Any:
         return plain(value)
+
+
+def left_out(**about: Any) -> Any:
+    """A field of a change: where it is left out nothing changes, and it cannot be null. Look at `model_fields_set`."""
+    return Field(default=None, json_schema_extra=_without_default, **about)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
 
 
 KeyFields = Annotated[dict[str, Annotated[str, StringConstraints(max_length=16_384)]], BeforeValidator(plain)]

@@ -6,20 +6,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import httpx
 from fastapi import Request
 from temporalio.client import Client as TemporalClient
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from api.limits import RateLimits
 from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
+from store.answers import Answers
 from store.connect_sessions import ConnectSessions
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.removals import Removals
+from store.scope import Scope
 from store.sessions import Sessions
 from store.settings import Settings
 from store.tenants import Tenants
@@ -39,6 +44,7 @@ class Services:
     temporal: TemporalClient
     clock: Clock = utc_now
     refreshing: dict[str, asyncio.Task[ConnectionView]] = field(default_factory=dict)
+    taking_over: WeakValueDictionary[tuple[Scope, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
         self.tenants = Tenants(self.database)
@@ -47,7 +53,10 @@ class Services:
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
         self.connect_sessions = ConnectSessions(self.database)
+        self.answers = Answers(self.database)
+        self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
+        self.removals = Removals(self.database)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,6 +13,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from everlink.contract import AuthType, Lifetimes, ReauthReason
 
 BUILT_IN = Path(__file__).parent / "catalog"
+
+# What a request for consent says of itself: an entry that sets one could send the grant elsewhere, or take the state
+# and the challenge away. A request object (RFC 9101) replaces them all.
+OURS = frozenset(
+    {
+        "client_id",
+        "code_challenge",
+        "code_challenge_method",
+        "redirect_uri",
+        "request",
+        "request_uri",
+        "response_type",
+        "state",
+    }
+)
 
 
 class CatalogError(Exception):
@@ -99,6 +115,12 @@ class OAuth2(_Entry):
         AnswerRule(code="unauthorized_client", source="RFC 6749 section 5.2"),
     )
 
+    def model_post_init(self, _: Any) -> None:
+        in_url = {name for name, _ in parse_qsl(urlsplit(self.authorize_url).query, keep_blank_values=True)}
+        taken = sorted(OURS & (in_url | set(self.authorize_params)))
+        if taken:
+            raise ValueError(f"`authorize_url` and `authorize_params` cannot set {', '.join(taken)}")
+
 
 class Header(_Entry):
     """A header of the probe; `{name}` stands for a field of the credential, `{access_token}` for the token."""
@@ -128,8 +150,13 @@ class KeyField(_Entry):
     label: str
     placeholder: str = ""
     required: bool = True
-    type: Literal["text", "password"] = "password"
+    type: Literal["text", "password", "select"] = "password"
+    options: tuple[str, ...] = ()  # what a `select` offers; nothing else is taken
     help_text: str = ""
+
+    def model_post_init(self, _: Any) -> None:
+        if bool(self.options) != (self.type == "select"):
+            raise ValueError("a `select` needs `options`, and no other field has them")
 
 
 class Limits(_Entry):
@@ -147,6 +174,7 @@ class CatalogEntry(_Entry):
     description: str
     icon: str
     tags: tuple[str, ...] = ()
+    ecosystem: str | None = None  # the family of products that it belongs to
     version: str = "1.0.0"
     auth_type: AuthType
     oauth2: OAuth2 | None = None
@@ -176,8 +204,9 @@ class CatalogEntry(_Entry):
 class Catalog:
     """All applications by slug."""
 
-    def __init__(self, entries: Iterable[CatalogEntry]) -> None:
-        self._entries = {entry.slug: entry for entry in entries}
+    def __init__(self, entries: Iterable[CatalogEntry], further: Iterable[CatalogEntry] = ()) -> None:
+        self._built_in = {entry.slug: entry for entry in entries}
+        self._entries = {**self._built_in, **{entry.slug: entry for entry in further}}
 
     @classmethod
     def load(cls, further: Path | None = None) -> Catalog:
@@ -188,15 +217,21 @@ class Catalog:
         """
         if further is not None and not further.is_dir():
             raise CatalogError(f"{further} is not a folder")
-        folders = [BUILT_IN, further] if further is not None else [BUILT_IN]
-        files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
-        return cls(_read(file) for file in files)
+        return cls(_read_all(BUILT_IN), _read_all(further) if further is not None else ())
 
     def get(self, slug: str) -> CatalogEntry | None:
         return self._entries.get(slug)
 
+    def built_in(self, slug: str) -> CatalogEntry | None:
+        """The entry that everybody may know of: a further folder may tell whom an organization works with."""
+        return self._built_in.get(slug)
+
     def __iter__(self) -> Any:
         return iter(self._entries.values())
+
+
+def _read_all(folder: Path) -> list[CatalogEntry]:
+    return [_read(file) for file in sorted(folder.glob("*.yaml"))]
 
 
 def _read(file: Path) -> CatalogEntry:

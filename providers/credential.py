@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json, to_json
+
+MAX_EXTRA_BYTES = 64 * 1024
 
 
 class OAuthCredential(BaseModel):
@@ -17,6 +20,7 @@ class OAuthCredential(BaseModel):
     token_type: str = "Bearer"
     scope: str | None = None
     extra: dict[str, Any] = Field(default_factory=dict, repr=False)
+    origin: str | None = None  # the fingerprint of what another system held, where the grant was taken over from it
 
 
 class KeyCredential(BaseModel):
@@ -28,6 +32,32 @@ class KeyCredential(BaseModel):
 
 
 Credential = OAuthCredential | KeyCredential
+
+
+def bounded(extra: dict[str, Any]) -> dict[str, Any]:
+    """What of it is kept: all, or where that is too much, without the largest, and without what none could read back.
+
+    The credential is written at every refresh, and a provider may say anything.
+    """
+    sizes = {name: size for name, value in extra.items() if (size := _size(name, value)) is not None}
+    left = MAX_EXTRA_BYTES
+    kept = set()
+    for name in sorted(sizes, key=lambda one: sizes[one]):
+        left -= sizes[name]
+        if left < 0:
+            break
+        kept.add(name)
+    return {name: value for name, value in extra.items() if name in kept}
+
+
+def _size(name: str, value: Any) -> int | None:
+    """In bytes of JSON; None where it is nested too deeply to stand where it will."""
+    try:
+        text = to_json({"credential": {"extra": {name: value}}})
+        from_json(text)
+    except ValueError:
+        return None
+    return len(text)
 
 
 def to_bytes(credential: Credential) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from everlink.contract import ReauthReason, Verdict
 from providers.catalog import AnswerRule, OAuth2, Probe, TokenAnswer, code_text
-from providers.credential import OAuthCredential
+from providers.credential import OAuthCredential, bounded
 from providers.http import Answer
 
 Rule = TypeVar("Rule", bound=AnswerRule)
@@ -74,6 +74,11 @@ def judge_token_answer(
         expires_in=_expires_in(body, oauth2, now or datetime.now(UTC)),
         ends_in=_seconds(_value(body, oauth2.answer.refresh_expires_in)),
     )
+
+
+def refuses_client(answer: Answer, oauth2: OAuth2) -> bool:
+    """Whether the provider refused the application's own client, and so did nothing (RFC 6749 section 5.2)."""
+    return _first_match(oauth2.application_errors, answer.status, answer.json) is not None
 
 
 def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
@@ -163,7 +168,8 @@ def _merge(body: Body, places: TokenAnswer, previous: OAuthCredential | None) ->
         refresh_token=_word(body, places.refresh_token) or (previous.refresh_token if previous else None),
         token_type=_word(body, places.token_type) or "Bearer",
         scope=_word(body, places.scope) or (previous.scope if previous else None),
-        extra={**(previous.extra if previous else {}), **extra},
+        extra=bounded({**(previous.extra if previous else {}), **extra}),
+        origin=previous.origin if previous else None,
     )
 
 

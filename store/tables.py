@@ -158,6 +158,15 @@ class Removal(SQLModel, table=True):
     __table_args__ = (addressable(), few("unfinished_removal", "id", where="finished_at IS NULL"))
 
 
+def _listed(name: str, *columns: str) -> list[Index]:
+    """What `store/listing.py` reads. Refreshes change none of it."""
+    given = ("org_id", "environment", *columns)
+    return [
+        Index(f"{name}_by_status", *given, "status", "health", "id"),
+        few(f"{name}_by_reason", *given, "reason", "health", "id", where="reason IS NOT NULL"),
+    ]
+
+
 class Connection(SQLModel, table=True):
     """The store's copy of a connection's state; its workflow is the only writer of `status` once it runs."""
 
@@ -190,7 +199,10 @@ class Connection(SQLModel, table=True):
             sqlite_where=text("status != 'disconnected'"),
             postgresql_where=text("status != 'disconnected'"),
         ),
-        Index("connection_page", "org_id", "environment", "id"),
+        *_listed("connections"),
+        *_listed("connections_of_application", "slug"),
+        *_listed("connections_of_account", "linked_account_id"),
+        *_listed("connections_of_both", "linked_account_id", "slug"),
     )
 
 
@@ -310,7 +322,7 @@ class ConnectTicket(SQLModel, table=True):
     linked_account_id: str
     slug: str
     connection_id: str | None = None  # the connection to reconnect; none: by the account that consents
-    expires_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
     used_at: datetime | None = moment(nullable=True, default=None)
     __table_args__ = (addressable(), belongs_to("linked_account", "linked_account_id"))
 
@@ -320,10 +332,10 @@ class OAuthState(SQLModel, table=True):
 
     __tablename__ = "oauth_state"
     state_sha256: str = Field(primary_key=True)
-    ticket_id: str = Field(foreign_key="connect_ticket.id")
+    ticket_id: str = Field(foreign_key="connect_ticket.id", index=True)
     browser_sha256: str
     verifier: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    expires_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
     used_at: datetime | None = moment(nullable=True, default=None)
 
 

@@ -23,6 +23,7 @@ class DueDelivery:
     sealed_secret: bytes
     is_enabled: bool
     body: dict[str, Any]
+    sealed_legacy_secret: bytes | None = None
 
 
 class Webhooks:
@@ -75,6 +76,7 @@ class Webhooks:
                 WEBHOOK_ENDPOINTS.c.secret,
                 WEBHOOK_ENDPOINTS.c.is_enabled,
                 EVENTS.c.body,
+                WEBHOOK_ENDPOINTS.c.legacy_secret,
             )
             .join_from(DELIVERIES, EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
             .join(WEBHOOK_ENDPOINTS, WEBHOOK_ENDPOINTS.c.id == DELIVERIES.c.endpoint_id)

@@ -1,13 +1,30 @@
 """One router file per resource."""
 
-from api.routes import applications, connect, connections, health, hosted, seed, settings, webhook_endpoints
+from api.routes import (
+    api_keys,
+    applications,
+    connect,
+    connections,
+    export,
+    health,
+    hosted,
+    linked_accounts,
+    removals,
+    seed,
+    settings,
+    webhook_endpoints,
+)
 
 ROUTERS = [
     *seed.ROUTERS,
     connections.router,
     applications.router,
+    linked_accounts.router,
     webhook_endpoints.router,
+    api_keys.router,
     settings.router,
+    removals.router,
+    export.router,
     connect.router,
     hosted.router,  # after the other addresses under /connect, which its link would catch
     health.router,

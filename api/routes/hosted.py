@@ -130,7 +130,7 @@ async def _connect(request: Request, made: Made, session: ConnectSession, slug: 
 
 def _fields(form: dict[str, Any]) -> dict[str, str]:
     try:
-        return key_fields.validate_python(form)
+        return key_fields.validate_python({name: value for name, value in form.items() if value})
     except ValidationError:
         raise ApiError(422, "invalid_fields", "a field holds what cannot be kept") from None
 

@@ -2,64 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from uuid import uuid4
+from datetime import datetime
+from typing import Any
 
-import httpcore
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, Field, HttpUrl
+from pydantic import BaseModel, Field, HttpUrl
 
 from api.auth import Administers, Made, Reads
-from api.errors import ApiError, not_found
-from api.inputs import Input
-from api.services import Services
+from api.endpoints import (
+    LegacySignature,
+    Method,
+    SafeHeaders,
+    add_endpoint,
+    change_endpoint,
+    find_endpoint,
+    remove_endpoint,
+    sign_as_before,
+)
+from api.errors import ErrorBody
+from api.inputs import Input, left_out
 from everlink.contract import EventType
-from providers.guard import TargetRefused
-from providers.signature import new_secret
+from providers.signature import LEGACY_HEADER
 from store.tables import WebhookEndpoint
-from store.vault import Kind
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"])
 
-RESERVED_HEADERS = {
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
-
-
-def _safe_headers(headers: dict[str, str]) -> dict[str, str]:
-    """Headers that can neither break the request nor pass for ours."""
-    for name, value in headers.items():
-        if not name or not all(letter.isalnum() or letter in "-_" for letter in name) or not name.isascii():
-            raise ValueError("a header's name has characters that are not allowed")
-        if name.lower().startswith("webhook-") or name.lower() in RESERVED_HEADERS:
-            raise ValueError("this header cannot be replaced")
-        if not value.isascii() or not value.isprintable() or value != value.strip():
-            raise ValueError("a header's value has characters that are not allowed")
-    if len({name.lower() for name in headers}) < len(headers):
-        raise ValueError("a header is given twice")
-    return headers
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
 
 
 class EndpointInput(Input):
     url: HttpUrl = Field(examples=["https://product.example/hooks/everlink"])
     events: list[EventType] = Field(min_length=1, examples=[["Connection Expired"]])
-    headers: Annotated[dict[str, str], AfterValidator(_safe_headers)] = {}
+    headers: SafeHeaders = {}
+    method: Method = Method.POST
+    is_enabled: bool = True
+    legacy_signature: LegacySignature | None = None
+
+
+class EndpointChanges(Input):
+    """What is left out stays as it is; nothing but `legacy_signature` can be null."""
+
+    url: HttpUrl = left_out(examples=["https://product.example/hooks/everlink"])
+    events: list[EventType] = left_out(min_length=1, examples=[["Connection Expired"]])
+    headers: SafeHeaders = left_out()
+    method: Method = left_out()
+    is_enabled: bool = left_out()
+    legacy_signature: LegacySignature | None = Field(default=None, description="null turns it off")
+
+
+class LegacySignatureOut(BaseModel):
+    header: str = LEGACY_HEADER
 
 
 class EndpointOut(BaseModel):
-    id: str
+    id: str = Field(examples=["we_5f2c..."])
     url: str
     events: list[str]
-    is_enabled: bool
+    header_names: list[str] = Field(
+        description="Of the headers that are sent with each event; their values may be secret"
+    )
+    method: str
+    is_enabled: bool = Field(description="Turned off by itself where the endpoint answers 410")
+    legacy_signature: LegacySignatureOut | None = Field(description="null: off")
+    created_at: datetime
 
 
 class NewEndpoint(EndpointOut):
@@ -67,22 +72,11 @@ class NewEndpoint(EndpointOut):
 
 
 @router.post("", status_code=201)
-async def add_endpoint(made: Made, scope: Administers, given: EndpointInput) -> NewEndpoint:
+async def add(made: Made, scope: Administers, given: EndpointInput) -> NewEndpoint:
     """Send these events to a public address. Its secret is in this answer only."""
-    await _refuse_private(made, given.url)
-    endpoint_id, secret = f"we_{uuid4().hex}", new_secret()
-    endpoint = WebhookEndpoint(
-        id=endpoint_id,
-        org_id=scope.org_id,
-        environment=scope.environment,
-        url=str(given.url),
-        events=[str(event) for event in given.events],
-        headers=given.headers,
-        secret=await made.vault.seal(scope, Kind.WEBHOOK_SECRET, endpoint_id, secret.encode()),
-        created_at=made.clock(),
-    )
-    await made.webhooks.add(endpoint)
-    return NewEndpoint(**_out(endpoint).model_dump(), secret=secret)
+    values = given.model_dump(include={"headers", "method", "is_enabled"}, mode="json")
+    row, secret = await add_endpoint(made, scope, given.url, given.events, values, given.legacy_signature)
+    return NewEndpoint(**_out(row).model_dump(), secret=secret)
 
 
 @router.get("")
@@ -91,25 +85,33 @@ async def list_endpoints(made: Made, scope: Reads) -> list[EndpointOut]:
     return [_out(row) for row in await made.webhooks.endpoints(scope)]
 
 
-@router.delete("/{endpoint_id}", status_code=204)
-async def remove_endpoint(made: Made, scope: Administers, endpoint_id: str) -> None:
+@router.get("/{endpoint_id}", responses=NOT_FOUND)
+async def get_endpoint(made: Made, scope: Reads, endpoint_id: str) -> EndpointOut:
+    """One endpoint, without its secrets."""
+    return _out(await find_endpoint(made, scope, endpoint_id))
+
+
+@router.patch("/{endpoint_id}", responses=NOT_FOUND)
+async def change(made: Made, scope: Administers, endpoint_id: str, changes: EndpointChanges) -> EndpointOut:
+    """Change an endpoint. Deliveries on their way to it go where, and how, it says by then."""
+    given = changes.model_fields_set
+    values = changes.model_dump(include=given & {"headers", "method", "is_enabled"}, mode="json")
+    row = await change_endpoint(made, scope, endpoint_id, values, url=changes.url, events=changes.events)
+    if "legacy_signature" in given:
+        await sign_as_before(made, scope, endpoint_id, changes.legacy_signature)
+        row = await find_endpoint(made, scope, endpoint_id)
+    return _out(row)
+
+
+@router.delete("/{endpoint_id}", status_code=204, responses=NOT_FOUND)
+async def remove(made: Made, scope: Administers, endpoint_id: str) -> None:
     """Remove an endpoint. Deliveries on their way to it stop."""
-    if await made.webhooks.get(scope, endpoint_id) is None:
-        raise not_found("webhook_endpoint")
-    await made.webhooks.remove(scope, endpoint_id)
-
-
-async def _refuse_private(made: Services, url: HttpUrl) -> None:
-    """Tell a mistake now; each delivery checks again, since a name can come to mean another address."""
-    if url.username or url.password:
-        raise ApiError(422, "webhook_url_refused", "the URL must not hold a user or password")
-    try:
-        await made.guard.address_of(url.host or "", 443 if url.port is None else url.port)
-    except TargetRefused as refused:
-        raise ApiError(422, "webhook_url_refused", str(refused)) from None
-    except httpcore.ConnectError:
-        raise ApiError(422, "webhook_url_refused", "the name does not resolve") from None
+    await remove_endpoint(made, scope, endpoint_id)
 
 
 def _out(row: WebhookEndpoint) -> EndpointOut:
-    return EndpointOut(id=row.id, url=row.url, events=row.events, is_enabled=row.is_enabled)
+    return EndpointOut(
+        **row.model_dump(include={"id", "url", "events", "method", "is_enabled", "created_at"}),
+        header_names=sorted(row.headers),
+        legacy_signature=None if row.legacy_secret is None else LegacySignatureOut(),
+    )

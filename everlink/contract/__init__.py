@@ -1,6 +1,7 @@
 """The contract between rooms: ids, states, reasons and message types. Imports no other room."""
 
 from everlink.contract.messages import (
+    ApplicationDeleted,
     ConnectCommand,
     ConnectionRef,
     ConnectionView,
@@ -12,6 +13,13 @@ from everlink.contract.messages import (
     ProviderEvent,
     RefreshCommand,
 )
+from everlink.contract.removal import (
+    RemovalPage,
+    RemovalPageTask,
+    RemovalState,
+    RemovalTask,
+    removal_attributes,
+)
 from everlink.contract.state import (
     REAUTH_REASON,
     SEARCH_ATTRIBUTES,
@@ -21,6 +29,7 @@ from everlink.contract.state import (
     ConnectionState,
     Transition,
     delivery_attributes,
+    is_searchable,
     search_attributes,
     static_details,
     static_summary,
@@ -61,6 +70,7 @@ from everlink.contract.words import (
     connect_update_id,
     connection_workflow_id,
     delivery_workflow_id,
+    removal_workflow_id,
 )
 
 __all__ = [
@@ -73,6 +83,7 @@ __all__ = [
     "TRANSIENT",
     "UPKEEP_SCHEDULE",
     "Activity",
+    "ApplicationDeleted",
     "AttemptOutcome",
     "AttemptTask",
     "AuthType",
@@ -100,6 +111,10 @@ __all__ = [
     "ReauthReason",
     "RefreshCommand",
     "RemovalKind",
+    "RemovalPage",
+    "RemovalPageTask",
+    "RemovalState",
+    "RemovalTask",
     "Signal",
     "StoreSealedTask",
     "SweepOutcome",
@@ -115,6 +130,9 @@ __all__ = [
     "connection_workflow_id",
     "delivery_attributes",
     "delivery_workflow_id",
+    "is_searchable",
+    "removal_attributes",
+    "removal_workflow_id",
     "search_attributes",
     "static_details",
     "static_summary",

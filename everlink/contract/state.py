@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -70,7 +71,13 @@ LINKED_ACCOUNT = SearchAttributeKey.for_keyword("LinkedAccount")
 ENVIRONMENT = SearchAttributeKey.for_keyword("Environment")
 REAUTH_REASON = SearchAttributeKey.for_keyword("ReauthReason")
 ORGANIZATION = SearchAttributeKey.for_keyword("Organization")
+MAX_SEARCH_ATTRIBUTE_BYTES = 2048  # Temporal's, by default; of the value as ASCII JSON
 SEARCH_ATTRIBUTES = (STATUS, APPLICATION, LINKED_ACCOUNT, ENVIRONMENT, REAUTH_REASON, ORGANIZATION)
+
+
+def is_searchable(value: str) -> bool:
+    """Whether Temporal takes it as a search attribute. A workflow that has another is never started."""
+    return len(json.dumps(value)) <= MAX_SEARCH_ATTRIBUTE_BYTES
 
 
 def search_attributes(ref: ConnectionRef, status: ConnectionStatus | None = None) -> TypedSearchAttributes:

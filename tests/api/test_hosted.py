@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
+from providers.catalog import KeyField
 from store.database import utc_now
 from store.tables import CONNECT_SESSIONS, LINKED_ACCOUNTS
 from tests.api.conftest import OAUTH_URL, Everlink, until_status
@@ -185,8 +186,8 @@ async def test_what_needs_a_reconnect_comes_first(
     ("form", "words"),
     [
         ({"api_key": "sk_sandbox_planted"}, "The provider does not accept these credentials."),
-        ({}, "Fields are missing or unknown."),
-        ({"api_key": "planted", "org_id": "another"}, "Fields are missing or unknown."),
+        ({}, "Fields are missing, unknown or none of their options."),
+        ({"api_key": "planted", "org_id": "another"}, "Fields are missing, unknown or none of their options."),
         ({"api_key": "planted\0"}, "A field holds what cannot be kept."),
         ({"api_key": "planted" * 5000}, "A field holds what cannot be kept."),
         ({"api_key": '"><script>planted</script>'}, "The provider does not accept these credentials."),
@@ -200,6 +201,26 @@ async def test_key_that_is_refused_is_told_in_words(
     assert answer.status_code == 422 and words in section(answer, "sandbox-key")
     assert 'role="alert"' in answer.text and "planted" not in answer.text
     assert (await product.get("/v1/connections")).json()["connections"] == []
+
+
+async def test_field_with_options_is_a_choice_and_one_that_is_left_empty_is_none(
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = everlink.made.catalog.get("sandbox-key")
+    assert entry is not None
+    region = KeyField(name="region", label="Region", type="select", options=("eu", "us"), required=False)
+    chosen = entry.model_copy(update={"fields": (*entry.fields, region)})
+    monkeypatch.setitem(everlink.made.catalog._entries, "sandbox-key", chosen)
+    await browser.get(await hosted_url(product))
+    shown = section(await browser.get(PAGE), "sandbox-key")
+    assert re.findall('<option value="([a-z]*)">', shown) == ["", "eu", "us"]
+    _, key = await new_key(everlink)
+    refused = await submit(browser, "sandbox-key", {"api_key": key, "region": "mars"})
+    assert refused.status_code == 422
+    await submit(browser, "sandbox-key", {"api_key": key, "region": ""})
+    [connection] = (await product.get("/v1/connections")).json()["connections"]
+    token = (await product.get(f"/v1/connections/{connection['id']}/token")).json()
+    assert token["fields"] == {"api_key": key}
 
 
 @pytest.mark.parametrize("origin", [None, "null", "https://evil.example"])

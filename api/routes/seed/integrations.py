@@ -9,13 +9,17 @@ from pydantic import AwareDatetime
 
 from api.auth import Account, Connects, Made
 from api.connecting import save_key, start_link
-from api.errors import not_found
+from api.errors import ErrorBody, not_found
 from api.inputs import KeyFields
 from api.lifecycle import disconnect
-from api.routes.seed.lookups import enabled, living
-from api.routes.seed.views import AccountView, AuthUrl, Success, account_view
+from api.routes.seed.lookups import account_views, enabled, living
+from api.routes.seed.views import AccountView, AuthUrl, Success
 
-router = APIRouter(prefix="/api/v2/public/linked-account/integration", tags=["Seed API"])
+router = APIRouter(
+    prefix="/api/v2/public/linked-account/integration",
+    tags=["Seed API"],
+    responses={400: {"model": ErrorBody}, 404: {"model": ErrorBody}},
+)
 
 
 @router.get("/oauth-url/{slug}")
@@ -43,11 +47,18 @@ async def save_key_credentials(
 
 
 @router.delete("/{slug}")
-async def remove_integration(made: Made, scope: Connects, account_id: Account, slug: str) -> AccountView:
+async def remove_integration(
+    made: Made,
+    scope: Connects,
+    account_id: Account,
+    slug: str,
+    auth_type: Annotated[str | None, Query(description="Only what was connected this way", examples=["oauth2"])] = None,
+) -> AccountView:
     """Disconnect every account of this application. 200 even where none was connected."""
     for connection in await living(made, scope, account_id, slug):
-        await disconnect(made, connection)
+        if auth_type is None or connection.auth_type == auth_type:
+            await disconnect(made, connection)
     account = await made.tenants.linked_account(scope, account_id)
     if account is None:
         raise not_found("linked_account")
-    return account_view(account)
+    return (await account_views(made, scope, [account]))[0]

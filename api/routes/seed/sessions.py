@@ -12,14 +12,18 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 from api.auth import Connects, Made, Session
 from api.cors import check_origin, for_browsers
 from api.errors import ApiError, ErrorBody, not_found
+from api.idempotency import claim
 from api.inputs import Input, plain
-from api.routes.seed.views import AccountView, account_view
+from api.routes.seed.lookups import account_views
+from api.routes.seed.views import AccountView
 from store.sessions import TokenPair
 
 router = APIRouter(tags=["Session tokens"], responses={403: {"model": ErrorBody}})
 
 MAX_CONNECT_BODY = 16_384
 NOTHING: dict[str, Any] = {}
+
+AnyObject = Annotated[dict[str, Any], BeforeValidator(plain), Body(examples=[{"theme": "dark"}])]
 
 
 class SessionRequest(Input):
@@ -77,7 +81,7 @@ async def active_linked_account(made: Made, session: Session) -> AccountView:
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
     if account is None:
         raise not_found("linked_account")
-    return account_view(account)
+    return (await account_views(made, session.scope, [account]))[0]
 
 
 @router.post("/v1/session-tokens/refresh", dependencies=[Depends(for_browsers)])
@@ -94,6 +98,7 @@ async def refresh_session_token(
     pair = None
     if session is not None:
         check_origin(request, session.allowed_origins)
+        await claim(request, made, session.scope, session.linked_account_id, ())
         pair = await made.sessions.renew(session, now)
     if pair is None:
         raise ApiError(401, "invalid_refresh_token", "the refresh token is not valid")
@@ -101,9 +106,7 @@ async def refresh_session_token(
 
 
 @router.post("/api/v2/public/connect-url", responses={413: {"model": ErrorBody}})
-async def create_connect_url(
-    made: Made, session: Session, body: Annotated[dict[str, Any], BeforeValidator(plain), Body()] = NOTHING
-) -> HostedUrl:
+async def create_connect_url(made: Made, session: Session, body: AnyObject = NOTHING) -> HostedUrl:
     """A link to a page of ours, where the customer connects and reconnects applications.
 
     It opens once, within a quarter of an hour; the browser that opened it then has an hour. What is given with it is

@@ -31,8 +31,8 @@ class FormField(BaseModel):
     placeholder: str
     required: bool
     type: str
-    options: list[str] = []
-    multiple: bool = False
+    options: list[str]
+    multiple: bool = Field(default=False, description="No field of a credential takes several values")
     help_text: str
 
 
@@ -56,13 +56,31 @@ class ApplicationView(BaseModel):
     reauth_required: bool = Field(description="True while any of its accounts has to reconnect")
 
 
+class Integration(BaseModel):
+    """An application that a linked account has connected."""
+
+    type: str = Field(examples=["slack"], description="The application's slug")
+    name: str = Field(examples=["Slack"])
+    icon: str
+    app_id: str
+    auth_type: str
+    connected_accounts: list[ConnectedAccount]
+    reauth_required: bool
+
+
+class UserField(BaseModel):
+    key: str = Field(examples=["plan"])
+    value: Any = Field(examples=["pro"])
+
+
 class AccountView(BaseModel):
-    id: str = Field(serialization_alias="_id")
+    id: str = Field(serialization_alias="_id", examples=["acme"])
     associated_org: str
-    account_id: str
+    account_id: str = Field(examples=["acme"])
     name: str | None
     environment: str
-    udf: dict[str, Any]
+    udf: list[UserField]
+    integrations: list[Integration]
 
 
 class AuthUrl(BaseModel):
@@ -73,12 +91,13 @@ class Success(BaseModel):
     success: bool = True
 
 
+class Message(BaseModel):
+    message: str
+
+
 def application_view(application: Application, entry: CatalogEntry, connections: list[Connection]) -> ApplicationView:
     mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]
-    fields = [
-        FormField(**field.model_dump(include={"name", "label", "placeholder", "required", "type", "help_text"}))
-        for field in entry.fields
-    ]
+    fields = [FormField(**field.model_dump()) for field in entry.fields]
     return ApplicationView(
         app_id=application.id,
         name=entry.name,
@@ -86,6 +105,7 @@ def application_view(application: Application, entry: CatalogEntry, connections:
         icon=entry.icon,
         slug=entry.slug,
         tags=list(entry.tags),
+        ecosystem=entry.ecosystem,
         auth_type=entry.auth_type,
         auth_type_options={entry.auth_type.value: fields},
         auth_input_map=fields,
@@ -111,12 +131,18 @@ def _milliseconds(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def account_view(row: LinkedAccount) -> AccountView:
+def account_view(row: LinkedAccount, applications: list[ApplicationView]) -> AccountView:
+    """A linked account, with the applications as it sees them."""
     return AccountView(
         id=row.id,
         associated_org=row.org_id,
         account_id=row.id,
         name=row.name,
         environment=row.environment,
-        udf=row.udf,
+        udf=[UserField(key=key, value=value) for key, value in row.udf.items()],
+        integrations=[
+            Integration(type=one.slug, **one.model_dump(include=set(Integration.model_fields) - {"type"}))
+            for one in applications
+            if one.connected
+        ],
     )

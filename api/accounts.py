@@ -1,0 +1,56 @@
+"""What a linked account may be called and hold, whichever route says so."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_core import to_json
+
+from api.errors import ApiError
+from api.services import Services
+from everlink.contract import is_searchable
+from store.scope import Scope
+from store.tables import LinkedAccount
+from store.tenants import RemovalUnderWay
+
+MAX_ID = 255
+MAX_UDF_BYTES = 64 * 1024
+
+
+def _searchable(account_id: str) -> str:
+    """Temporal lists connections by it: one that it does not take could never connect."""
+    if not is_searchable(account_id):
+        raise ValueError("the id is too long")
+    return account_id
+
+
+def _bounded(udf: dict[str, Any]) -> dict[str, Any]:
+    if len(to_json(udf)) > MAX_UDF_BYTES:
+        raise ValueError("the fields are too large together")
+    return udf
+
+
+AccountId = Annotated[str, Field(min_length=1, max_length=MAX_ID, examples=["acme"]), AfterValidator(_searchable)]
+AccountName = Annotated[str, Field(max_length=255, examples=["Acme Inc."])]
+AccountFields = Annotated[
+    dict[str, Any],
+    Field(description="What your product wants to remember of it; replaced as a whole", examples=[{"plan": "pro"}]),
+    AfterValidator(_bounded),
+]
+
+
+async def save_account(made: Services, scope: Scope, account_id: str, values: dict[str, Any]) -> LinkedAccount:
+    """Create a linked account, or change what is given.
+
+    Raises:
+        ApiError: 409 `removal_under_way` while it is being removed.
+    """
+    try:
+        return await made.tenants.save_linked_account(scope, account_id, values, made.clock())
+    except RemovalUnderWay:
+        raise leaving() from None
+
+
+def leaving() -> ApiError:
+    return ApiError(409, "removal_under_way", "the linked account is being removed")

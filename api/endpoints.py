@@ -1,0 +1,160 @@
+"""Webhook endpoints: what they may be told to send and where, and how both faces of the API make and change them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import uuid4
+
+import httpcore
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr
+
+from api.errors import ApiError, not_found
+from api.inputs import Input
+from api.services import Services
+from everlink.contract import EventType
+from providers.guard import TargetRefused
+from providers.signature import LEGACY_HEADER, new_secret
+from store.scope import Scope
+from store.tables import WebhookEndpoint
+from store.vault import Kind
+
+MAX_HEADER_BYTES = 8 * 1024
+RESERVED_HEADERS = {
+    LEGACY_HEADER,
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+
+
+def _safe_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Headers that can neither break the request nor pass for ours."""
+    for name, value in headers.items():
+        if not name or not all(letter.isalnum() or letter in "-_" for letter in name) or not name.isascii():
+            raise ValueError("a header's name has characters that are not allowed")
+        if name.lower().startswith("webhook-") or name.lower() in RESERVED_HEADERS:
+            raise ValueError("this header cannot be replaced")
+        if not value.isascii() or not value.isprintable() or value != value.strip():
+            raise ValueError("a header's value has characters that are not allowed")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("a header is given twice")
+    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
+        raise ValueError("the headers are too large together")
+    return headers
+
+
+SafeHeaders = Annotated[
+    dict[str, str],
+    Field(description="Sent with each event", examples=[{"authorization": "Bearer ..."}]),
+    AfterValidator(_safe_headers),
+]
+
+
+class Method(StrEnum):
+    POST = "POST"
+    PUT = "PUT"
+
+
+class LegacySignature(Input):
+    """Also send `x-cobalt-signature`: the hex HMAC-SHA256 of the raw body, keyed with this secret.
+
+    For receivers that verify it already. It covers neither id nor time; that of Standard Webhooks stands beside it.
+    """
+
+    secret: SecretStr = Field(min_length=16, max_length=1000, description="Yours; kept sealed, never shown")
+
+
+async def find_endpoint(made: Services, scope: Scope, endpoint_id: str) -> WebhookEndpoint:
+    row = await made.webhooks.get(scope, endpoint_id)
+    if row is None:
+        raise not_found("webhook_endpoint")
+    return row
+
+
+async def add_endpoint(
+    made: Services,
+    scope: Scope,
+    url: HttpUrl,
+    events: list[EventType],
+    values: dict[str, Any],
+    legacy: LegacySignature | None = None,
+) -> tuple[WebhookEndpoint, str]:
+    """A new endpoint, and its secret in the clear: it is answered once."""
+    await _refuse_private(made, url)
+    endpoint_id, secret = f"we_{uuid4().hex}", new_secret()
+    endpoint = WebhookEndpoint(
+        id=endpoint_id,
+        org_id=scope.org_id,
+        environment=scope.environment,
+        url=str(url),
+        events=_each_once(events),
+        secret=await made.vault.seal(scope, Kind.WEBHOOK_SECRET, endpoint_id, secret.encode()),
+        legacy_secret=await _sealed(made, scope, endpoint_id, legacy),
+        created_at=made.clock(),
+        **values,
+    )
+    await made.webhooks.add(endpoint)
+    return endpoint, secret
+
+
+async def change_endpoint(
+    made: Services,
+    scope: Scope,
+    endpoint_id: str,
+    values: dict[str, Any],
+    *,
+    url: HttpUrl | None = None,
+    events: list[EventType] | None = None,
+) -> WebhookEndpoint:
+    """Change what is given. What is on its way already goes where the endpoint points by then."""
+    await find_endpoint(made, scope, endpoint_id)
+    if url is not None:
+        await _refuse_private(made, url)
+        values = {**values, "url": str(url)}
+    if events is not None:
+        values = {**values, "events": _each_once(events)}
+    if values:
+        await made.webhooks.change(scope, endpoint_id, values)
+    return await find_endpoint(made, scope, endpoint_id)
+
+
+async def sign_as_before(made: Services, scope: Scope, endpoint_id: str, legacy: LegacySignature | None) -> None:
+    """Turn the legacy signature on under this secret, or off."""
+    await made.webhooks.change(scope, endpoint_id, {"legacy_secret": await _sealed(made, scope, endpoint_id, legacy)})
+
+
+async def remove_endpoint(made: Services, scope: Scope, endpoint_id: str) -> None:
+    """Remove an endpoint. Deliveries on their way to it stop."""
+    await find_endpoint(made, scope, endpoint_id)
+    await made.webhooks.remove(scope, endpoint_id)
+
+
+def _each_once(events: list[EventType]) -> list[str]:
+    return [str(event) for event in dict.fromkeys(events)]
+
+
+async def _sealed(made: Services, scope: Scope, endpoint_id: str, legacy: LegacySignature | None) -> bytes | None:
+    if legacy is None:
+        return None
+    secret = legacy.secret.get_secret_value().encode()
+    return await made.vault.seal(scope, Kind.LEGACY_WEBHOOK_SECRET, endpoint_id, secret)
+
+
+async def _refuse_private(made: Services, url: HttpUrl) -> None:
+    """Tell a mistake now; each delivery checks again, since a name can come to mean another address."""
+    if url.username or url.password:
+        raise ApiError(422, "webhook_url_refused", "the URL must not hold a user or password")
+    try:
+        await made.guard.address_of(url.host or "", 443 if url.port is None else url.port)
+    except TargetRefused as refused:
+        raise ApiError(422, "webhook_url_refused", str(refused)) from None
+    except httpcore.ConnectError:
+        raise ApiError(422, "webhook_url_refused", "the name does not resolve") from None
