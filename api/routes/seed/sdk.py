@@ -66,7 +66,7 @@ async def connect_machine(made: Made, session: Session, slug: str) -> NoReturn:
     raise ApiError(400, "not_machine_to_machine", "this application does not connect machine to machine")
 
 
-@router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 502)})
+@router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
 async def save(
     made: Made, session: Session, slug: str, fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])]
 ) -> Success:
