@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from store.database import StoreUnavailable
+from store.tenants import RemovalUnderWay
 
 log = logging.getLogger("everlink.api")
 
@@ -80,6 +81,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(StoreUnavailable)
     async def on_store_unavailable(request: Request, _: StoreUnavailable) -> JSONResponse:
         return render(request, unavailable("database_unavailable", "the database cannot be reached"))
+
+    @app.exception_handler(RemovalUnderWay)
+    async def on_removal(request: Request, error: RemovalUnderWay) -> JSONResponse:
+        return render(request, ApiError(409, "removal_under_way", str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:

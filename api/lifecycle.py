@@ -57,12 +57,9 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     Where this process dies in between, upkeep tells the workflow.
 
     Raises:
-        ApiError: 404 where the linked account is being removed; 409 `different_account` where a reconnect opens another
-            account than before, or `connection_disconnected` where the connection ended meanwhile; 503 where Temporal
-            does not answer.
+        ApiError: 409 `different_account` where a reconnect opens another account than before, or
+            `connection_disconnected` where the connection ended meanwhile; 503 where Temporal does not answer.
     """
-    if await made.tenants.linked_account(target.scope, target.linked_account_id) is None:
-        raise not_found("linked_account")
     row, scope = await _connection_for(made, target, entry, grant), target.scope
     now = made.clock()
     sealed = await made.vault.seal(scope, Kind.CREDENTIAL, row.id, to_bytes(grant.credential))

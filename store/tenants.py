@@ -33,8 +33,8 @@ def sha256(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-class AccountLeaving(Exception):
-    """The linked account is being removed: nothing of it can be changed."""
+class RemovalUnderWay(Exception):
+    """What is asked for is being removed; it can be made anew when that has ended."""
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ class Tenants:
         """Create it, or change what is given.
 
         Raises:
-            AccountLeaving: it is being removed.
+            RemovalUnderWay: of the account.
         """
         await self.add_linked_account(scope, account_id, values, now)
         saved = await self.change_linked_account(scope, account_id, values)
         if saved is None:
-            raise AccountLeaving("the linked account is being removed")
+            raise RemovalUnderWay("the linked account is being removed")
         return saved
 
     async def linked_account(self, scope: Scope, account_id: str) -> LinkedAccount | None:

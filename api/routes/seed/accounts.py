@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.accounts import AccountFields, AccountId, AccountName, leaving, save_account
+from api.accounts import AccountFields, AccountId, AccountName
 from api.auth import Connects, ConnectsOrSession, Made, Reads, ReadsOrSession
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
 from api.routes.seed.lookups import account_views
 from api.routes.seed.views import AccountView
+from store.tenants import RemovalUnderWay
 
 router = APIRouter(
     prefix="/api/v2/public/linked-account",
@@ -54,7 +55,7 @@ class AccountPage(BaseModel):
 async def add_account(made: Made, scope: Connects, given: AccountInput) -> AccountView:
     """Create a linked account, or change its name and fields."""
     values = given.model_dump(include={"name", "udf"}, exclude_unset=True)
-    row = await save_account(made, scope, _named(given.id), values)
+    row = await made.tenants.save_linked_account(scope, _named(given.id), values, made.clock())
     return (await account_views(made, scope, [row]))[0]
 
 
@@ -71,7 +72,7 @@ async def put_account(made: Made, caller: ConnectsOrSession, body: WrappedAccoun
         raise not_found("linked_account")
     row = await made.tenants.change_linked_account(scope, account_id, values)
     if row is None:
-        raise leaving()
+        raise RemovalUnderWay("the linked account is being removed")
     view = (await account_views(made, scope, [row]))[0]
     return SavedAccount(**view.model_dump(), new_account=new)
 
