@@ -43,7 +43,7 @@ class SavedAccount(AccountView):
     new_account: bool
 
 
-class AccountPage(BaseModel):
+class NumberedPage(BaseModel):
     docs: list[AccountView]
     totalDocs: int
     limit: int = Field(description=f"As applied: at most {MAX_PAGE}")
@@ -83,12 +83,12 @@ async def list_accounts(
     scope: Reads,
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     limit: Annotated[int, Query(ge=1, description=f"More than {MAX_PAGE} count as {MAX_PAGE}")] = 20,
-) -> AccountPage:
+) -> NumberedPage:
     """The linked accounts by numbered pages, in the order of their ids. `/v1/linked-accounts` has cursors."""
     limit = min(limit, MAX_PAGE)
     rows = await made.tenants.linked_accounts(scope, skip=(page - 1) * limit, limit=limit)
     total = await made.tenants.count_linked_accounts(scope)
-    return AccountPage(
+    return NumberedPage(
         docs=await account_views(made, scope, rows),
         totalDocs=total,
         limit=limit,
