@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from providers.catalog import CatalogEntry
 from store.database import utc_now
 from store.tables import CONNECTIONS
 from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink, until_status
@@ -222,6 +223,30 @@ async def test_key_is_stored_only_after_the_provider_accepted_it(
 async def test_key_that_is_no_key_is_a_422(product: httpx.AsyncClient, body: object, code: str) -> None:
     answer = await product.put(SAVE_KEY, json=body)
     assert (answer.status_code, answer.json()["error_code"]) == (422, code)
+
+
+async def test_choice_is_shown_with_its_options_and_nothing_else_is_taken(
+    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = everlink.made.catalog.get("sandbox-key")
+    assert entry is not None
+    site = {"name": "site", "label": "Site", "type": "select", "options": ["eu", "us"], "required": False}
+    changed = CatalogEntry.model_validate({**entry.model_dump(), "fields": [*entry.model_dump()["fields"], site]})
+    monkeypatch.setitem(everlink.made.catalog._entries, "sandbox-key", changed)
+    field = (await application(product, "sandbox-key"))["auth_input_map"][1]
+    assert (field["type"], field["options"], field["required"]) == ("select", ["eu", "us"], False)
+    async with everlink.customer() as ada:
+        _, key = await ada.create_key()
+    refused = await product.put(SAVE_KEY, json={"api_key": key, "site": "planted"})
+    assert (refused.status_code, refused.json()["error_code"]) == (422, "invalid_fields")
+    assert refused.json()["wrong"] == ["site"] and "planted" not in refused.text
+    for fields in ({}, {"site": ""}, {"site": "eu"}):
+        assert (await product.put(SAVE_KEY, json={"api_key": key, **fields})).json() == {"success": True}
+
+
+async def test_key_for_an_application_without_keys_is_told(product: httpx.AsyncClient) -> None:
+    answer = await product.put(SAVE_KEY.replace("sandbox-key", "sandbox"), json={})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "not_keybased")
 
 
 async def test_removing_what_is_not_there_is_fine(everlink: Everlink, product: httpx.AsyncClient) -> None:
