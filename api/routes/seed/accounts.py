@@ -11,7 +11,7 @@ from api.accounts import AccountFields, AccountId, AccountName
 from api.auth import Connects, ConnectsOrSession, Made, Reads, ReadsOrSession
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
-from api.routes.seed.lookups import account_views
+from api.routes.seed.lookups import account_seen, account_views
 from api.routes.seed.views import AccountView
 from store.tenants import RemovalUnderWay
 
@@ -56,7 +56,7 @@ async def add_account(made: Made, scope: Connects, given: AccountInput) -> Accou
     """Create a linked account, or change its name and fields."""
     values = given.model_dump(include={"name", "udf"}, exclude_unset=True)
     row = await made.tenants.save_linked_account(scope, _named(given.id), values, made.clock())
-    return (await account_views(made, scope, [row]))[0]
+    return await account_seen(made, scope, row)
 
 
 @router.put("")
@@ -73,7 +73,7 @@ async def put_account(made: Made, caller: ConnectsOrSession, body: WrappedAccoun
     row = await made.tenants.change_linked_account(scope, account_id, values)
     if row is None:
         raise RemovalUnderWay("the linked account is being removed")
-    view = (await account_views(made, scope, [row]))[0]
+    view = await account_seen(made, scope, row)
     return SavedAccount(**view.model_dump(), new_account=new)
 
 
@@ -104,7 +104,7 @@ async def get_account(made: Made, caller: ReadsOrSession, account_id: str) -> Ac
     row = None if foreign else await made.tenants.linked_account(caller.scope, account_id)
     if row is None:
         raise not_found("linked_account")
-    return (await account_views(made, caller.scope, [row]))[0]
+    return await account_seen(made, caller.scope, row)
 
 
 def _named(account_id: str | None) -> str:
