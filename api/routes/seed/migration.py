@@ -71,6 +71,12 @@ class OAuth2Grant(Input):
 class AuthObject(Input):
     """One of the two."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"oauth2": {"access_token": "...", "refresh_token": "...", "expires_in": 1800}}]
+        }
+    )
+
     oauth2: OAuth2Grant | None = None
     keybased: KeyFields | None = Field(default=None, examples=[{"api_key": "sk_sandbox_..."}])
 
