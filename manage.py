@@ -7,7 +7,9 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -16,13 +18,19 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSe
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment
+from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment, KeyScope, RemovalKind, Workflow
 from store.database import Database, StoreUnavailable, utc_now
+from store.erasing import Erasing
+from store.export import lines
 from store.migrate import migrate
+from store.removals import Removals
 from store.scope import Scope
 from store.settings import Settings
+from store.starting import removal_start_options
 from store.tenants import Tenants
 from store.vault import Kind, MasterKeys, Vault, VaultError, new_master_key
 
@@ -59,10 +67,20 @@ def create_organization(name: str) -> None:
 
 
 @app.command("create-api-key")
-def create_api_key(org_id: str, environment: Environment, name: str = "default") -> None:
+def create_api_key(
+    org_id: str,
+    environment: Environment,
+    name: str = "default",
+    scopes: Annotated[
+        list[KeyScope] | None, typer.Option("--scope", help="What it may do, by default all; repeat it")
+    ] = None,
+    expires_in_days: Annotated[int | None, typer.Option(min=1, max=36_500)] = None,
+) -> None:
     """Make an API key and print it. It is shown once and cannot be read again."""
-    scope = Scope(org_id, environment)
-    print(_run(_with_tenants(lambda tenants: tenants.add_api_key(scope, name, utc_now()))))
+    scope, now = Scope(org_id, environment), utc_now()
+    expires_at = None if expires_in_days is None else now + timedelta(days=expires_in_days)
+    rights = scopes or list(KeyScope)
+    print(_run(_with_tenants(lambda made: made.add_api_key(scope, name, now, scopes=rights, expires_at=expires_at))))
 
 
 @app.command("revoke-api-key")
@@ -71,6 +89,28 @@ def revoke_api_key(public_id: Annotated[str, typer.Argument(help="The middle par
     if not _run(_with_tenants(lambda tenants: tenants.revoke_api_key(public_id, utc_now()))):
         sys.exit("there is no such living key")
     print("revoked")
+
+
+@app.command("export-organization")
+def export_organization(org_id: str) -> None:
+    """Print all that an organization has, both environments after each other, as JSON lines without secrets."""
+
+    async def work(database: Database) -> None:
+        for environment in Environment:
+            async for line in lines(database, Scope(org_id, environment)):
+                print(line, end="")
+
+    _run(_with_organization(org_id, work))
+
+
+@app.command("erase-organization")
+def erase_organization(org_id: str) -> None:
+    """Disconnect all of an organization's connections and delete all that it has, in both environments, for good.
+
+    Takes up to a day where a provider or a webhook endpoint does not answer. Run again, it goes on.
+    """
+    _run(_with_organization(org_id, lambda database: _erase(database, org_id)))
+    print("erased")
 
 
 @app.command("check-worker")
@@ -128,6 +168,29 @@ async def _make_dev_seed(settings: Settings) -> dict[str, str]:
     return {"organization": scope.org_id, "api_key": api_key, "linked_account_id": "acme"}
 
 
+async def _erase(database: Database, org_id: str) -> None:
+    """The workers do it; here it is begun, and watched."""
+    settings, removals = Settings(), Removals(database)
+    client = await Client.connect(
+        settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
+    )
+    for environment in Environment:
+        scope = Scope(org_id, environment)
+        removal = await removals.begin(scope, RemovalKind.ORGANIZATION, org_id, utc_now())
+        assert removal is not None
+        with suppress(WorkflowAlreadyStartedError):
+            await client.start_workflow(Workflow.REMOVAL, **removal_start_options(removal))
+    for environment in Environment:
+        scope, shown = Scope(org_id, environment), ""
+        while (under_way := await removals.of_organization(scope)) is not None:
+            line = f"{environment}: {under_way.done} of {under_way.total} connections"
+            if line != shown:
+                print(shown := line, flush=True)
+            await asyncio.sleep(1)
+        print(f"{environment}: nothing is left", flush=True)
+    await Erasing(database).forget_organization(org_id)
+
+
 async def _register_search_attributes(settings: Settings) -> None:
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     operator, namespace = client.operator_service, settings.temporal_namespace
@@ -136,6 +199,16 @@ async def _register_search_attributes(settings: Settings) -> None:
     missing = {key.name: keyword for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes}
     if missing:
         await operator.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
+
+
+async def _with_organization(org_id: str, work: Callable[[Database], Awaitable[None]]) -> None:
+    database = Database(Settings().database_url.get_secret_value())
+    try:
+        if not await Tenants(database).has_organization(org_id):
+            sys.exit("there is no such organization")
+        await work(database)
+    finally:
+        await database.close()
 
 
 async def _with_tenants(work: Any) -> Any:

@@ -10,6 +10,7 @@ from activities.farewell import FarewellActivities
 from activities.probe import ProbeActivities
 from activities.record import RecordActivities
 from activities.refresh import RefreshActivities
+from activities.removal import RemovalActivities
 from activities.shared import Shared
 from activities.upkeep import UpkeepActivities
 
@@ -22,7 +23,7 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         RecordActivities(shared),
         DeliverActivities(shared),
     )
-    upkeep = UpkeepActivities(shared)
+    upkeep, removal = UpkeepActivities(shared), RemovalActivities(shared)
     return [
         refresh.refresh,
         refresh.store_sealed,
@@ -36,4 +37,8 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         upkeep.sweep_grants,
         upkeep.sweep_overdue,
         upkeep.sweep_fleet,
+        upkeep.sweep_removals,
+        removal.remove_connections,
+        removal.settle_removal,
+        removal.finish_removal,
     ]

@@ -10,6 +10,7 @@ from everlink.contract import Activity, CredentialOutcome, CredentialTask, Verdi
 from providers.credential import OAuthCredential
 from providers.http import RequestFailed
 from providers.oauth2 import revoke
+from providers.verdict import refuses_client
 from store.scope import Scope
 
 
@@ -31,6 +32,9 @@ class FarewellActivities:
             return _receipt(task, Verdict.UNSUPPORTED, "a key cannot be revoked from here")
         try:
             answer = await revoke(shared.http, oauth2, client[1], credential)
+            former = await shared.former_client(task.ref, client) if refuses_client(answer, oauth2) else None
+            if former is not None:
+                answer = await revoke(shared.http, oauth2, former, credential)
         except RequestFailed as failure:
             raise retryable(_receipt(task, Verdict.TRANSIENT, str(failure))) from None
         if 200 <= answer.status < 300:

@@ -72,8 +72,10 @@ class Shared:
         model = OAuthCredential if entry.oauth2 is not None else KeyCredential
         return model.model_validate_json(secret)
 
-    async def seal(self, ref: ConnectionRef, credential: Credential) -> bytes:
-        return await self.vault.seal(Scope.of(ref), Kind.CREDENTIAL, ref.connection_id, to_bytes(credential))
+    async def seal(self, ref: ConnectionRef, credential: Credential, like: bytes | None = None) -> bytes:
+        """Seal a credential, in place of the one that is sealed in `like`."""
+        secret = to_bytes(credential)
+        return await self.vault.seal(Scope.of(ref), Kind.CREDENTIAL, ref.connection_id, secret, like=like)
 
     async def client_of(self, ref: ConnectionRef) -> tuple[StoredClient, Client] | None:
         """The organization's client at the provider, its secret opened."""
@@ -91,6 +93,15 @@ class Shared:
             opened = await self.vault.open(Scope.of(ref), Kind.CLIENT_SECRET, owner, stored.client_secret)
             secret = opened.decode()
         return stored, Client(stored.client_id, secret)
+
+    async def former_client(self, ref: ConnectionRef, client: tuple[StoredClient, Client]) -> Client | None:
+        """The same client with the secret that was there before, for as long as it may be tried."""
+        stored, scope = client[0], Scope.of(ref)
+        sealed = await self.credentials.former_secret(scope, stored.application_id, stored.client_secret, self.clock())
+        if sealed is None:
+            return None
+        opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, sealed)
+        return Client(client[1].client_id, opened.decode())
 
     async def alarm(self, ref: ConnectionRef, words: str | None) -> None:
         """The provider refuses the application's client, or with None accepts it again: said once for all."""

@@ -1,4 +1,4 @@
-"""Starts the workflow of a delivery; the activity that records an event and upkeep both do."""
+"""Starts the workflow of a delivery, as the activity that records an event and upkeep do, and that of a removal."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from everlink.contract import (
     delivery_attributes,
     delivery_workflow_id,
 )
+from store.starting import removal_start_options
+from store.tables import Removal
 
 START_TIMEOUT = timedelta(seconds=10)
 
@@ -34,6 +36,15 @@ async def start_delivery(
             static_summary=" · ".join(filter(None, (event, linked_account_id, slug))),
             rpc_timeout=START_TIMEOUT,
         )
+    except WorkflowAlreadyStartedError:
+        return False
+    return True
+
+
+async def start_removal(temporal: Client, removal: Removal) -> bool:
+    """Whether it was started: not where one runs or has come to its own end, but again where one was cut off."""
+    try:
+        await temporal.start_workflow(Workflow.REMOVAL, **removal_start_options(removal), rpc_timeout=START_TIMEOUT)
     except WorkflowAlreadyStartedError:
         return False
     return True

@@ -1,7 +1,8 @@
 """One token request that cannot lose a grant.
 
 1. Write an intent, which also proves that the store can be written; stop if the credential's generation moved.
-2. Send one request, under a deadline shorter than the intent's lease.
+2. Send one request, under a deadline shorter than the intent's lease. Only where the provider refuses our client,
+   which leaves the grant alone, a second one with the client secret before, within the same deadline.
 3. Store the result by compare-and-swap on the generation, before anything else.
 
 All of it runs to its end once begun, whoever cancels. A retry that finds an unfinished intent waits out its
@@ -42,6 +43,7 @@ from store.database import StoreUnavailable
 from store.scope import Scope
 
 WRITE_SECONDS = 20.0  # for the write behind the request
+LEAST_SECONDS = 2.0  # a second request with less than this left of the deadline is not worth beginning
 
 log = logging.getLogger("everlink.refresh")
 
@@ -92,20 +94,51 @@ class TokenRequest:
                 await credentials.close(intent, IntentOutcome.NOT_SENT)
                 return self._outcome(Verdict.TRANSIENT, "the worker stood still before the request; nothing was sent")
             try:
-                answer = await refresh(self.shared.http, self.oauth2, self.client[1], self.credential, deadline)
+                answer, client = await self._ask(turn, intent, deadline)
             except RequestFailed as failure:
                 turn.failed()
                 await credentials.close(intent, IntentOutcome.UNKNOWN if failure.sent else IntentOutcome.NOT_SENT)
                 return self._outcome(Verdict.TRANSIENT, str(failure))
-            turn.answered(answer.status)
-            if answer.status == 429:
-                turn.asked_to_wait(answer.retry_after())
-            return await self._act_on(answer, intent, turn)
+            return await self._act_on(answer, client, intent, turn)
 
-    async def _act_on(self, answer: Answer, intent: Intent, turn: Turn) -> CredentialOutcome:
-        verdict = judge_token_answer(answer, self.oauth2, self.credential)
+    async def _ask(self, turn: Turn, intent: Intent, deadline: float) -> tuple[Answer, Client]:
+        """One request; and a second with the client secret before, only where the provider refuses the present one.
+
+        A client that is refused has not used the grant (RFC 6749 section 5.2). Both come within one deadline.
+        """
+        client = self.client[1]
+        answer = await self._request(turn, client, deadline)
+        if self._judge(answer).verdict is not Verdict.APPLICATION_ERROR:
+            return answer, client
+        former = await self._former_client()
+        if former is None:
+            return answer, client
+        ends_at = intent.lease_until - lease(self.oauth2) + timedelta(seconds=deadline)
+        left = (ends_at - self.shared.clock()).total_seconds()
+        if left < LEAST_SECONDS:
+            raise RequestFailed("no time was left to try the former client secret", sent=False)
+        log.warning("the present client secret of %s is refused, the former one is tried", self.task.ref.slug)
+        return await self._request(turn, former, left), former
+
+    async def _request(self, turn: Turn, client: Client, seconds: float) -> Answer:
+        answer = await refresh(self.shared.http, self.oauth2, client, self.credential, seconds)
+        turn.answered(answer.status)
+        if answer.status == 429:
+            turn.asked_to_wait(answer.retry_after())
+        return answer
+
+    def _judge(self, answer: Answer) -> TokenVerdict:
+        return judge_token_answer(answer, self.oauth2, self.credential)
+
+    async def _former_client(self) -> Client | None:
+        with suppress(StoreUnavailable):
+            return await self.shared.former_client(self.task.ref, self.client)
+        return None
+
+    async def _act_on(self, answer: Answer, client: Client, intent: Intent, turn: Turn) -> CredentialOutcome:
+        verdict = self._judge(answer)
         if verdict.verdict is Verdict.OK:
-            return await self._keep(intent, verdict)
+            return await self._keep(intent, verdict, client)
         # Only a clear refusal proves that the request changed nothing.
         clear = verdict.verdict is not Verdict.TRANSIENT or 300 <= answer.status < 500
         await self.shared.credentials.close(intent, IntentOutcome.ANSWERED if clear else IntentOutcome.UNKNOWN)
@@ -116,7 +149,7 @@ class TokenRequest:
             return await self._refused(intent, verdict)
         return self._outcome(verdict.verdict, verdict.note, verdict.retry_after)
 
-    async def _keep(self, intent: Intent, verdict: TokenVerdict) -> CredentialOutcome:
+    async def _keep(self, intent: Intent, verdict: TokenVerdict, client: Client) -> CredentialOutcome:
         """Store what the provider granted; where the store is down, hand it on sealed."""
         assert verdict.credential is not None
         shared, task, now = self.shared, self.task, self.shared.clock()
@@ -125,7 +158,7 @@ class TokenRequest:
             expires_in=verdict.expires_in,
             ends_in=self.stored.ends_in(now) if verdict.ends_in is None else verdict.ends_in,
         )
-        sealed = await shared.seal(task.ref, verdict.credential)
+        sealed = await shared.seal(task.ref, verdict.credential, like=self.stored.sealed)
         kept = CredentialOutcome(
             verdict=Verdict.OK, generation=task.generation + 1, lifetimes=lifetimes, note=verdict.note
         )
@@ -135,7 +168,7 @@ class TokenRequest:
         except StoreUnavailable:
             return kept.model_copy(update={"sealed": base64.b64encode(sealed).decode()})
         if not swapped:
-            await self._give_back(verdict.credential)
+            await self._give_back(verdict.credential, client)
             return await self._moved()
         if shared.clock() >= intent.lease_until:
             await self._tell_late(kept.generation)
@@ -143,11 +176,11 @@ class TokenRequest:
             await shared.alarm(task.ref, None)
         return kept
 
-    async def _give_back(self, credential: OAuthCredential) -> None:
+    async def _give_back(self, credential: OAuthCredential, client: Client) -> None:
         """The connection ended meanwhile, and nobody else knows of what the provider has just granted."""
         if await self._read() is None and self.oauth2.revoke_url is not None:
             with suppress(RequestFailed):
-                await revoke(self.shared.http, self.oauth2, self.client[1], credential)
+                await revoke(self.shared.http, self.oauth2, client, credential)
 
     async def _refused(self, intent: Intent, verdict: TokenVerdict) -> CredentialOutcome:
         """A refusal counts only for the credential that is still there, and only if no answer was lost before."""

@@ -7,17 +7,16 @@ What cannot be mended now is counted, and stays for a later round.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import activity
 from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from activities.pages import each
 from activities.shared import Shared
-from activities.starting import START_TIMEOUT, start_delivery
+from activities.starting import START_TIMEOUT, start_delivery, start_removal
 from everlink.contract import (
     Activity,
     ConnectCommand,
@@ -32,39 +31,38 @@ from everlink.contract import (
     connect_update_id,
 )
 from store.connections import connection_ref
+from store.removals import Removals
 from store.scope import Scope
 from store.starting import start_options
 from store.strays import Held, OverdueDelivery, Strays
+from store.tables import Removal
 
 PAGE = 100
-AT_ONCE = 10
-
-Item = TypeVar("Item")
-log = logging.getLogger("everlink.upkeep")
 
 
 class UpkeepActivities:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._strays = Strays(shared.database)
+        self._removals = Removals(shared.database)
 
     @activity.defn(name=Activity.SWEEP_DELIVERIES)
     async def sweep_deliveries(self, task: SweepTask) -> SweepOutcome:
         """Deliveries whose next attempt is overdue are started, unless their workflow runs."""
         event_id, _, endpoint_id = (task.after or "").partition("/")
         page = await self._strays.deliveries(self._shared.clock(), (event_id, endpoint_id), PAGE)
-        return await _each(page, self._deliver, lambda last: f"{last.event_id}/{last.endpoint_id}")
+        return await each(page, self._deliver, lambda last: f"{last.event_id}/{last.endpoint_id}", PAGE)
 
     @activity.defn(name=Activity.SWEEP_GRANTS)
     async def sweep_grants(self, task: SweepTask) -> SweepOutcome:
         """Grants that the vault has and no workflow has confirmed are sent again."""
-        return await _each(await self._strays.unconfirmed(task.after or "", PAGE), self._connect, _id)
+        return await each(await self._strays.unconfirmed(task.after or "", PAGE), self._connect, _id, PAGE)
 
     @activity.defn(name=Activity.SWEEP_OVERDUE)
     async def sweep_overdue(self, task: SweepTask) -> SweepOutcome:
         """Connections whose credential has expired and nobody renews it: their workflow may be missing."""
         page = await self._strays.overdue(self._shared.clock(), task.after or "", PAGE)
-        return await _each(page, self._start, _id)
+        return await each(page, self._start, _id, PAGE)
 
     @activity.defn(name=Activity.SWEEP_FLEET)
     async def sweep_fleet(self, task: SweepTask) -> SweepOutcome:
@@ -74,7 +72,16 @@ class UpkeepActivities:
         would be both late and long: so every round asks for a part.
         """
         page = await self._strays.part(task.part, task.parts, task.after or "", PAGE)
-        return await _each(page, self._start, _id)
+        return await each(page, self._start, _id, PAGE)
+
+    @activity.defn(name=Activity.SWEEP_REMOVALS)
+    async def sweep_removals(self, task: SweepTask) -> SweepOutcome:
+        """Removals that have not finished have a workflow: Temporal may have been away when they began."""
+        page = await self._removals.unfinished(task.after or "", PAGE)
+        return await each(page, self._remove, lambda last: last.id, PAGE)
+
+    async def _remove(self, removal: Removal) -> bool:
+        return await start_removal(self._temporal, removal)
 
     async def _deliver(self, overdue: OverdueDelivery) -> bool:
         delivery = DeliveryTask(
@@ -138,31 +145,6 @@ class UpkeepActivities:
     def _temporal(self) -> Client:
         assert self._shared.temporal is not None
         return self._shared.temporal
-
-
-async def _each(
-    page: list[Item], mend: Callable[[Item], Awaitable[bool]], cursor: Callable[[Item], str]
-) -> SweepOutcome:
-    """Mend what is on a page, some at once; one that cannot be mended holds up no other."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(item: Item) -> bool | None:
-        async with gate:
-            try:
-                return await mend(item)
-            except Exception as error:  # whatever it is: the others must not wait for it
-                log.warning("upkeep could not mend %s: %s", cursor(item), type(error).__name__)
-                return None
-
-    results = await asyncio.gather(*(one(item) for item in page))
-    outcome = SweepOutcome(
-        after=cursor(page[-1]) if len(page) == PAGE else None,
-        mended=results.count(True),
-        failed=results.count(None),
-    )
-    if outcome.mended:
-        log.info("upkeep (%s) mended %d", activity.info().activity_type, outcome.mended)
-    return outcome
 
 
 def _id(held: Held) -> str:

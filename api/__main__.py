@@ -7,6 +7,8 @@ import sys
 import uvicorn
 
 from api.app import create_app
+from api.limits import RateLimitInvalid, RateLimits
+from api.server import server_options
 from providers.catalog import Catalog, CatalogError
 from store.settings import Settings
 from store.vault import MasterKeys, VaultError
@@ -17,17 +19,10 @@ def main() -> None:
     try:  # a clear line in place of uvicorn's stack
         MasterKeys.from_settings(settings)
         Catalog.load(settings.catalog_dir)
-    except (VaultError, CatalogError) as error:
+        RateLimits(settings)
+    except (VaultError, CatalogError, RateLimitInvalid) as error:
         sys.exit(f"everlink api: {error}")
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level.lower(),
-        access_log=False,  # it would log the links' secrets
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
+    uvicorn.run(create_app(settings), **server_options(settings))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,15 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.cors import Cors
 from api.errors import ErrorBody, add_error_handlers
+from api.etags import ETags
+from api.idempotency import add_idempotency
 from api.inputs import MAX_BODY_BYTES, plain_address
+from api.limits import Limits
 from api.routes import ROUTERS
 from api.services import open_services
 from store.settings import Settings
@@ -60,10 +65,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(plain_address)],
         responses={status: {"model": ErrorBody} for status in (401, 422, 503)},
-        max_body_size=MAX_BODY_BYTES,
     )
-    app.add_middleware(RequestId)
     add_error_handlers(app)
+    # The last one added is the first to see a request.
+    app.add_middleware(ETags)
+    add_idempotency(app)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(Limits)
+    app.add_middleware(Cors, routers=ROUTERS)
+    app.add_middleware(RequestId)
     for router in ROUTERS:
         app.include_router(router)
     return app

@@ -9,7 +9,9 @@ from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from fastapi.security.http import HTTPAuthorizationCredentials
 
+from api.cors import check_origin, for_browsers
 from api.errors import ApiError, not_found
+from api.idempotency import claim
 from api.services import Services, services
 from everlink.contract import KeyScope
 from store.scope import Scope
@@ -29,6 +31,7 @@ _bearer = HTTPBearer(
 Made = Annotated[Services, Depends(services)]
 GivenKey = Annotated[str | None, Security(_api_key)]
 GivenToken = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+ForBrowsers = Annotated[None, Depends(for_browsers)]
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,20 @@ class Caller:
     linked_account_id: str | None = None  # set: the caller is a browser with a session token
 
 
+@dataclass(frozen=True)
+class Browser:
+    """Whose browser it is that shows a session token."""
+
+    scope: Scope
+    linked_account_id: str
+
+
 async def caller(request: Request, made: Services, api_key: str | None, token: str | None) -> Caller:
     """The one decision, made once for each request. An API key wins over a session token.
 
     Raises:
-        ApiError: 401, which does not tell unknown, revoked and expired apart.
+        ApiError: 401, which does not tell unknown, revoked and expired apart; 403 for a page of an origin that the
+            organization has not named; 429 where it asks too often.
     """
     known: Caller | None = getattr(request.state, "caller", None)
     if known is not None:
@@ -56,42 +68,56 @@ async def caller(request: Request, made: Services, api_key: str | None, token: s
         found = Caller(key.scope, key.id, key.scopes) if key else None
     elif token is not None:
         session = await made.sessions.authenticate(token, made.clock())
-        found = Caller(session.scope, session.id, frozenset(), session.linked_account_id) if session else None
+        if session is not None:
+            check_origin(request, session.allowed_origins)
+            found = Caller(session.scope, session.id, frozenset(), session.linked_account_id)
     if found is None:
+        made.limits.count_failure(request)
         if token is not None and api_key is None:
             raise ApiError(401, "invalid_session_token", "the session token is not valid")
         raise ApiError(401, "invalid_api_key", "the API key is missing or not valid")
+    made.limits.count_caller(found.id)
     request.state.caller = found
     return found
 
 
 async def by_key(request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey) -> Scope:
     """The tenant of an API key that may do what is asked."""
-    return _allowed(await caller(request, made, api_key, None), needed)
+    return (await by_key_itself(request, made, needed, api_key)).scope
 
 
-async def by_session(request: Request, made: Made, token: GivenToken) -> Caller:
+async def by_key_itself(request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey) -> Caller:
+    """The API key, for the routes that must know what else it may do."""
+    found = _allowed(await caller(request, made, api_key, None), needed)
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
+    return found
+
+
+async def by_session(request: Request, made: Made, token: GivenToken, _: ForBrowsers) -> Browser:
     """The linked account of a session token."""
-    if token is None:
+    found = await caller(request, made, None, token.credentials) if token else None
+    if found is None or found.linked_account_id is None:
         raise ApiError(401, "invalid_session_token", "the session token is not valid")
-    return await caller(request, made, None, token.credentials)
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
+    return Browser(found.scope, found.linked_account_id)
 
 
 async def by_either(
-    request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey, token: GivenToken
+    request: Request, made: Made, needed: SecurityScopes, api_key: GivenKey, token: GivenToken, _: ForBrowsers
 ) -> Caller:
     """A tenant's API key, or the session token of one of its linked accounts."""
     found = await caller(request, made, api_key, token.credentials if token else None)
     if found.linked_account_id is None:
         _allowed(found, needed)
+    await claim(request, made, found.scope, found.linked_account_id, found.rights)
     return found
 
 
-def _allowed(found: Caller, needed: SecurityScopes) -> Scope:
+def _allowed(found: Caller, needed: SecurityScopes) -> Caller:
     missing = set(needed.scopes) - found.rights
     if missing:
         raise ApiError(403, "insufficient_scope", "the API key may not do this", required_scopes=sorted(missing))
-    return found.scope
+    return found
 
 
 async def linked_account(
@@ -115,7 +141,8 @@ Reads = Annotated[Scope, Security(by_key, scopes=[KeyScope.READ])]
 Connects = Annotated[Scope, Security(by_key, scopes=[KeyScope.CONNECT])]
 ReadsTokens = Annotated[Scope, Security(by_key, scopes=[KeyScope.TOKENS])]
 Administers = Annotated[Scope, Security(by_key, scopes=[KeyScope.ADMIN])]
-Session = Annotated[Caller, Depends(by_session)]
+AdministersAs = Annotated[Caller, Security(by_key_itself, scopes=[KeyScope.ADMIN])]
+Session = Annotated[Browser, Depends(by_session)]
 ConnectsOrSession = Annotated[Caller, Security(by_either, scopes=[KeyScope.CONNECT])]
 ReadsOrSession = Annotated[Caller, Security(by_either, scopes=[KeyScope.READ])]
 Account = Annotated[str, Depends(linked_account)]

@@ -15,7 +15,7 @@ from providers.credential import Credential, KeyCredential
 from providers.http import RequestFailed
 from providers.oauth2 import Client, authorize_url, exchange_code, new_verifier
 from providers.probe import probe
-from providers.verdict import judge_token_answer
+from providers.verdict import TokenVerdict, judge_token_answer
 from store.scope import Scope
 from store.tickets import Ticket
 from store.vault import Kind
@@ -50,8 +50,18 @@ async def start_link(
     return f"{made.settings.public_url}/connect/start/{secret}"
 
 
-async def oauth_client(made: Services, scope: Scope, entry: CatalogEntry) -> tuple[OAuth2, Client, tuple[str, ...]]:
-    """How to speak with the provider on behalf of this tenant.
+@dataclass(frozen=True)
+class OurClient:
+    """How to speak with a provider on behalf of a tenant."""
+
+    oauth2: OAuth2
+    client: Client
+    former: Client | None  # with the secret before, while that lives
+    scopes: tuple[str, ...]
+
+
+async def oauth_client(made: Services, scope: Scope, entry: CatalogEntry) -> OurClient:
+    """The tenant's client at a provider, its secrets opened.
 
     Raises:
         ApiError: the application is not enabled, or does not connect by OAuth 2.
@@ -61,28 +71,37 @@ async def oauth_client(made: Services, scope: Scope, entry: CatalogEntry) -> tup
         raise ApiError(400, "not_oauth2", "this application does not connect by OAuth 2")
     if application is None or application.client_id is None:
         raise ApiError(400, "application_not_configured", "the application has no client id here")
-    secret = None
-    if application.client_secret is not None:
-        opened = await made.vault.open(scope, Kind.CLIENT_SECRET, application.id, application.client_secret)
-        secret = opened.decode()
-    scopes = tuple(application.scopes) or entry.oauth2.scopes
-    return entry.oauth2, Client(application.client_id, secret), scopes
+
+    client_id, owner = application.client_id, application.id
+
+    async def client(sealed: bytes | None) -> Client:
+        opened = None if sealed is None else await made.vault.open(scope, Kind.CLIENT_SECRET, owner, sealed)
+        return Client(client_id, None if opened is None else opened.decode())
+
+    until = application.previous_until
+    former = application.previous_client_secret is not None and until is not None and until > made.clock()
+    return OurClient(
+        oauth2=entry.oauth2,
+        client=await client(application.client_secret),
+        former=await client(application.previous_client_secret) if former else None,
+        scopes=tuple(application.scopes) or entry.oauth2.scopes,
+    )
 
 
 async def depart(made: Services, ticket: Ticket, browser: str) -> str:
     """The provider's consent page for this browser, with a state that only it can bring back."""
     entry = _entry(made, ticket.slug)
-    oauth2, client, scopes = await oauth_client(made, ticket.scope, entry)
+    ours = await oauth_client(made, ticket.scope, entry)
     state, verifier = secrets.token_urlsafe(32), new_verifier()
     sealed = await made.vault.seal(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, verifier.encode())
     await made.tickets.depart(ticket, state, browser, sealed, made.clock())
     return authorize_url(
-        oauth2,
-        client,
+        ours.oauth2,
+        ours.client,
         redirect_uri=redirect_uri(made, entry.slug),
         state=state,
         verifier=verifier,
-        scopes=scopes,
+        scopes=ours.scopes,
     )
 
 
@@ -102,29 +121,21 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
     ticket, entry = visit.ticket, _entry(made, slug)
     if ticket.used:
         return None
-    oauth2, client, _ = await oauth_client(made, ticket.scope, entry)
-    _check_issuer(oauth2, callback)
+    ours = await oauth_client(made, ticket.scope, entry)
+    _check_issuer(ours.oauth2, callback)
     if callback.error is not None:
         raise ConnectFailed(400, _denied_words(entry, callback.error))
     if not callback.code:
         raise ConnectFailed(400, f"{entry.name} sent no code. Please start again.")
     verifier = await made.vault.open(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, visit.sealed_verifier)
     try:
-        answer = await exchange_code(
-            made.http,
-            oauth2,
-            client,
-            code=callback.code,
-            redirect_uri=redirect_uri(made, slug),
-            verifier=verifier.decode(),
-        )
+        verdict = await _exchange(made, slug, ours, callback.code, verifier.decode())
     except RequestFailed:
         raise ConnectFailed(502, f"{entry.name} cannot be reached right now. Please try again later.") from None
-    verdict = judge_token_answer(answer, oauth2, None)
     if verdict.credential is None:
         raise ConnectFailed(502, f"{entry.name} did not accept the connection. Please start again.")
     identifier, display_name = await _identify(made, entry, verdict.credential)
-    ends_in = oauth2.grant_seconds if verdict.ends_in is None else verdict.ends_in
+    ends_in = ours.oauth2.grant_seconds if verdict.ends_in is None else verdict.ends_in
     grant = Grant(
         credential=verdict.credential,
         renewable=verdict.credential.refresh_token is not None,
@@ -141,6 +152,23 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         raise ConnectFailed(error.status, words) from None
     await made.tickets.use(ticket, made.clock())
     return view
+
+
+async def _exchange(made: Services, slug: str, ours: OurClient, code: str, verifier: str) -> TokenVerdict:
+    """Trade a code for tokens; once more with the secret before, where the provider refuses the present one.
+
+    A client that is refused has not used the code (RFC 6749 section 5.2).
+    """
+
+    async def trade(client: Client) -> TokenVerdict:
+        uri = redirect_uri(made, slug)
+        answer = await exchange_code(made.http, ours.oauth2, client, code=code, redirect_uri=uri, verifier=verifier)
+        return judge_token_answer(answer, ours.oauth2, None)
+
+    verdict = await trade(ours.client)
+    if verdict.verdict is Verdict.APPLICATION_ERROR and ours.former is not None:
+        verdict = await trade(ours.former)
+    return verdict
 
 
 async def save_key(

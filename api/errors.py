@@ -18,6 +18,9 @@ from store.tenants import RemovalUnderWay
 
 log = logging.getLogger("everlink.api")
 
+CODES = {413: "body_too_large"}  # its phrase depends on Python's version
+ANSWER_HEADERS = "everlink.answer_headers"  # in a request's scope: what its answer carries, whatever it is
+
 
 class ErrorBody(BaseModel):
     """What every error looks like."""
@@ -95,7 +98,7 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
         phrase = HTTPStatus(error.status_code).phrase
-        code = phrase.lower().replace(" ", "_")
+        code = CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
         headers = error.headers or {}
         return render(request, ApiError(error.status_code, code, phrase.lower(), headers=headers))
 
@@ -103,4 +106,6 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_defect(request: Request, error: Exception) -> JSONResponse:
         route = getattr(request.scope.get("route"), "path", "")  # the path itself may hold a link's secret
         log.error("defect: %s at %s", type(error).__name__, route)
-        return render(request, ApiError(500, "internal_error", "something went wrong here"))
+        answer = render(request, ApiError(500, "internal_error", "something went wrong here"))
+        answer.headers.update(request.scope.get(ANSWER_HEADERS, {}))  # it leaves from outside of all middleware
+        return answer

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from api import temporal
 from api.errors import ApiError, not_found, unavailable
 from api.services import Services
-from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView
+from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView, ReauthReason
 from providers.catalog import CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
 from store.credentials import ConnectionEnded, StoredCredential
 from store.database import StoreUnavailable
 from store.scope import Scope
 from store.tables import Connection
+from store.tenants import RemovalUnderWay
 from store.vault import Kind
 
 UNIDENTIFIED = "default"  # the account's identifier where the application cannot tell
@@ -57,25 +58,33 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     Where this process dies in between, upkeep tells the workflow.
 
     Raises:
-        ApiError: 409 `different_account` where a reconnect opens another account than before, or
-            `connection_disconnected` where the connection ended meanwhile; 503 where Temporal does not answer.
+        ApiError: 409 `different_account` where a reconnect opens another account than before,
+            `connection_disconnected` where the connection ended meanwhile, or `removal_under_way`; 503 where
+            Temporal does not answer.
     """
-    row, scope = await _connection_for(made, target, entry, grant), target.scope
-    now = made.clock()
-    sealed = await made.vault.seal(scope, Kind.CREDENTIAL, row.id, to_bytes(grant.credential))
-    expires_at = None if grant.expires_in is None else now + timedelta(seconds=grant.expires_in)
-    ends_in = None if grant.ends_at is None else (grant.ends_at - now).total_seconds()
     try:
-        generation = await made.credentials.grant(
-            scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now, ends_at=grant.ends_at
-        )
+        row, generation = await _keep(made, target, entry, grant)
     except ConnectionEnded:
         raise ApiError(409, "connection_disconnected", "the connection has ended") from None
+    except RemovalUnderWay as error:
+        raise ApiError(409, "removal_under_way", str(error)) from None
+    ends_in = None if grant.ends_at is None else (grant.ends_at - made.clock()).total_seconds()
     lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in, ends_in=ends_in)
     view = await temporal.connect(made, row, ConnectCommand(generation=generation, lifetimes=lifetimes))
     with suppress(StoreUnavailable):  # upkeep tells the workflow again, which is idempotent, and confirms
-        await made.credentials.confirm(scope, row.id, generation)
+        await made.credentials.confirm(target.scope, row.id, generation)
     return view
+
+
+async def _keep(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> tuple[Connection, int]:
+    """The vault has it: of which connection, and its generation."""
+    row, scope, now = await _connection_for(made, target, entry, grant), target.scope, made.clock()
+    sealed = await made.vault.seal(scope, Kind.CREDENTIAL, row.id, to_bytes(grant.credential))
+    expires_at = None if grant.expires_in is None else now + timedelta(seconds=grant.expires_in)
+    generation = await made.credentials.grant(
+        scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now, ends_at=grant.ends_at
+    )
+    return row, generation
 
 
 async def _connection_for(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> Connection:
@@ -108,7 +117,7 @@ async def find(made: Services, scope: Scope, connection_id: str) -> Connection:
 async def force_refresh(made: Services, scope: Scope, connection_id: str) -> ConnectionView:
     """Refresh the credential that is there now; where the customer is asked already, a try may show it mended."""
     row, stored = await find(made, scope, connection_id), await made.credentials.read(scope, connection_id)
-    if row.status is not ConnectionStatus.REAUTH_REQUIRED:
+    if row.status is not ConnectionStatus.REAUTH_REQUIRED or row.reason == ReauthReason.APPLICATION_DELETED:
         _require_living(row.status, row.reason)
     if stored is None:
         raise ApiError(409, "connection_disconnected", "there is no credential to refresh")

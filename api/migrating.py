@@ -6,17 +6,17 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from api.connecting import oauth_client
+from api.connecting import OurClient, oauth_client
 from api.errors import ApiError
 from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
 from api.services import Services
 from everlink.contract import ConnectionStatus, Verdict
-from providers.catalog import CatalogEntry, OAuth2
+from providers.catalog import CatalogEntry
 from providers.credential import OAuthCredential
 from providers.http import RequestFailed
 from providers.oauth2 import Client, refresh
 from providers.probe import probe
-from providers.verdict import ProbeVerdict, judge_token_answer
+from providers.verdict import ProbeVerdict, TokenVerdict, judge_token_answer
 from store.scope import Scope
 from store.tenants import sha256
 from store.vault import Kind
@@ -59,7 +59,7 @@ async def take_over(made: Services, scope: Scope, account_id: str, entry: Catalo
 
 
 async def _once(made: Services, target: Target, entry: CatalogEntry, held: HeldGrant) -> bool:
-    oauth2, client, _ = await oauth_client(made, target.scope, entry)
+    ours = await oauth_client(made, target.scope, entry)
     origin = sha256(held.credential.refresh_token or held.credential.access_token)
     # Of the same grant sent twice at once, the second finds the first: a refresh token used twice may end the grant.
     async with made.taking_over.setdefault((target.scope, origin), asyncio.Lock()):
@@ -68,7 +68,7 @@ async def _once(made: Services, target: Target, entry: CatalogEntry, held: HeldG
         credential = held.credential.model_copy(update={"origin": origin})
         verified = await _tried(made, entry, credential, held.expires_in)
         if verified is None:
-            verified = await _renewed(made, entry, oauth2, client, credential)
+            verified = await _renewed(made, entry, ours, credential)
         await _keep(made, target, entry, verified)
         return True
 
@@ -106,15 +106,14 @@ async def _tried(
     return _Verified(credential, expires_in, answer)
 
 
-async def _renewed(
-    made: Services, entry: CatalogEntry, oauth2: OAuth2, client: Client, credential: OAuthCredential
-) -> _Verified:
+async def _renewed(made: Services, entry: CatalogEntry, ours: OurClient, credential: OAuthCredential) -> _Verified:
     """One refresh. What it grants counts whatever comes after: the other system's token may be worth nothing now."""
     try:
-        answer = await refresh(made.http, oauth2, client, credential)
+        verdict = await _refresh(made, ours, ours.client, credential)
+        if verdict.verdict is Verdict.APPLICATION_ERROR and ours.former is not None:
+            verdict = await _refresh(made, ours, ours.former, credential)
     except RequestFailed:
         raise _unreachable(None) from None
-    verdict = judge_token_answer(answer, oauth2, credential)
     if verdict.verdict is Verdict.APPLICATION_ERROR:
         raise ApiError(422, "application_refused", "the provider refuses the application's own client")
     if verdict.verdict is Verdict.DEAD:
@@ -124,6 +123,11 @@ async def _renewed(
     ends_at = None if verdict.ends_in is None else made.clock() + timedelta(seconds=verdict.ends_in)
     identified = await _identified(made, entry, verdict.credential)
     return _Verified(verdict.credential, verdict.expires_in, identified, ends_at)
+
+
+async def _refresh(made: Services, ours: OurClient, client: Client, credential: OAuthCredential) -> TokenVerdict:
+    answer = await refresh(made.http, ours.oauth2, client, credential)
+    return judge_token_answer(answer, ours.oauth2, credential)
 
 
 async def _identified(made: Services, entry: CatalogEntry, credential: OAuthCredential) -> ProbeVerdict | None:

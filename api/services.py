@@ -13,13 +13,16 @@ from fastapi import Request
 from temporalio.client import Client as TemporalClient
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from api.limits import RateLimits
 from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
+from store.answers import Answers
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.removals import Removals
 from store.scope import Scope
 from store.sessions import Sessions
 from store.settings import Settings
@@ -48,7 +51,10 @@ class Services:
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
-        self.sessions = Sessions(self.database)
+        self.answers = Answers(self.database)
+        self.limits = RateLimits(self.settings)
+        self.sessions = Sessions(self.database, self.vault)
+        self.removals = Removals(self.database)
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import histories, rates, sleeping, storm
+from bench import histories, rates, reads, sleeping, storm
 from bench.lab import laboratory
 from bench.report import Part, machine, table, write
 
@@ -39,6 +39,7 @@ PARTS = {
     "cached": sleeping.cached,
     "sleeping": sleeping.evicted,
     "storm": storm.measure,
+    "reads": reads.measure,
 }
 
 

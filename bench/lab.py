@@ -49,7 +49,7 @@ from workflows.timing import seconds_until_due
 Handle = WorkflowHandle[Any, Any]
 Result = TypeVar("Result")
 
-NAMESPACES = ("sqlite", "postgresql", "histories", "cached", "sleeping", "storm")
+NAMESPACES = ("sqlite", "postgresql", "histories", "cached", "sleeping", "storm", "reads-sqlite", "reads-postgresql")
 APPLICATIONS = {f"bench{number}": f"127.0.1.{number}" for number in range(1, 41)}  # and where each has its endpoint
 ACCOUNT = "acme"
 AT_ONCE = 16  # requests that the bench has under way
@@ -269,6 +269,18 @@ def free_port() -> int:
         port = random.randrange(20_000, 32_000)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
+
+
+async def answers(api: httpx.AsyncClient) -> None:
+    """Wait until an API process can be used."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                if (await api.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.1)
 
 
 async def _migrated(url: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from bench.lab import Lab, Site
+from bench.lab import Lab, Site, answers
 from bench.processes import running
 from bench.report import Part
 from everlink.contract import ConnectionState
@@ -42,7 +42,7 @@ async def measure(lab: Lab) -> Part:
         )  # the API's own is 5 seconds
         client = httpx.AsyncClient(base_url=url, headers={"x-api-key": key}, timeout=60, limits=limits)
         product = await stack.enter_async_context(client)
-        await _answers(product)
+        await answers(product)
         before = (await lab.http.get("/stats")).json()
         started, states = time.monotonic(), await _expiring(site)
         await site.wake(states)
@@ -92,17 +92,6 @@ async def _read(product: httpx.AsyncClient, judge: httpx.AsyncClient, connection
     token = answer.json()["access_token"]
     verdict = await judge.get("/resource", headers={"authorization": f"Bearer {token}"})
     return {"seconds": took, "status": 200, "accepted": verdict.status_code == 200}
-
-
-async def _answers(product: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                if (await product.get("/readyz")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.1)
 
 
 def _figures(samples: list[dict[str, Any]], refreshed: int, refused: int, store: str) -> dict[str, Any]:

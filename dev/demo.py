@@ -21,6 +21,9 @@ import httpx
 from dev.config import StackConfig, StackError, StackInfo, running_stack, say
 from dev.listener import Listener
 from dev.stack import Stack
+from everlink import Client, EverlinkError
+from everlink.contract import ConnectionStatus, EventType, ReauthReason
+from everlink.models import Connected, Connection, Token
 from sandbox.customer import Customer
 
 
@@ -32,7 +35,7 @@ class StepFailed(Exception):
 class Demo:
     """What the steps share."""
 
-    api: httpx.AsyncClient
+    everlink: Client
     sandbox: str
     listener: Listener
     account: str
@@ -45,6 +48,8 @@ class Demo:
         began = time.monotonic()
         try:
             seen = await work
+        except EverlinkError as error:
+            raise StepFailed(f"step failed: {words}: HTTP {error.status} {error.error_code} {error}") from None
         except (StepFailed, httpx.HTTPError, TimeoutError, PermissionError) as error:
             why = str(error) or type(error).__name__
             raise StepFailed(f"step failed: {words}: {why}") from None
@@ -53,28 +58,20 @@ class Demo:
 
     # The product's side
 
-    async def get(self, path: str, **params: Any) -> Any:
-        response = await self.api.get(path, params=params)
-        if response.status_code >= 400:
-            raise StepFailed(f"GET {path}: HTTP {response.status_code} {response.json().get('error_code')}")
-        return response.json()
+    async def application(self, slug: str) -> Connected:
+        """An application as its customer sees it."""
+        return next(one for one in await self.everlink.linked_accounts.applications(self.account) if one.slug == slug)
 
-    async def application(self, slug: str) -> dict[str, Any]:
-        """The seed's object, as the product reads it."""
-        listed = await self.get("/api/v2/public/application")
-        found: dict[str, Any] = next(item for item in listed if item["slug"] == slug)
+    async def connection(self, slug: str) -> Connection:
+        mine = self.everlink.connections.all(linked_account_id=self.account, application=slug)
+        found = await anext(mine, None)
+        if found is None:
+            raise StepFailed(f"{slug} has no connection")
+        self.pages[slug] = found.workflow_url
         return found
 
-    async def connection(self, slug: str) -> dict[str, Any]:
-        page = await self.get("/v1/connections", linked_account_id=self.account, application=slug)
-        found: dict[str, Any] = page["connections"][0]
-        self.pages[slug] = found["workflow_url"]
-        return found
-
-    async def token(self, slug: str) -> dict[str, Any]:
-        connection = await self.connection(slug)
-        fresh: dict[str, Any] = await self.get(f"/v1/connections/{connection['id']}/token", min_ttl=0)
-        return fresh
+    async def token(self, slug: str) -> Token:
+        return await self.everlink.connections.token((await self.connection(slug)).id, min_ttl=0)
 
     async def until(self, what: str, seconds: float, check: Callable[[], Awaitable[Any]]) -> Any:
         """Look again until it holds."""
@@ -85,13 +82,13 @@ class Demo:
             await asyncio.sleep(0.1)
         raise StepFailed(f"{what} was not seen within {seconds:g} s")
 
-    async def works(self, slug: str, token: dict[str, Any]) -> None:
+    async def works(self, token: Token) -> None:
         """The provider's resource endpoint accepts what the API gave."""
         async with httpx.AsyncClient(trust_env=False) as provider:
-            if slug == "sandbox":
-                path, headers = "/api/me", {"authorization": f"Bearer {token['access_token']}"}
+            if token.fields is None:
+                path, headers = "/api/me", {"authorization": f"Bearer {token.access_token}"}
             else:
-                path, headers = "/api/key/me", {"x-api-key": token["fields"]["api_key"]}
+                path, headers = "/api/key/me", {"x-api-key": token.fields["api_key"]}
             response = await provider.get(f"{self.sandbox}{path}", headers=headers)
         if response.status_code != 200:
             raise StepFailed(f"the sandbox answered HTTP {response.status_code} to the token")
@@ -99,22 +96,21 @@ class Demo:
     # The steps
 
     async def connect(self, customer: Customer) -> str:
-        given = await self.get("/api/v2/public/linked-account/integration/oauth-url/sandbox")
-        page = await customer.consent(given["auth_url"])
+        page = await customer.consent(await self.everlink.linked_accounts.connect_link(self.account, "sandbox"))
         if page.status_code != 200 or "Connected" not in page.text:
             raise StepFailed(f"the page said HTTP {page.status_code}")
         connection = await self.connection("sandbox")
-        await self.works("sandbox", await self.token("sandbox"))
-        return f"{connection['id'][:12]}..., token accepted"
+        await self.works(await self.token("sandbox"))
+        return f"{connection.id[:12]}..., token accepted"
 
     async def refreshed(self, generation: int) -> str:
-        async def newer() -> dict[str, Any] | None:
+        async def newer() -> Token | None:
             token = await self.token("sandbox")
-            return token if token["generation"] >= generation else None
+            return token if token.generation >= generation else None
 
         token = await self.until(f"generation {generation}", 60, newer)
-        await self.works("sandbox", token)
-        return f"generation {token['generation']}, token accepted"
+        await self.works(token)
+        return f"generation {token.generation}, token accepted"
 
     async def kill_worker(self) -> str:
         info = running_stack(self.config.state)
@@ -130,15 +126,15 @@ class Demo:
 
         return f"pid {old} killed, pid {await self.until('a new worker', 30, restarted)} works"
 
-    async def flagged(self, slug: str, reason: str) -> str:
+    async def flagged(self, slug: str, reason: ReauthReason) -> str:
         async def is_flagged() -> bool:
             application = await self.application(slug)
-            return application["connected"] is True and application["reauth_required"] is True
+            return application.connected and application.reauth_required
 
         await self.until("reauth_required", 60, is_flagged)
         connection = await self.connection(slug)
-        if connection["reason"] != reason:
-            raise StepFailed(f"the reason is {connection['reason']}, not {reason}")
+        if connection.reason is not reason:
+            raise StepFailed(f"the reason is {connection.reason}, not {reason}")
         return f"reauth_required, {reason}"
 
     async def announced(self, event: str, slug: str) -> str:
@@ -147,45 +143,44 @@ class Demo:
 
     async def reconnect(self, customer: Customer) -> str:
         before = await self.connection("sandbox")
-        given = await self.api.post(f"/v1/connections/{before['id']}/reconnect")
-        page = await customer.consent(given.json()["connect_url"])
+        page = await customer.consent(await self.everlink.connections.reconnect_link(before.id))
         after, application = await self.connection("sandbox"), await self.application("sandbox")
-        if page.status_code != 200 or after["id"] != before["id"] or application["reauth_required"] is not False:
-            raise StepFailed(f"HTTP {page.status_code}, status {after['status']}")
-        await self.works("sandbox", await self.token("sandbox"))
+        if page.status_code != 200 or after.id != before.id or application.reauth_required:
+            raise StepFailed(f"HTTP {page.status_code}, status {after.status}")
+        await self.works(await self.token("sandbox"))
         return "same id, flag cleared, token accepted"
 
     async def save_key(self, key: str, old_id: str | None = None) -> str:
-        path = "/api/v2/public/linked-account/integration/save-key-credentials/sandbox-key"
-        response = await self.api.put(path, json={"api_key": key})
-        if response.status_code != 200:
-            raise StepFailed(f"HTTP {response.status_code} {response.json().get('error_code')}")
+        await self.everlink.linked_accounts.save_key(self.account, "sandbox-key", {"api_key": key})
         connection, application = await self.connection("sandbox-key"), await self.application("sandbox-key")
-        if application["reauth_required"] or (old_id and connection["id"] != old_id):
+        if application.reauth_required or (old_id and connection.id != old_id):
             raise StepFailed("the flag is set or the id has changed")
-        await self.works("sandbox-key", await self.token("sandbox-key"))
-        return "same id, flag cleared, key accepted" if old_id else f"{connection['id'][:12]}..., key accepted"
+        await self.works(await self.token("sandbox-key"))
+        return "same id, flag cleared, key accepted" if old_id else f"{connection.id[:12]}..., key accepted"
 
     async def disconnect(self, customer: Customer) -> str:
         connection = await self.connection("sandbox")
         living = await customer.live_tokens()
-        response = await self.api.delete(f"/v1/connections/{connection['id']}")
-        if response.status_code != 200 or response.json()["status"] != "disconnected":
-            raise StepFailed(f"HTTP {response.status_code}")
+        ended = await self.everlink.connections.disconnect(connection.id)
+        if ended.status is not ConnectionStatus.DISCONNECTED:
+            raise StepFailed(f"the status is {ended.status}")
 
         async def revoked() -> bool:
             return (await customer.live_tokens())["refresh"] < living["refresh"]
 
         async def has_receipt() -> bool:
-            timeline = await self.get(f"/v1/connections/{connection['id']}/events")
-            return any(item["note"] == "revoked at the provider" for item in timeline["transitions"])
+            timeline = await self.everlink.connections.timeline(connection.id)
+            return any(item.note == "revoked at the provider" for item in timeline.transitions)
 
         await self.until("the revocation at the sandbox", 20, revoked)
         await self.until("the receipt", 20, has_receipt)
-        gone = await self.api.get(f"/v1/connections/{connection['id']}/token")
-        if gone.status_code != 409:
-            raise StepFailed(f"the token answers HTTP {gone.status_code}")
-        return "revoked at the sandbox, token gone"
+        try:
+            await self.everlink.connections.token(connection.id)
+        except EverlinkError as error:
+            if error.status == 409:
+                return "revoked at the sandbox, token gone"
+            raise
+        raise StepFailed("the token is still given")
 
 
 async def play(demo: Demo, ada: Customer) -> None:
@@ -195,17 +190,19 @@ async def play(demo: Demo, ada: Customer) -> None:
     await demo.step("refreshed by itself, second time", demo.refreshed(3))
     await ada.revoke()
     await demo.step(
-        "customer revoked at the sandbox; the next refresh found it", demo.flagged("sandbox", "access_revoked")
+        "customer revoked at the sandbox; the next refresh found it",
+        demo.flagged("sandbox", ReauthReason.ACCESS_REVOKED),
     )
     await demo.step('"Connection Expired" received', demo.announced("Connection Expired", "sandbox"))
     await demo.step("customer reconnected", demo.reconnect(ada))
     await demo.step('"Connection Reauthenticated" received', demo.announced("Connection Reauthenticated", "sandbox"))
     await ada.delete_key(key_id)
     await demo.step(
-        "API key deleted at the sandbox; the probe found it", demo.flagged("sandbox-key", "credentials_invalid")
+        "API key deleted at the sandbox; the probe found it",
+        demo.flagged("sandbox-key", ReauthReason.CREDENTIALS_INVALID),
     )
     await demo.step('"Connection Expired" received', demo.announced("Connection Expired", "sandbox-key"))
-    old_id = (await demo.connection("sandbox-key"))["id"]
+    old_id = (await demo.connection("sandbox-key")).id
     _, new_key = await ada.create_key()
     await demo.step("customer gave a new API key", demo.save_key(new_key, old_id))
     await demo.step("customer disconnected", demo.disconnect(ada))
@@ -239,19 +236,20 @@ async def run(config: StackConfig) -> None:
         seed = (config.state / "dev.json").read_text()
         api_key = httpx.Response(200, text=seed).json()["api_key"]
         account = f"demo-{datetime.now():%H%M%S}"
-        headers = {"x-api-key": api_key, "linked_account_id": account}
         async with (
-            httpx.AsyncClient(base_url=info.addresses.api, headers=headers, trust_env=False, timeout=40) as api,
+            httpx.AsyncClient(trust_env=False) as http,  # everything is on this machine
+            Client(info.addresses.api, api_key, http=http) as everlink,
             Customer(info.addresses.sandbox, "ada", "ada-password") as ada,
         ):
-            (await api.post("/api/v2/public/linked-account", json={"account_id": account})).raise_for_status()
-            endpoint = await listener.subscribe(api)
-            demo = Demo(api, info.addresses.sandbox, listener, account, config)
+            await everlink.linked_accounts.save(account)
+            endpoint = await everlink.webhook_endpoints.add(listener.url, list(EventType))
+            listener.trust(endpoint.secret)
+            demo = Demo(everlink, info.addresses.sandbox, listener, account, config)
             say(f"\n{'time':<9} {'took':>7}   what happened")
             try:
                 await play(demo, ada)
             finally:
-                await api.delete(f"/v1/webhook-endpoints/{endpoint}")
+                await everlink.webhook_endpoints.remove(endpoint.id)
             took = time.monotonic() - demo.started
             say(f"\nEvery step was observed, in {took:.0f} s. Temporal's Web UI has both lives:")
             for slug, page in demo.pages.items():

@@ -53,8 +53,12 @@ class Listener:
         response = await api.post("/v1/webhook-endpoints", json={"url": self.url, "events": EVENTS})
         response.raise_for_status()
         created = response.json()
-        self._secret = created["secret"]
+        self.trust(created["secret"])
         return str(created["id"])
+
+    def trust(self, secret: str) -> None:
+        """What its endpoint's events are signed with."""
+        self._secret = secret
 
     async def wait_for(self, event: str, slug: str, account: str | None, seconds: float = 20) -> dict[str, Any]:
         """The first verified event of this name for this application and account; None: the application's own."""

@@ -76,6 +76,11 @@ def judge_token_answer(
     )
 
 
+def refuses_client(answer: Answer, oauth2: OAuth2) -> bool:
+    """Whether the provider refused the application's own client, and so did nothing (RFC 6749 section 5.2)."""
+    return _first_match(oauth2.application_errors, answer.status, answer.json) is not None
+
+
 def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
     """Classify the answer to a probe. What the entry does not call dead says nothing about the credential."""
     body = answer.json

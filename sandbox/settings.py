@@ -90,6 +90,9 @@ PASSWORD_HASHERS = ["sandbox.hashers.QuickPBKDF2"]
 SESSION_COOKIE_NAME = "sandbox_session"
 CSRF_COOKIE_NAME = "sandbox_csrf"
 
+# A product opens the consent page in a window of its own and looks whether it was closed: Django's default hides that.
+SECURE_CROSS_ORIGIN_OPENER_POLICY = None
+
 USE_I18N = False
 LOGGING = {
     "version": 1,

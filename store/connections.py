@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +10,9 @@ from email.utils import format_datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import (
     AuthType,
@@ -22,6 +24,7 @@ from everlink.contract import (
 )
 from store.credentials import StoredCredential
 from store.database import Database
+from store.listing import ConnectionFilter, counts_query, page_query
 from store.outbox import NewEvent, announce
 from store.scope import Scope
 from store.tables import (
@@ -31,17 +34,18 @@ from store.tables import (
     Connection,
     TransitionRow,
 )
+from store.tenants import refuse_removed
 
 
 @dataclass(frozen=True)
-class ConnectionFilter:
-    """What a list of connections is narrowed to."""
+class Counts:
+    """Connections by status; a degraded one counts twice."""
 
-    status: ConnectionStatus | None = None
-    reason: str | None = None
-    slug: str | None = None
-    linked_account_id: str | None = None
-    living: bool = False  # without the disconnected
+    pending: int = 0
+    active: int = 0
+    reauth_required: int = 0
+    disconnected: int = 0
+    degraded: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,17 +74,33 @@ class Connections:
         self, scope: Scope, wanted: ConnectionFilter, *, after: str | None = None, limit: int = 100
     ) -> list[Connection]:
         """Connections in the order of their ids, from behind `after`."""
-        query = _narrowed(select(CONNECTIONS), scope, wanted).order_by(CONNECTIONS.c.id).limit(limit)
-        if after is not None:
-            query = query.where(CONNECTIONS.c.id > after)
+        query = page_query(scope, wanted, after, limit, is_sqlite=self._database.is_sqlite)
+        if query is None:
+            return []
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [Connection(**row._mapping) for row in rows]
 
+    async def counts(self, scope: Scope, wanted: ConnectionFilter) -> Counts:
+        """How many of a tenant's connections are in each state."""
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(counts_query(scope, wanted))).all()
+        of = Counter[str]()
+        for status, health, count in rows:
+            of[status] += count
+            if health == Health.DEGRADED:
+                of["degraded"] += count
+        return Counts(**of)
+
     async def living(self, scope: Scope, account_ids: Sequence[str], slug: str | None = None) -> list[Connection]:
         """All connections of these linked accounts that have not ended."""
-        wanted = ConnectionFilter(slug=slug, living=True)
-        query = _narrowed(select(CONNECTIONS), scope, wanted).where(CONNECTIONS.c.linked_account_id.in_(account_ids))
+        query = select(CONNECTIONS).where(
+            scope.owns(CONNECTIONS),
+            CONNECTIONS.c.linked_account_id.in_(account_ids),
+            CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value,
+        )
+        if slug is not None:
+            query = query.where(CONNECTIONS.c.slug == slug)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.order_by(CONNECTIONS.c.id))).all()
         return [Connection(**row._mapping) for row in rows]
@@ -96,7 +116,11 @@ class Connections:
         auth_type: AuthType,
         now: datetime,
     ) -> Connection:
-        """The living connection of this account at the provider: the same id for as long as it lives."""
+        """The living connection of this account at the provider: the same id for as long as it lives.
+
+        Raises:
+            RemovalUnderWay: of the application or of the linked account; no new connection is made.
+        """
         wanted = select(CONNECTIONS).where(
             scope.owns(CONNECTIONS),
             CONNECTIONS.c.linked_account_id == linked_account_id,
@@ -122,11 +146,12 @@ class Connections:
                 return Connection(**row._mapping)
         try:
             async with self._database.writing() as connection:
+                await refuse_removed(connection, scope, slug, linked_account_id)
                 await connection.execute(CONNECTIONS.insert().values(_values(created)))
         except IntegrityError:  # somebody else was faster
             async with self._database.reading() as connection:
                 row = (await connection.execute(wanted)).one_or_none()
-            if row is None:  # no: the account is not there
+            if row is None:  # and has ended already
                 raise
             return Connection(**row._mapping)
         return created
@@ -144,12 +169,15 @@ class Connections:
     async def record(self, ref: ConnectionRef, transition: Transition, now: datetime) -> list[str]:
         """Write a transition, the connection's new state and the event in one transaction.
 
-        Idempotent. Answers the ids of the webhook endpoints that the event is due at.
+        Idempotent; of a connection that is not there any more, nothing is written. Answers the ids of the webhook
+        endpoints that the event is due at.
         """
         scope = Scope.of(ref)
         async with self._database.writing() as connection:
+            moved = (await connection.execute(_projection(scope, ref, transition))).rowcount == 1
+            if not moved and not await _is_there(connection, scope, ref.connection_id):
+                return []  # a removal has forgotten it; its workflow may come to its end all the same
             await connection.execute(self._database.insert_or_ignore(TRANSITIONS, _transition_values(ref, transition)))
-            await connection.execute(_projection(scope, ref, transition))
             if transition.event is None:
                 return []
             event = NewEvent(
@@ -189,6 +217,11 @@ class Connections:
         return CredentialRead(ConnectionStatus(row.status), row.reason, row.slug, stored)
 
 
+async def _is_there(connection: AsyncConnection, scope: Scope, connection_id: str) -> bool:
+    query = select(CONNECTIONS.c.id).where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
+    return (await connection.execute(query)).one_or_none() is not None
+
+
 def connection_ref(row: Connection) -> ConnectionRef:
     """A row's identity as the contract names it."""
     return ConnectionRef(
@@ -223,19 +256,6 @@ def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
         "sequence": transition.sequence,
         **ends,
     }
-
-
-def _narrowed(query: Select[Any], scope: Scope, wanted: ConnectionFilter) -> Select[Any]:
-    query = query.where(scope.owns(CONNECTIONS))
-    if wanted.status is not None:
-        query = query.where(CONNECTIONS.c.status == wanted.status.value)
-    if wanted.living:
-        query = query.where(CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value)
-    for column in ("reason", "slug", "linked_account_id"):
-        value = getattr(wanted, column)
-        if value is not None:
-            query = query.where(CONNECTIONS.c[column] == value)
-    return query
 
 
 def _values(row: Connection) -> dict[str, Any]:

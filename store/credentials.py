@@ -14,6 +14,7 @@ from everlink.contract import ConnectionStatus
 from store.database import Access, Database
 from store.scope import Scope
 from store.tables import APPLICATIONS, CONNECTIONS, CREDENTIALS, REFRESH_INTENTS
+from store.tenants import refuse_removed
 
 
 class ConnectionEnded(Exception):
@@ -95,12 +96,21 @@ _READ_CLIENT = select(*_CLIENT).where(
     APPLICATIONS.c.org_id == bindparam("org_id"),
     APPLICATIONS.c.environment == bindparam("environment"),
 )
+# Read only where the provider has refused the present secret.
+_READ_FORMER_SECRET = select(APPLICATIONS.c.previous_client_secret).where(
+    APPLICATIONS.c.id == bindparam("application_id"),
+    APPLICATIONS.c.org_id == bindparam("org_id"),
+    APPLICATIONS.c.environment == bindparam("environment"),
+    APPLICATIONS.c.client_secret == bindparam("client_secret"),
+    APPLICATIONS.c.previous_until > bindparam("now", type_=APPLICATIONS.c.previous_until.type),
+)
 _READ_BOTH = (
     select(*_CREDENTIAL, *_CLIENT)
     .outerjoin_from(
         CREDENTIALS,
         APPLICATIONS,
         (APPLICATIONS.c.slug == bindparam("slug"))
+        & APPLICATIONS.c.removed_at.is_(None)
         & (APPLICATIONS.c.org_id == CREDENTIALS.c.org_id)
         & (APPLICATIONS.c.environment == CREDENTIALS.c.environment),
     )
@@ -179,6 +189,15 @@ class Credentials:
         async with self._database.reading() as connection:
             row = (await connection.execute(_READ_CLIENT, {**scope.columns, "slug": slug})).one_or_none()
         return StoredClient(*row) if row is not None else None
+
+    async def former_secret(
+        self, scope: Scope, application_id: str, client_secret: bytes | None, now: datetime
+    ) -> bytes | None:
+        """The secret that this one has replaced, sealed, for as long as it may be tried."""
+        values = {**scope.columns, "application_id": application_id, "client_secret": client_secret, "now": now}
+        async with self._database.reading() as connection:
+            former: bytes | None = (await connection.execute(_READ_FORMER_SECRET, values)).scalar_one_or_none()
+        return former
 
     async def read_both(
         self, scope: Scope, connection_id: str, slug: str
@@ -266,6 +285,7 @@ class Credentials:
 
         Raises:
             ConnectionEnded: nothing was stored.
+            RemovalUnderWay: of its application or its linked account; nothing was stored.
         """
         values = {
             "sealed": sealed,
@@ -285,11 +305,14 @@ class Credentials:
             )
             .returning(CREDENTIALS.c.generation)
         )
-        held = select(CONNECTIONS.c.status).where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
+        held = select(CONNECTIONS.c.status, CONNECTIONS.c.slug, CONNECTIONS.c.linked_account_id).where(
+            CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS)
+        )
         async with self._database.writing() as connection:
-            status = (await connection.execute(held.with_for_update(read=True))).scalar_one()
-            if status is ConnectionStatus.DISCONNECTED:
+            row = (await connection.execute(held.with_for_update(read=True))).one()
+            if row.status is ConnectionStatus.DISCONNECTED:
                 raise ConnectionEnded("the connection has ended")
+            await refuse_removed(connection, scope, row.slug, row.linked_account_id)
             return int((await connection.execute(statement)).scalar_one())
 
     async def confirm(self, scope: Scope, connection_id: str, generation: int) -> None:

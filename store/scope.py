@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Table, and_
 
-from everlink.contract import ConnectionRef, DeliveryTask, Environment
+from everlink.contract import ConnectionRef, DeliveryTask, Environment, RemovalTask
 
 
 class Scope(NamedTuple):
@@ -16,7 +16,7 @@ class Scope(NamedTuple):
     environment: Environment
 
     @classmethod
-    def of(cls, owner: ConnectionRef | DeliveryTask) -> Scope:
+    def of(cls, owner: ConnectionRef | DeliveryTask | RemovalTask) -> Scope:
         return cls(owner.org_id, owner.environment)
 
     def owns(self, table: Table) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -26,5 +26,9 @@ class Settings(BaseSettings):
     port: int = 8080
     catalog_dir: Path | None = None  # further application catalog entries
     allowed_targets: str = ""  # hosts that outgoing requests may reach although they are not public
+    read_cache_seconds: float = Field(default=0.0, ge=0, le=1)  # how long the API may answer a token from memory
     build_id: str | None = None  # turns Temporal's worker versioning on
     log_level: str = "INFO"
+    key_rate_limit: str = "2000/second"  # of one API key or session token at one API process; empty: none
+    address_rate_limit: str = "2000/second"  # of one address at one API process; empty: none
+    trusted_proxies: str = ""  # addresses and networks whose X-Forwarded-For is believed

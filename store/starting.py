@@ -18,14 +18,18 @@ from everlink.contract import (
     Health,
     Lifetimes,
     ReauthReason,
+    RemovalState,
     connection_workflow_id,
+    removal_attributes,
+    removal_workflow_id,
     search_attributes,
     static_details,
     static_summary,
 )
 from store.connections import connection_ref
 from store.credentials import StoredCredential
-from store.tables import Connection
+from store.removals import removal_task
+from store.tables import Connection, Removal
 
 
 def start_options(
@@ -42,6 +46,19 @@ def start_options(
         "search_attributes": search_attributes(ref, None if never_lived else row.status),
         "static_summary": static_summary(ref),
         "static_details": static_details(ref),
+    }
+
+
+def removal_start_options(removal: Removal) -> dict[str, Any]:
+    """The same of a removal's workflow; one that has ended of itself is never started again."""
+    task = removal_task(removal)
+    return {
+        "arg": RemovalState(task=task, total=removal.total, done=removal.done),
+        "id": removal_workflow_id(removal.id),
+        "task_queue": TASK_QUEUE,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        "search_attributes": removal_attributes(task),
+        "static_summary": f"remove {removal.kind.value.replace('_', ' ')} · {removal.subject}",
     }
 
 

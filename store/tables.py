@@ -92,12 +92,13 @@ class SessionToken(SQLModel, table=True):
     org_id: str
     environment: Environment = word(Environment)
     linked_account_id: str
+    family: str  # of the pairs that came of one another
     token_sha256: str = Field(unique=True)
     refresh_sha256: str = Field(unique=True)
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # both, so that a living one is given again
     created_at: datetime = moment()
     expires_at: datetime = moment()
-    refresh_expires_at: datetime = moment()
+    refresh_expires_at: datetime = moment(index=True)
     revoked_at: datetime | None = moment(nullable=True, default=None)
     __table_args__ = (
         addressable(),
@@ -153,6 +154,15 @@ class Removal(SQLModel, table=True):
     __table_args__ = (addressable(), few("unfinished_removal", "id", where="finished_at IS NULL"))
 
 
+def _listed(name: str, *columns: str) -> list[Index]:
+    """What `store/listing.py` reads. Refreshes change none of it."""
+    given = ("org_id", "environment", *columns)
+    return [
+        Index(f"{name}_by_status", *given, "status", "health", "id"),
+        few(f"{name}_by_reason", *given, "reason", "health", "id", where="reason IS NOT NULL"),
+    ]
+
+
 class Connection(SQLModel, table=True):
     """The store's copy of a connection's state; its workflow is the only writer of `status` once it runs."""
 
@@ -185,7 +195,10 @@ class Connection(SQLModel, table=True):
             sqlite_where=text("status != 'disconnected'"),
             postgresql_where=text("status != 'disconnected'"),
         ),
-        Index("connection_page", "org_id", "environment", "id"),
+        *_listed("connections"),
+        *_listed("connections_of_application", "slug"),
+        *_listed("connections_of_account", "linked_account_id"),
+        *_listed("connections_of_both", "linked_account_id", "slug"),
     )
 
 
@@ -305,7 +318,7 @@ class ConnectTicket(SQLModel, table=True):
     linked_account_id: str
     slug: str
     connection_id: str | None = None  # the connection to reconnect; none: by the account that consents
-    expires_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
     used_at: datetime | None = moment(nullable=True, default=None)
     __table_args__ = (addressable(), belongs_to("linked_account", "linked_account_id"))
 
@@ -315,10 +328,10 @@ class OAuthState(SQLModel, table=True):
 
     __tablename__ = "oauth_state"
     state_sha256: str = Field(primary_key=True)
-    ticket_id: str = Field(foreign_key="connect_ticket.id")
+    ticket_id: str = Field(foreign_key="connect_ticket.id", index=True)
     browser_sha256: str
     verifier: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    expires_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
     used_at: datetime | None = moment(nullable=True, default=None)
 
 

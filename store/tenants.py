@@ -12,8 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from everlink.contract import Environment, KeyScope
+from everlink.contract import Environment, KeyScope, RemovalKind
 from store.database import Database
 from store.scope import Scope
 from store.tables import (
@@ -21,6 +22,9 @@ from store.tables import (
     APPLICATIONS,
     LINKED_ACCOUNTS,
     ORGANIZATIONS,
+    REMOVALS,
+    TENANT_SETTINGS,
+    ApiKey,
     Application,
     LinkedAccount,
 )
@@ -60,6 +64,32 @@ class Tenants:
             )
         return org_id
 
+    async def organization_name(self, scope: Scope) -> str:
+        query = select(ORGANIZATIONS.c.name).where(ORGANIZATIONS.c.id == scope.org_id)
+        async with self._database.reading() as connection:
+            return str((await connection.execute(query)).scalar_one())
+
+    async def allowed_origins(self, scope: Scope) -> list[str]:
+        """The origins whose pages may use this tenant's session tokens; none: any may."""
+        query = select(TENANT_SETTINGS.c.allowed_origins).where(scope.owns(TENANT_SETTINGS))
+        async with self._database.reading() as connection:
+            return list((await connection.execute(query)).scalar_one_or_none() or [])
+
+    async def allow_origins(self, scope: Scope, origins: list[str]) -> None:
+        values = {**scope.columns, "allowed_origins": origins}
+        insert = self._database.insert(TENANT_SETTINGS).values(values)
+        async with self._database.writing() as connection:
+            await connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["org_id", "environment"], set_={"allowed_origins": origins}
+                )
+            )
+
+    async def has_organization(self, org_id: str) -> bool:
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(ORGANIZATIONS.c.id).where(ORGANIZATIONS.c.id == org_id))
+            return found.one_or_none() is not None
+
     async def add_api_key(
         self,
         scope: Scope,
@@ -85,6 +115,28 @@ class Tenants:
             )
         return f"{KEY_PREFIX[scope.environment]}_{public}_{secret}"
 
+    async def api_keys(self, scope: Scope) -> list[ApiKey]:
+        """Every key that there was, newest first."""
+        query = select(API_KEYS).where(scope.owns(API_KEYS)).order_by(API_KEYS.c.created_at.desc(), API_KEYS.c.id)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [ApiKey(**row._mapping) for row in rows]
+
+    async def api_key(self, scope: Scope, public_id: str) -> ApiKey | None:
+        query = select(API_KEYS).where(API_KEYS.c.id == public_id, scope.owns(API_KEYS))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return ApiKey(**row._mapping) if row is not None else None
+
+    async def expire_api_key(self, scope: Scope, public_id: str, at: datetime) -> None:
+        """Let a key end at that moment, or at its own end where that is sooner."""
+        columns = API_KEYS.c
+        sooner = columns.expires_at.is_(None) | (columns.expires_at > at)
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(API_KEYS).where(columns.id == public_id, scope.owns(API_KEYS), sooner).values(expires_at=at)
+            )
+
     async def authenticate(self, api_key: str, now: datetime) -> LiveKey | None:
         """What a key opens that is neither expired nor revoked."""
         if not (api_key.isascii() and api_key.isprintable()):
@@ -97,8 +149,7 @@ class Tenants:
         if row is None or not hmac.compare_digest(row.secret_sha256, sha256(secret)):
             return None
         environment = Environment(row.environment)
-        expired = row.expires_at is not None and row.expires_at <= now
-        if expired or row.revoked_at is not None or KEY_PREFIX[environment] != prefix:
+        if not _lives(row, now) or KEY_PREFIX[environment] != prefix:
             return None
         rights = frozenset(KeyScope(one) for one in row.scopes)
         return LiveKey(row.id, Scope(row.org_id, environment), rights)
@@ -112,26 +163,61 @@ class Tenants:
             )
             return result.rowcount == 1
 
+    async def revoke_unless_last(self, scope: Scope, public_id: str, now: datetime) -> bool:
+        """Revoke a key, but not the last one that may make others: False, and it lives on."""
+        columns = API_KEYS.c
+        # All of them, in one order, so that two keys that revoke each other take turns.
+        mine = select(API_KEYS).where(scope.owns(API_KEYS)).order_by(columns.id).with_for_update()
+        async with self._database.writing() as connection:
+            rows = (await connection.execute(mine)).all()
+            admins = {row.id for row in rows if KeyScope.ADMIN in row.scopes and _lives(row, now)}
+            if admins == {public_id}:
+                return False
+            await connection.execute(
+                update(API_KEYS).where(columns.id == public_id, columns.revoked_at.is_(None)).values(revoked_at=now)
+            )
+        return True
+
     # Applications
 
     async def enable_application(self, scope: Scope, slug: str, values: dict[str, Any], now: datetime) -> str:
-        """Enable a catalog entry for a tenant, or change its client. Answers the application's id."""
+        """Enable a catalog entry for a tenant, or change its client. Answers the application's id.
+
+        Raises:
+            RemovalUnderWay: of the application, or of all that the tenant has.
+        """
         row = {"id": uuid4().hex[:24], **scope.columns, "slug": slug, "scopes": [], "created_at": now}
         async with self._database.writing() as connection:
+            await _refuse_while_erased(connection, scope)
             await connection.execute(self._database.insert_or_ignore(APPLICATIONS, row))
             mine = (APPLICATIONS.c.slug == slug) & scope.owns(APPLICATIONS)
+            held = select(APPLICATIONS.c.id, APPLICATIONS.c.removed_at).where(mine).with_for_update()
+            found = (await connection.execute(held)).one()
+            if found.removed_at is not None:
+                raise RemovalUnderWay("the application is being removed")
             if values:
                 await connection.execute(update(APPLICATIONS).where(mine).values(values))
-            return str((await connection.execute(select(APPLICATIONS.c.id).where(mine))).scalar_one())
+            return str(found.id)
+
+    async def replace_secret(
+        self, scope: Scope, slug: str, sealed: bytes, previous_until: datetime | None, now: datetime
+    ) -> None:
+        """A new client secret; the one before may be tried until then, None: no more."""
+        former = APPLICATIONS.c.client_secret if previous_until is not None else None
+        values = {"client_secret": sealed, "previous_client_secret": former, "previous_until": previous_until}
+        await self.enable_application(scope, slug, values, now)
 
     async def applications(self, scope: Scope) -> list[Application]:
-        query = select(APPLICATIONS).where(scope.owns(APPLICATIONS)).order_by(APPLICATIONS.c.slug)
+        """Those that are enabled; one whose removal is under way is not."""
+        living = scope.owns(APPLICATIONS) & APPLICATIONS.c.removed_at.is_(None)
+        query = select(APPLICATIONS).where(living).order_by(APPLICATIONS.c.slug)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [Application(**row._mapping) for row in rows]
 
     async def application(self, scope: Scope, slug: str) -> Application | None:
-        query = select(APPLICATIONS).where(APPLICATIONS.c.slug == slug, scope.owns(APPLICATIONS))
+        living = scope.owns(APPLICATIONS) & APPLICATIONS.c.removed_at.is_(None)
+        query = select(APPLICATIONS).where(APPLICATIONS.c.slug == slug, living)
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
         return Application(**row._mapping) if row is not None else None
@@ -142,6 +228,7 @@ class Tenants:
         """Whether it is new; where it is not, nothing is changed."""
         row: dict[str, Any] = {**scope.columns, "id": account_id, "name": None, "udf": {}, "created_at": now}
         async with self._database.writing() as connection:
+            await _refuse_while_erased(connection, scope)
             result = await connection.execute(self._database.insert_or_ignore(LINKED_ACCOUNTS, {**row, **values}))
             return result.rowcount == 1
 
@@ -162,7 +249,7 @@ class Tenants:
         """Create it, or change what is given.
 
         Raises:
-            RemovalUnderWay: of the account.
+            RemovalUnderWay: of the account, or of all that the tenant has.
         """
         await self.add_linked_account(scope, account_id, values, now)
         saved = await self.change_linked_account(scope, account_id, values)
@@ -194,5 +281,40 @@ class Tenants:
             return int((await connection.execute(query)).scalar_one())
 
 
+def _lives(key: Any, now: datetime) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+
+
 def _living(scope: Scope) -> ColumnElement[bool]:
     return scope.owns(LINKED_ACCOUNTS) & LINKED_ACCOUNTS.c.removed_at.is_(None)
+
+
+async def _refuse_while_erased(connection: AsyncConnection, scope: Scope) -> None:
+    """Nothing is made anew in an environment of which everything is being removed.
+
+    The organization's row is held, so that such a removal begins before or after, and sees what was made.
+    """
+    held = select(ORGANIZATIONS.c.id).where(ORGANIZATIONS.c.id == scope.org_id)
+    await connection.execute(held.with_for_update(read=True))
+    erasing = select(REMOVALS.c.id).where(
+        scope.owns(REMOVALS), REMOVALS.c.kind == RemovalKind.ORGANIZATION.value, REMOVALS.c.finished_at.is_(None)
+    )
+    if (await connection.execute(erasing.limit(1))).one_or_none() is not None:
+        raise RemovalUnderWay("everything in this environment is being removed")
+
+
+async def refuse_removed(connection: AsyncConnection, scope: Scope, slug: str, account_id: str) -> None:
+    """A grant needs its application and its linked account; both are held, so that a removal sees what is made.
+
+    Raises:
+        RemovalUnderWay: one of them is being removed, or has been.
+    """
+    application = select(APPLICATIONS.c.id).where(
+        APPLICATIONS.c.slug == slug, scope.owns(APPLICATIONS), APPLICATIONS.c.removed_at.is_(None)
+    )
+    account = select(LINKED_ACCOUNTS.c.id).where(
+        LINKED_ACCOUNTS.c.id == account_id, scope.owns(LINKED_ACCOUNTS), LINKED_ACCOUNTS.c.removed_at.is_(None)
+    )
+    for held in (application, account):
+        if (await connection.execute(held.with_for_update(read=True))).one_or_none() is None:
+            raise RemovalUnderWay("the application or the linked account is not there, or is being removed")

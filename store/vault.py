@@ -7,6 +7,7 @@ is authenticated with it, so that a blob moved to another row does not open.
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import os
 from contextlib import suppress
@@ -53,6 +54,9 @@ class Kind(StrEnum):
     WEBHOOK_SECRET = "webhook_secret"
     LEGACY_WEBHOOK_SECRET = "legacy_webhook_secret"
     PKCE_VERIFIER = "pkce_verifier"
+    ANSWER = "answer"
+    SESSION_TOKEN = "session_token"
+    CURSOR = "cursor"
 
 
 class MasterKeys:
@@ -110,16 +114,21 @@ class Vault:
         self._database = database
         self._master_keys = master_keys
         self._clock = clock
-        self._ids: dict[Scope, UUID] = {}
         self._keys: dict[tuple[Scope, UUID], AESGCM] = {}
+        self._signers: dict[Scope, bytes] = {}
 
-    async def seal(self, scope: Scope, kind: Kind, owner_id: str, secret: bytes) -> bytes:
-        """Seal a secret of this owner.
+    async def seal(self, scope: Scope, kind: Kind, owner_id: str, secret: bytes, *, like: bytes | None = None) -> bytes:
+        """Seal a secret of this owner, under the data key that the store has now or under that of another blob.
+
+        The store is asked each time, since what is new must not be sealed under a key that was erased meanwhile.
+        What takes the place of another blob needs no look: it is worth as much as that was.
 
         Raises:
             StoreUnavailable: the data key is not in memory and the database cannot be reached.
         """
-        key_id = self._ids.get(scope) or await self._load(scope)
+        key_id = UUID(bytes=like[1:17]) if like is not None else None
+        if key_id is None or (scope, key_id) not in self._keys:
+            key_id = await self._load(scope)
         nonce = os.urandom(NONCE_BYTES)
         sealed = self._keys[scope, key_id].encrypt(nonce, secret, _context(scope, kind, owner_id, key_id))
         return VERSION + key_id.bytes + nonce + sealed
@@ -142,6 +151,17 @@ class Vault:
         except InvalidTag:
             raise SealBroken("the blob does not open") from None
 
+    async def sign(self, scope: Scope, kind: Kind, owner_id: str, text: bytes) -> bytes:
+        """What only this tenant's key makes of a text, to know again what is shown to callers as it is.
+
+        Raises:
+            StoreUnavailable: the data key is not in memory and the database cannot be reached.
+        """
+        if scope not in self._signers:
+            await self._load(scope)
+        context = json.dumps([kind, scope.org_id, scope.environment.value, owner_id]).encode()
+        return hmac.digest(self._signers[scope], context + text, "sha256")
+
     async def _load(self, scope: Scope) -> UUID:
         """Read this tenant's data key, made at its first use."""
         query = select(DATA_KEYS.c.id, DATA_KEYS.c.wrapped).where(scope.owns(DATA_KEYS))
@@ -152,8 +172,9 @@ class Vault:
             async with self._database.reading() as connection:
                 row = (await connection.execute(query)).one()
         key_id = UUID(row.id)
-        key = AESGCM(self._master_keys.unwrap(row.wrapped, _context(scope, "data_key", row.id, key_id)))
-        self._ids[scope], self._keys[scope, key_id] = key_id, key
+        key = self._master_keys.unwrap(row.wrapped, _context(scope, "data_key", row.id, key_id))
+        self._keys[scope, key_id] = AESGCM(key)
+        self._signers[scope] = hmac.digest(key, b"signing", "sha256")  # a key has one use
         return key_id
 
     async def _create(self, scope: Scope) -> None:

@@ -24,6 +24,7 @@ from temporalio.worker import Worker
 from everlink.contract import (
     TASK_QUEUE,
     Activity,
+    ApplicationDeleted,
     AttemptOutcome,
     AttemptTask,
     CloseDeliveryTask,
@@ -35,6 +36,11 @@ from everlink.contract import (
     ProviderEvent,
     ProviderEventKind,
     ReauthReason,
+    RemovalKind,
+    RemovalPage,
+    RemovalPageTask,
+    RemovalState,
+    RemovalTask,
     Signal,
     SweepOutcome,
     SweepTask,
@@ -229,6 +235,14 @@ async def late_and_accepted(life: Life, server: WorkflowEnvironment) -> None:
     await server.sleep(timedelta(minutes=1))
 
 
+async def application_deleted(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    await life.handle.signal(Signal.APPLICATION_DELETED, ApplicationDeleted(request_id="one"))
+    await server.sleep(timedelta(hours=3))
+    await life.connect(generation=2)
+    await server.sleep(timedelta(hours=1))
+
+
 SCENARIOS: list[Scenario] = [
     connected,
     refreshed,
@@ -253,6 +267,7 @@ SCENARIOS: list[Scenario] = [
     told_to_wait,
     crowded,
     late_and_accepted,
+    application_deleted,
 ]
 
 DELIVERIES = {
@@ -272,6 +287,7 @@ DELIVERIES = {
 ATTEMPTS_BEFORE = {"delivery_resumed": 2}
 
 UPKEEP = "upkeep_round"
+REMOVAL = "removal"
 
 
 async def record_connection(server: WorkflowEnvironment, scenario: Scenario) -> None:
@@ -325,6 +341,39 @@ async def record_upkeep(server: WorkflowEnvironment) -> None:
         await _save(server.client.get_workflow_handle(UPKEEP), UPKEEP)
 
 
+async def record_removal(server: WorkflowEnvironment) -> None:
+    """Two rounds, of which the first has two pages; then something is on its way, and the rows go in two steps."""
+    told = iter(
+        [
+            RemovalPage(after="con_1", total=3, done=0),
+            RemovalPage(after=None, total=3, done=1, failed=1),
+            RemovalPage(after=None, total=3, done=3),
+        ]
+    )
+    left, forgotten = iter([1, 0]), iter([False, True])
+
+    @activity.defn(name=Activity.REMOVE_CONNECTIONS)
+    async def remove(task: RemovalPageTask) -> RemovalPage:
+        return next(told)
+
+    @activity.defn(name=Activity.SETTLE_REMOVAL)
+    async def settle(task: RemovalTask) -> int:
+        return next(left)
+
+    @activity.defn(name=Activity.FINISH_REMOVAL)
+    async def finish(task: RemovalTask) -> bool:
+        return next(forgotten)
+
+    task = RemovalTask(
+        id="rem_1", org_id="org", environment=Environment.TEST, kind=RemovalKind.LINKED_ACCOUNT, subject="acme"
+    )
+    async with Worker(server.client, task_queue=TASK_QUEUE, activities=[remove, settle, finish]):
+        await server.client.execute_workflow(
+            Workflow.REMOVAL, RemovalState(task=task, total=3), id=REMOVAL, task_queue=TASK_QUEUE
+        )
+        await _save(server.client.get_workflow_handle(REMOVAL), REMOVAL)
+
+
 async def _save(handle: WorkflowHandle[Any, Any], name: str) -> None:
     text = (await handle.fetch_history()).to_json()
     for place in (STACK, IDENTITY):  # of the machine that recorded it
@@ -345,6 +394,9 @@ async def main() -> None:
     if not (FOLDER / f"{UPKEEP}.json").exists():
         async with await start_skipping() as server:
             await record_upkeep(server)
+    if not (FOLDER / f"{REMOVAL}.json").exists():
+        async with await start_skipping() as server:
+            await record_removal(server)
     print(f"{len(list(FOLDER.glob('*.json')))} histories in {FOLDER.name}/")
 
 

@@ -37,7 +37,7 @@ def test_development_is_never_on() -> None:
 
 def test_settings_from_compose_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SERVICES["worker"]["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{[A-Z_]+:[-?]([^}]*)\}", r"\1", value))
+        monkeypatch.setenv(name, re.sub(r"\$\{[A-Z_]+:?[-?]([^}]*)\}", r"\1", value))
     settings = Settings()
     assert settings.temporal_address == "temporal:7233" and not settings.dev
     assert settings.database_url.get_secret_value().startswith("postgresql+asyncpg://everlink:")
@@ -63,7 +63,7 @@ def test_worker_can_be_scaled_and_has_time_to_finish() -> None:
 def test_secrets_come_from_the_environment_only() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
-            if "PASSWORD" in name or "KEY" in name or "PWD" in name:
+            if re.search("PASSWORD|PWD|_KEY$", name):
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", value), name
             if name == "EVERLINK_DATABASE_URL":
                 assert re.search(r"://everlink:\$\{EVERLINK_DB_PASSWORD:\?[^}]+\}@", value)

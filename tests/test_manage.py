@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dev.config import ROOT
+from everlink.contract import KeyScope
+from store.database import Database, utc_now
+from store.tenants import Tenants
 
 
 def manage(folder: Path, *arguments: str, **settings: str) -> tuple[int, str, str]:
@@ -47,3 +51,19 @@ def test_unknown_command_is_a_failure(tmp_path: Path) -> None:
 def test_seeding_is_for_development_only(tmp_path: Path) -> None:
     code, out, err = manage(tmp_path, "dev-seed")
     assert (code, out) == (1, "") and "EVERLINK_DEV=1" in err
+
+
+async def test_api_key_is_made_with_the_scopes_and_the_end_that_are_asked_for(sqlite_url: str, tmp_path: Path) -> None:
+    database = Database(sqlite_url)
+    tenants, now = Tenants(database), utc_now()
+    org = await tenants.add_organization("Acme", now)
+    for options, rights, lives in (
+        ((), set(KeyScope), True),
+        (("--scope", "read", "--scope", "tokens", "--expires-in-days", "30"), {KeyScope.READ, KeyScope.TOKENS}, False),
+    ):
+        code, key, _ = manage(tmp_path, "create-api-key", org, "test", *options)
+        found = await tenants.authenticate(key.strip(), now)
+        assert code == 0 and found is not None and found.scopes == rights
+        assert (await tenants.authenticate(key.strip(), now + timedelta(days=31)) is not None) is lives
+    await database.close()
+    assert manage(tmp_path, "create-api-key", org, "test", "--scope", "everything")[0] == 2

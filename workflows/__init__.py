@@ -2,8 +2,9 @@
 
 from workflows.connection import ConnectionWorkflow
 from workflows.delivery import DeliveryWorkflow
+from workflows.removal import RemovalWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
-WORKFLOWS = [ConnectionWorkflow, DeliveryWorkflow, UpkeepWorkflow]
+WORKFLOWS = [ConnectionWorkflow, DeliveryWorkflow, RemovalWorkflow, UpkeepWorkflow]
 
-__all__ = ["WORKFLOWS", "ConnectionWorkflow", "DeliveryWorkflow", "UpkeepWorkflow"]
+__all__ = ["WORKFLOWS", "ConnectionWorkflow", "DeliveryWorkflow", "RemovalWorkflow", "UpkeepWorkflow"]

@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from everlink.contract import (
         TRANSIENT,
         Activity,
+        ApplicationDeleted,
         ConnectCommand,
         ConnectionState,
         ConnectionStatus,
@@ -103,7 +104,9 @@ class ConnectionWorkflow:
         if self._state.generation <= command.newer_than:
             self._wanted = max(self._wanted, command.newer_than)
             enough = self._tries + 1
-            await workflow.wait_condition(lambda: self._tries >= enough or self._life.is_over)
+            await workflow.wait_condition(
+                lambda: self._tries >= enough or self._life.is_over or not self._life.has_application
+            )
         await workflow.wait_condition(lambda: not self._state.unrecorded)  # whoever reads the store then, sees it
         return self._view()
 
@@ -134,6 +137,11 @@ class ConnectionWorkflow:
     def provider_event(self, message: ProviderEvent) -> None:
         """The provider says that the grant is gone."""
         self._life.announced(message)
+
+    @workflow.signal(name=Signal.APPLICATION_DELETED)
+    def application_deleted(self, message: ApplicationDeleted) -> None:
+        """The organization removed the application."""
+        self._life.lost_application(message)
 
     @workflow.query(name=Query.STATUS)
     def status(self) -> ConnectionView:
@@ -301,7 +309,7 @@ class ConnectionWorkflow:
 
     def _is_forced(self) -> bool:
         """Whoever joined while a refresh was under way is content with what it brought."""
-        return self._state.generation <= self._wanted
+        return self._state.generation <= self._wanted and self._life.has_application
 
     def _is_notice_due(self) -> bool:
         at = self._state.notice_at

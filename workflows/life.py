@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         SEEN_LENGTH,
         STATUS,
         TIMELINE_LENGTH,
+        ApplicationDeleted,
         ConnectCommand,
         ConnectionState,
         ConnectionStatus,
@@ -44,6 +45,11 @@ class Life:
     def is_over(self) -> bool:
         return self.state.status is ConnectionStatus.DISCONNECTED
 
+    @property
+    def has_application(self) -> bool:
+        """Without its application nothing is refreshed, until a customer connects anew."""
+        return self.state.reason is not ReauthReason.APPLICATION_DELETED
+
     def rejected(self, message: CredentialRejected) -> None:
         """A product saw a refusal: suspect the credential, unless it has been renewed since."""
         stale = message.generation is not None and message.generation < self.state.generation
@@ -52,7 +58,7 @@ class Life:
 
     def came_late(self, message: LateSuccess) -> None:
         """A refresh that was given up has moved the vault after all: verify what is there now."""
-        if message.generation > self.state.generation and not self.is_over:
+        if message.generation > self.state.generation and not self.is_over and self.has_application:
             self._verify()
 
     def announced(self, message: ProviderEvent) -> None:
@@ -68,6 +74,25 @@ class Life:
                 self._flag(ReauthReason.ACCESS_REVOKED, "the provider announced it")
             case ProviderEventKind.SUSPECT:
                 self._suspect()
+
+    def lost_application(self, message: ApplicationDeleted) -> None:
+        """The organization removed the application: what never lived ends, the rest needs its customer."""
+        state = self.state
+        if self.is_over or not self._is_new(message.request_id):
+            return
+        if state.status is ConnectionStatus.PENDING:
+            self.end()
+        elif state.status is ConnectionStatus.ACTIVE:
+            self._flag(ReauthReason.APPLICATION_DELETED, "")
+        elif self.has_application:
+            self.epoch += 1
+            state.next_at, state.suspect = None, False
+            self._move(
+                state.status,
+                event=None,
+                reason=ReauthReason.APPLICATION_DELETED,
+                note="the application was deleted, while the customer had to reconnect already",
+            )
 
     def end(self) -> None:
         """The customer or the product disconnects."""
@@ -119,7 +144,8 @@ class Life:
         self.adopt(outcome)
         if self.state.status is not ConnectionStatus.ACTIVE:
             self.state.next_at = None
-            if newer and not self.is_over:  # only what the provider accepts leaves reauth_required
+            # Only what the provider accepts leaves reauth_required, and only where there is an application.
+            if newer and not self.is_over and self.has_application:
                 self._verify()
         elif newer:
             self._recover_health()

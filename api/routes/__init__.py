@@ -1,6 +1,18 @@
 """One router file per resource."""
 
-from api.routes import applications, connect, connections, health, linked_accounts, seed, webhook_endpoints
+from api.routes import (
+    api_keys,
+    applications,
+    connect,
+    connections,
+    export,
+    health,
+    linked_accounts,
+    removals,
+    seed,
+    settings,
+    webhook_endpoints,
+)
 
 ROUTERS = [
     *seed.ROUTERS,
@@ -8,6 +20,10 @@ ROUTERS = [
     applications.router,
     linked_accounts.router,
     webhook_endpoints.router,
+    api_keys.router,
+    settings.router,
+    removals.router,
+    export.router,
     connect.router,
     health.router,
 ]

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, SecretStr, StringConstraints
 
 from api.auth import Administers, Made, Reads
-from api.errors import not_found
+from api.errors import ErrorBody, not_found
 from api.inputs import Input
+from api.removals import RemovalOut, remove
+from everlink.contract import RemovalKind
+from store.scope import Scope
 from store.tables import Application
 from store.vault import Kind
 
-router = APIRouter(prefix="/v1/applications", tags=["Applications"])
+router = APIRouter(prefix="/v1/applications", tags=["Applications"], responses={404: {"model": ErrorBody}})
 
+DAY = int(timedelta(days=1).total_seconds())
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class ApplicationInput(Input):
+    """What is left out stays as it is; `null` takes it back to none."""
+
     client_id: Word | None = Field(default=None, max_length=500, examples=["everlink-sandbox"])
     client_secret: SecretStr | None = Field(
-        default=None, min_length=1, max_length=4000, description="Kept sealed, never shown"
+        default=None, min_length=1, max_length=4000, description="Kept sealed, never shown", examples=["s3cret"]
     )
-    scopes: list[Word] | None = Field(default=None, description="In place of the catalog's")
+    scopes: list[Word] | None = Field(default=None, description="In place of the catalog's", examples=[["read"]])
+    previous_secret_seconds: int = Field(
+        default=DAY,
+        ge=0,
+        le=30 * DAY,
+        description="How long the secret that is replaced is still tried where the provider refuses the new one",
+    )
 
 
 class ApplicationOut(BaseModel):
-    slug: str
+    slug: str = Field(examples=["sandbox"])
     client_id: str | None
     has_client_secret: bool
+    previous_secret_until: datetime | None = Field(description="Until when the secret before is tried, too")
     scopes: list[str]
     alarm: str | None = Field(description="The provider refuses the application itself: no customer can help")
     alarm_at: datetime | None
@@ -44,29 +57,82 @@ async def list_applications(made: Made, scope: Reads) -> list[ApplicationOut]:
     return [_out(made, row) for row in await made.tenants.applications(scope)]
 
 
-@router.put("/{slug}")
+@router.get("/{slug}")
+async def get_application(made: Made, scope: Reads, slug: str) -> ApplicationOut:
+    """One application that is enabled."""
+    return _out(made, await _find(made, scope, slug))
+
+
+@router.put("/{slug}", responses={409: {"model": ErrorBody}})
 async def enable_application(made: Made, scope: Administers, slug: str, given: ApplicationInput) -> ApplicationOut:
-    """Enable an application, or change its client."""
+    """Enable an application, or change its client. Idempotent.
+
+    A client secret is replaced without downtime: where the provider refuses the new one, the one before is tried for
+    another day, or as long as `previous_secret_seconds` says. 409 `removal_under_way` while the application is being
+    removed.
+    """
     if made.catalog.get(slug) is None:
         raise not_found("application")
-    values: dict[str, Any] = given.model_dump(exclude_unset=True, exclude={"client_secret"})
-    values = {name: value for name, value in values.items() if value is not None}
+    before = await made.tenants.application(scope, slug)
+    values = _changes(given, before)
     application_id = await made.tenants.enable_application(scope, slug, values, made.clock())
-    if given.client_secret is not None:
-        secret = given.client_secret.get_secret_value().encode()
-        sealed = await made.vault.seal(scope, Kind.CLIENT_SECRET, application_id, secret)
-        await made.tenants.enable_application(scope, slug, {"client_secret": sealed}, made.clock())
+    secret = given.client_secret
+    if secret is not None and not await _is_current(made, scope, before, secret):
+        sealed = await made.vault.seal(scope, Kind.CLIENT_SECRET, application_id, secret.get_secret_value().encode())
+        until = made.clock() + timedelta(seconds=given.previous_secret_seconds)
+        keeps = given.previous_secret_seconds > 0 and "client_id" not in values
+        await made.tenants.replace_secret(scope, slug, sealed, until if keeps else None, made.clock())
+    return _out(made, await _find(made, scope, slug))
+
+
+@router.delete("/{slug}", status_code=202, responses={409: {"model": ErrorBody}})
+async def remove_application(made: Made, scope: Administers, slug: str) -> RemovalOut:
+    """Remove an application. Its customers have to reconnect: `reauth_required`, reason `application_deleted`.
+
+    Answers at once; the removal tells each connection and then forgets the client. The connections stay: when the
+    application is enabled again, a reconnect makes each of them active under its id. One that never finished
+    connecting ends. While the removal is under way, nothing new is connected; deleting again answers the same removal.
+    """
+    return await remove(made, scope, RemovalKind.APPLICATION, slug)
+
+
+def _changes(given: ApplicationInput, before: Application | None) -> dict[str, Any]:
+    """What a body changes apart from a new secret. A secret belongs to the client id that it was given for."""
+    values: dict[str, Any] = given.model_dump(include={"client_id", "scopes"}, exclude_unset=True)
+    if "scopes" in values:
+        values["scopes"] = values["scopes"] or []
+    if before is not None and values.get("client_id", before.client_id) == before.client_id:
+        values.pop("client_id", None)
+    if "client_secret" in given.model_fields_set and given.client_secret is None:
+        values["client_secret"] = None
+    at_once = "previous_secret_seconds" in given.model_fields_set and given.previous_secret_seconds == 0
+    if at_once or "client_id" in values or "client_secret" in values:
+        values |= {"previous_client_secret": None, "previous_until": None}
+    return values
+
+
+async def _is_current(made: Made, scope: Scope, row: Application | None, secret: SecretStr) -> bool:
+    """Whether a secret is the one that is there: sent again, it replaces nothing."""
+    if row is None or row.client_secret is None:
+        return False
+    current = await made.vault.open(scope, Kind.CLIENT_SECRET, row.id, row.client_secret)
+    return current == secret.get_secret_value().encode()
+
+
+async def _find(made: Made, scope: Scope, slug: str) -> Application:
     row = await made.tenants.application(scope, slug)
     if row is None:
         raise not_found("application")
-    return _out(made, row)
+    return row
 
 
 def _out(made: Made, row: Application) -> ApplicationOut:
+    until = row.previous_until if row.previous_client_secret is not None else None
     return ApplicationOut(
         slug=row.slug,
         client_id=row.client_id,
         has_client_secret=row.client_secret is not None,
+        previous_secret_until=until if until is not None and until > made.clock() else None,
         scopes=row.scopes,
         alarm=row.alarm,
         alarm_at=row.alarm_at,

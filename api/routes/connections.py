@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,12 +11,14 @@ from pydantic import BaseModel, Field
 
 from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import start_link
+from api.cursors import from_cursor, to_cursor
 from api.errors import ApiError, ErrorBody, not_found
+from api.etags import weak_etag
 from api.inputs import Input
 from api.lifecycle import disconnect, find, force_refresh, fresh_token, report_rejected
-from everlink.contract import ConnectionStatus, ReauthReason, connection_workflow_id
+from everlink.contract import ConnectionStatus, Health, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
-from store.connections import ConnectionFilter
+from store.listing import ConnectionFilter
 from store.tables import Connection
 
 router = APIRouter(
@@ -25,6 +28,9 @@ router = APIRouter(
 )
 
 MAX_PAGE = 200
+
+Slug = Annotated[str | None, Query(max_length=100, description="An application's slug", examples=["sandbox"])]
+AccountId = Annotated[str | None, Query(max_length=255, examples=["acme"])]
 
 
 class ConnectionOut(BaseModel):
@@ -48,6 +54,14 @@ class ConnectionOut(BaseModel):
 class ConnectionPage(BaseModel):
     connections: list[ConnectionOut]
     next_cursor: str | None = Field(description="Give it back as `cursor` for the next page")
+
+
+class CountsOut(BaseModel):
+    pending: int = Field(examples=[1])
+    active: int = Field(examples=[240])
+    reauth_required: int = Field(examples=[3])
+    disconnected: int = Field(examples=[12])
+    degraded: int = Field(examples=[2], description="Of any status: refreshes are failing, the grant may live")
 
 
 class TransitionOut(BaseModel):
@@ -110,22 +124,35 @@ class DeliveryOut(BaseModel):
     next_attempt_at: datetime | None
 
 
-@router.get("")
+@router.get("", responses={422: {"model": ErrorBody, "description": "`invalid_cursor`, or not valid"}})
 async def list_connections(
     made: Made,
     scope: Reads,
     status: Annotated[ConnectionStatus | None, Query()] = None,
     reason: Annotated[ReauthReason | None, Query()] = None,
-    application: Annotated[str | None, Query(max_length=100)] = None,
-    linked_account_id: Annotated[str | None, Query(max_length=255)] = None,
-    cursor: Annotated[str | None, Query(pattern="^con_[0-9a-f]{32}$")] = None,
+    health: Annotated[Health | None, Query()] = None,
+    application: Slug = None,
+    linked_account_id: AccountId = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> ConnectionPage:
-    """Connections, narrowed by what is given, page by page."""
-    wanted = ConnectionFilter(status=status, reason=reason, slug=application, linked_account_id=linked_account_id)
-    rows = await made.connections.page(scope, wanted, after=cursor, limit=limit + 1)
-    more = rows[limit - 1].id if len(rows) > limit else None
+    """Connections, narrowed by any combination of what is given, page by page in the order of their ids."""
+    wanted = ConnectionFilter(
+        status=status, reason=reason, health=health, slug=application, linked_account_id=linked_account_id
+    )
+    after = await from_cursor(made, scope, "connections", cursor)
+    rows = await made.connections.page(scope, wanted, after=after, limit=limit + 1)
+    more = await to_cursor(made, scope, "connections", rows[limit - 1].id) if len(rows) > limit else None
     return ConnectionPage(connections=[_out(made, row) for row in rows[:limit]], next_cursor=more)
+
+
+@router.get("/counts")
+async def count_connections(
+    made: Made, scope: Reads, application: Slug = None, linked_account_id: AccountId = None
+) -> CountsOut:
+    """How many connections there are of each status; a degraded one counts under its status as well."""
+    wanted = ConnectionFilter(slug=application, linked_account_id=linked_account_id)
+    return CountsOut(**asdict(await made.connections.counts(scope, wanted)))
 
 
 @router.get("/{connection_id}")
@@ -135,10 +162,11 @@ async def get_connection(made: Made, scope: Reads, connection_id: str) -> Connec
 
 
 @router.get("/{connection_id}/events")
-async def timeline(made: Made, scope: Reads, connection_id: str) -> Timeline:
+async def timeline(made: Made, scope: Reads, connection_id: str, response: Response) -> Timeline:
     """Everything that happened to a connection, with reasons."""
     await find(made, scope, connection_id)
     rows = await made.connections.timeline(scope, connection_id)
+    response.headers["etag"] = weak_etag(f"{connection_id} {len(rows)}".encode())  # only ever added to
     return Timeline(as_of=made.clock(), transitions=[TransitionOut(**row.model_dump()) for row in rows])
 
 

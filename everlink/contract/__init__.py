@@ -1,6 +1,7 @@
 """The contract between rooms: ids, states, reasons and message types. Imports no other room."""
 
 from everlink.contract.messages import (
+    ApplicationDeleted,
     ConnectCommand,
     ConnectionRef,
     ConnectionView,
@@ -11,6 +12,13 @@ from everlink.contract.messages import (
     Message,
     ProviderEvent,
     RefreshCommand,
+)
+from everlink.contract.removal import (
+    RemovalPage,
+    RemovalPageTask,
+    RemovalState,
+    RemovalTask,
+    removal_attributes,
 )
 from everlink.contract.state import (
     REAUTH_REASON,
@@ -62,6 +70,7 @@ from everlink.contract.words import (
     connect_update_id,
     connection_workflow_id,
     delivery_workflow_id,
+    removal_workflow_id,
 )
 
 __all__ = [
@@ -74,6 +83,7 @@ __all__ = [
     "TRANSIENT",
     "UPKEEP_SCHEDULE",
     "Activity",
+    "ApplicationDeleted",
     "AttemptOutcome",
     "AttemptTask",
     "AuthType",
@@ -101,6 +111,10 @@ __all__ = [
     "ReauthReason",
     "RefreshCommand",
     "RemovalKind",
+    "RemovalPage",
+    "RemovalPageTask",
+    "RemovalState",
+    "RemovalTask",
     "Signal",
     "StoreSealedTask",
     "SweepOutcome",
@@ -117,6 +131,8 @@ __all__ = [
     "delivery_attributes",
     "delivery_workflow_id",
     "is_searchable",
+    "removal_attributes",
+    "removal_workflow_id",
     "search_attributes",
     "static_details",
     "static_summary",

@@ -77,6 +77,12 @@ class CredentialRejected(Message):
     generation: int | None = None
 
 
+class ApplicationDeleted(Message):
+    """The organization has removed the application of this connection."""
+
+    request_id: str
+
+
 class LateSuccess(Message):
     """A refresh that was given up stored its credential after all, under this generation: verify it."""
 

@@ -101,6 +101,7 @@ class UpkeepState(BaseModel):
         Activity.SWEEP_GRANTS,
         Activity.SWEEP_OVERDUE,
         Activity.SWEEP_FLEET,
+        Activity.SWEEP_REMOVALS,
     ]
     after: str | None = None  # within the first thing to do
     # Every run visits one part of the fleet: with a run a minute, all of it within the hour.

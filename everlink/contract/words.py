@@ -115,6 +115,7 @@ class Workflow(StrEnum):
     CONNECTION = "Connection"
     DELIVERY = "Delivery"
     UPKEEP = "Upkeep"
+    REMOVAL = "Removal"
 
 
 class Update(StrEnum):
@@ -127,6 +128,7 @@ class Signal(StrEnum):
     CREDENTIAL_REJECTED = "credential_rejected"
     LATE_SUCCESS = "late_success"
     PROVIDER_EVENT = "provider_event"
+    APPLICATION_DELETED = "application_deleted"
 
 
 class Query(StrEnum):
@@ -148,6 +150,10 @@ class Activity(StrEnum):
     SWEEP_GRANTS = "sweep_grants"
     SWEEP_OVERDUE = "sweep_overdue"
     SWEEP_FLEET = "sweep_fleet"
+    SWEEP_REMOVALS = "sweep_removals"
+    REMOVE_CONNECTIONS = "remove_connections"
+    SETTLE_REMOVAL = "settle_removal"
+    FINISH_REMOVAL = "finish_removal"
 
 
 UPKEEP_SCHEDULE = "everlink-upkeep"
@@ -164,3 +170,7 @@ def connect_update_id(generation: int) -> str:
 
 def delivery_workflow_id(event_id: str, endpoint_id: str) -> str:
     return f"delivery/{event_id}/{endpoint_id}"
+
+
+def removal_workflow_id(removal_id: str) -> str:
+    return f"removal/{removal_id}"

@@ -22,6 +22,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.shared import open_shared
 from api.app import create_app
+from api.server import server_options
 from api.services import Services
 from everlink.contract import Environment
 from sandbox.customer import Customer
@@ -92,7 +93,7 @@ class Everlink:
 async def running(settings: Settings, sandbox: str, *, worker: bool = True) -> AsyncIterator[Everlink]:
     """An API process's application on its port, and a worker beside it."""
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, **server_options(settings)))
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.02)
@@ -124,6 +125,8 @@ def settings_for(database_url: str, folder: Path, sandbox: str, temporal_address
         port=port,
         catalog_dir=write_catalog(folder / "catalog", sandbox),
         allowed_targets="127.0.0.1",
+        log_level="WARNING",
+        address_rate_limit="",  # all tests come from one
     )
 
 

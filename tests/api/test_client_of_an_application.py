@@ -25,7 +25,7 @@ async def test_refused_client_raises_an_alarm_and_asks_no_customer(
 ) -> None:
     connection = await everlink.connect(product)
     assert (await application(product))["alarm"] is None
-    await product.put(PATH, json={"client_secret": "planted-wrong"})
+    await product.put(PATH, json={"client_secret": "planted-wrong", "previous_secret_seconds": 0})
     refreshed = (await product.post(f"/v1/connections/{connection}/refresh")).json()
     assert (refreshed["verdict"], refreshed["status"], refreshed["generation"]) == ("application_error", "active", 1)
     alarmed = await application(product)
@@ -49,7 +49,7 @@ async def test_refused_client_is_announced_once_for_all_its_connections(
 
     async with Listener() as listener:
         await listener.subscribe(product)
-        await product.put(PATH, json={"client_secret": "planted-wrong"})
+        await product.put(PATH, json={"client_secret": "planted-wrong", "previous_secret_seconds": 0})
         assert set(await refresh_all()) == {"application_error"}
         refused = await listener.wait_for("Application Refused", "sandbox", None)
         await product.put(PATH, json={"client_secret": "sandbox-secret"})

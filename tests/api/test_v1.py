@@ -103,9 +103,7 @@ async def test_list_is_filtered_and_paged(everlink: Everlink, product: httpx.Asy
         assert len((await product.get("/v1/connections", params=params)).json()["connections"]) == count
 
 
-@pytest.mark.parametrize(
-    "params", [{"cursor": "forged"}, {"cursor": "con_' OR 1=1"}, {"limit": 0}, {"limit": 201}, {"status": "odd"}]
-)
+@pytest.mark.parametrize("params", [{"cursor": "x" * 201}, {"limit": 0}, {"limit": 201}, {"status": "odd"}])
 async def test_forged_query_is_a_422(product: httpx.AsyncClient, params: dict[str, str]) -> None:
     answer = await product.get("/v1/connections", params=params)
     assert (answer.status_code, answer.json()["error_code"]) == (422, "invalid_request")

@@ -22,6 +22,7 @@ async def scope(database: Database) -> Scope:
     tenants = Tenants(database)
     scope = Scope(await tenants.add_organization("Acme", NOW), Environment.TEST)
     await tenants.save_linked_account(scope, "acme", {}, NOW)
+    await tenants.enable_application(scope, "sandbox", {}, NOW)
     return scope
 
 
@@ -31,6 +32,7 @@ async def other(database: Database) -> Scope:
     tenants = Tenants(database)
     scope = Scope(await tenants.add_organization("Other", NOW), Environment.TEST)
     await tenants.save_linked_account(scope, "acme", {}, NOW)
+    await tenants.enable_application(scope, "sandbox", {}, NOW)
     return scope
 
 

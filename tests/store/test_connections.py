@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from everlink.contract import AuthType, ConnectionStatus
-from store.connections import ConnectionFilter, Connections, connection_ref
+from store.connections import Connections, connection_ref
 from store.credentials import Credentials
 from store.database import Database
+from store.listing import ConnectionFilter
 from store.scope import Scope
 from store.tables import CONNECTIONS, Connection
+from store.tenants import RemovalUnderWay
 from tests.store.conftest import NOW, make_connection
 from tests.store.processes import run_together
 
@@ -73,7 +74,7 @@ async def test_processes_at_once_get_one_connection(database_url: str, scope: Sc
 
 
 async def test_connection_of_an_account_that_nobody_linked_is_refused(database: Database, scope: Scope) -> None:
-    with pytest.raises(IntegrityError):
+    with pytest.raises(RemovalUnderWay):
         await Connections(database).find_or_create(
             scope,
             linked_account_id="unknown",

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select, update
 
 from everlink.contract import Environment
-from store.connections import ConnectionFilter, Connections
+from store.connections import Connections
 from store.database import Database
+from store.listing import ConnectionFilter
 from store.scope import Scope
 from store.tables import API_KEYS, LINKED_ACCOUNTS, Connection
 from store.tenants import RemovalUnderWay, Tenants
@@ -78,12 +79,12 @@ async def test_database_holds_no_key_in_the_clear(tenants: Tenants, database: Da
 async def test_another_tenant_sees_nothing(
     tenants: Tenants, database: Database, scope: Scope, other: Scope, connection: Connection
 ) -> None:
-    await tenants.enable_application(scope, "sandbox", {"client_id": "x"}, NOW)
+    await tenants.enable_application(scope, "sandbox-key", {"client_id": "x"}, NOW)
     production = Scope(scope.org_id, Environment.PRODUCTION)
     connections = Connections(database)
     for stranger in (other, production):
-        assert await tenants.applications(stranger) == []
-        assert await tenants.application(stranger, "sandbox") is None
+        assert "sandbox-key" not in [row.slug for row in await tenants.applications(stranger)]
+        assert await tenants.application(stranger, "sandbox-key") is None
         assert await connections.get(stranger, connection.id) is None
         assert await connections.with_credential(stranger, connection.id) is None
         assert await connections.page(stranger, ConnectionFilter()) == []

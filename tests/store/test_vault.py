@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from everlink.contract import Environment
 from store.credentials import Credentials
@@ -178,10 +178,24 @@ async def test_altered_data_key_is_one_typed_error(database: Database, vault: Va
 
 async def test_sealing_goes_on_while_the_database_is_away(vault: Vault, database: Database, scope: Scope) -> None:
     """A rotated grant is sealed before anybody knows whether it can be stored."""
-    await vault.seal(scope, Kind.CREDENTIAL, "con_1", b"first")
+    first = await vault.seal(scope, Kind.CREDENTIAL, "con_1", b"first")
     vault._database = Database("postgresql+asyncpg://nobody@127.0.0.1:9/nothing")
-    blob = await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
+    blob = await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET, like=first)
     assert await vault.open(scope, Kind.CREDENTIAL, "con_1", blob) == SECRET
+
+
+async def test_nothing_is_sealed_under_a_data_key_that_was_erased(
+    vault: Vault, database: Database, scope: Scope
+) -> None:
+    """Another process erased the environment, and it is used again: what is sealed then opens after a restart."""
+    old = await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
+    async with database.writing() as connection:
+        await connection.execute(delete(DATA_KEYS))
+    new = await vault.seal(scope, Kind.CREDENTIAL, "con_2", SECRET)
+    restarted = Vault(database, KEYS)
+    assert await restarted.open(scope, Kind.CREDENTIAL, "con_2", new) == SECRET
+    with pytest.raises(SealBroken):
+        await restarted.open(scope, Kind.CREDENTIAL, "con_1", old)
 
 
 async def test_nothing_on_disk_holds_the_secret(

@@ -34,7 +34,8 @@ MOST_STEPS = 16
 
 refresh_answers = st.sampled_from([answer for answer in Answer if answer is not Answer.UNSUPPORTED])
 probe_answers = st.sampled_from([Answer.OK, Answer.DEAD, Answer.UNSUPPORTED, Answer.TRANSIENT])
-reasons = st.sampled_from(ReauthReason)
+# What a provider can say; that an application was deleted is said by its organization.
+reasons = st.sampled_from([reason for reason in ReauthReason if reason is not ReauthReason.APPLICATION_DELETED])
 durations = st.sampled_from([5 * MINUTE, 20 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR, 2 * DAY])
 
 messages = st.sampled_from(Message)

@@ -1,0 +1,105 @@
+"""The routes of the seed's browser SDK: what the product's server does with its key, for one account by its token."""
+
+from __future__ import annotations
+
+from typing import Annotated, NoReturn
+
+from fastapi import APIRouter, Body, Query
+from pydantic import BaseModel, Field
+
+from api.auth import Made, Session
+from api.connecting import save_key, start_link
+from api.errors import ApiError, ErrorBody, not_found
+from api.inputs import KeyFields
+from api.lifecycle import disconnect
+from api.routes.seed import applications
+from api.routes.seed.lookups import account_seen, enabled, living
+from api.routes.seed.views import AccountView, ApplicationView, AuthUrl, Success
+from everlink.contract import AuthType
+
+router = APIRouter(tags=["Browser SDK"], responses={403: {"model": ErrorBody}, 404: {"model": ErrorBody}})
+
+
+class OrganizationView(BaseModel):
+    id: str = Field(serialization_alias="_id")
+    name: str = Field(examples=["Acme"])
+
+
+class Basics(BaseModel):
+    organization: OrganizationView
+    environment: str = Field(examples=["test"])
+    linked_account: AccountView
+
+
+class Connected(BaseModel):
+    connected: bool
+
+
+@router.get("/api/v2/f-sdk/application")
+async def list_applications(made: Made, session: Session) -> list[ApplicationView]:
+    """The organization's applications, with what this linked account has connected and what needs a reconnect."""
+    return await applications.list_applications(made, session.scope, session.linked_account_id)
+
+
+@router.get("/api/v2/f-sdk/application/{slug}")
+async def get_application(made: Made, session: Session, slug: str) -> ApplicationView:
+    """One application, as this linked account sees it."""
+    return await applications.get_application(made, session.scope, session.linked_account_id, slug)
+
+
+@router.get("/api/v1/{slug}/integrate")
+async def auth_url(made: Made, session: Session, slug: str) -> AuthUrl:
+    """A link that takes the customer's browser to the provider's consent page, and back.
+
+    It connects, and where the same account at the provider consents again, it mends the connection that was there.
+    Further query parameters are accepted: the SDK sends its caller's, and no application here asks for one.
+    """
+    _, entry = await enabled(made, session.scope, slug)
+    return AuthUrl(auth_url=await start_link(made, session.scope, session.linked_account_id, entry))
+
+
+@router.post("/api/v1/{slug}/integrate", response_model=Connected, responses={400: {"model": ErrorBody}})
+async def connect_machine(made: Made, session: Session, slug: str) -> NoReturn:
+    """For applications that connect machine to machine, without a customer's consent: none in the catalog does."""
+    await enabled(made, session.scope, slug)
+    raise ApiError(400, "not_machine_to_machine", "this application does not connect machine to machine")
+
+
+@router.post("/api/v2/app/{slug}/save")
+async def save(
+    made: Made, session: Session, slug: str, fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])]
+) -> Success:
+    """Connect a key-based application. The provider is asked first; what it refuses is not stored."""
+    _, entry = await enabled(made, session.scope, slug)
+    await save_key(made, session.scope, session.linked_account_id, entry, fields)
+    return Success()
+
+
+@router.delete("/api/v1/linked-acc/integration/{slug}")
+async def remove_integration(
+    made: Made, session: Session, slug: str, auth_type: Annotated[AuthType | None, Query()] = None
+) -> AccountView:
+    """Disconnect every account of this application. 200 even where none was connected."""
+    for connection in await living(made, session.scope, session.linked_account_id, slug):
+        if auth_type in (None, connection.auth_type):
+            await disconnect(made, connection)
+    return await _account(made, session)
+
+
+@router.get("/api/v3/org/basics")
+async def basics(made: Made, session: Session) -> Basics:
+    """For whom the token stands."""
+    return Basics(
+        organization=OrganizationView(
+            id=session.scope.org_id, name=await made.tenants.organization_name(session.scope)
+        ),
+        environment=session.scope.environment,
+        linked_account=await _account(made, session),
+    )
+
+
+async def _account(made: Made, session: Session) -> AccountView:
+    account = await made.tenants.linked_account(session.scope, session.linked_account_id)
+    if account is None:
+        raise not_found("linked_account")
+    return await account_seen(made, session.scope, account)

@@ -1,0 +1,105 @@
+"""Session tokens: made by the product's server, used by its customer's browser."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field, SecretStr
+
+from api.auth import Connects, Made, Session
+from api.cors import check_origin, for_browsers
+from api.errors import ApiError, ErrorBody, not_found
+from api.idempotency import claim
+from api.inputs import Input
+from api.routes.seed.lookups import account_seen
+from api.routes.seed.views import AccountView
+from store.sessions import TokenPair
+
+router = APIRouter(tags=["Session tokens"])
+
+
+class SessionRequest(Input):
+    linked_account_id: str = Field(min_length=1, max_length=255, examples=["acme"])
+
+
+class RefreshRequest(Input):
+    refresh_token: SecretStr = Field(max_length=255, examples=["sr_..."])
+
+
+class SessionTokens(BaseModel):
+    token: str = Field(examples=["st_..."], description="For the `Authorization: Bearer` header, or the browser SDK")
+    refresh_token: str = Field(examples=["sr_..."])
+    expires_in: int = Field(examples=[3600], description="Seconds that the token lives")
+    refresh_expires_in: int = Field(examples=[86400], description="Seconds that the refresh token lives")
+
+
+class Revoked(BaseModel):
+    success: bool = True
+    revoked_count: int
+
+
+@router.post("/api/v2/public/session-token", responses={400: {"model": ErrorBody}})
+async def create_session_token(
+    made: Made,
+    scope: Connects,
+    response: Response,
+    given: SessionRequest,
+    force_refresh: Annotated[bool, Query(description="Make a new token; those that live stay good")] = False,
+) -> SessionTokens:
+    """A token with which a browser acts for one linked account.
+
+    A token that lives for a quarter of an hour more is given again, unless `force_refresh` asks for a new one.
+    """
+    if await made.tenants.linked_account(scope, given.linked_account_id) is None:
+        raise ApiError(400, "INVALID_LINKED_ACCOUNT_ID", "there is no such linked account")
+    now = made.clock()
+    pair = await made.sessions.issue(scope, given.linked_account_id, now, anew=force_refresh)
+    return _answer(response, pair, now)
+
+
+@router.post("/api/v2/public/session-token/revoke")
+async def revoke_session_tokens(made: Made, session: Session) -> Revoked:
+    """End every session of the token's linked account, this one too."""
+    return Revoked(revoked_count=await made.sessions.revoke(session.scope, session.linked_account_id, made.clock()))
+
+
+@router.get("/api/v2/public/session/active-linked-account")
+async def active_linked_account(made: Made, session: Session) -> AccountView:
+    """The linked account that the token stands for."""
+    account = await made.tenants.linked_account(session.scope, session.linked_account_id)
+    if account is None:
+        raise not_found("linked_account")
+    return await account_seen(made, session.scope, account)
+
+
+@router.post("/v1/session-tokens/refresh", dependencies=[Depends(for_browsers)])
+async def refresh_session_token(
+    request: Request, made: Made, response: Response, given: RefreshRequest
+) -> SessionTokens:
+    """A new pair for a refresh token, which is good once; the old pair ends.
+
+    Shown a second time, a refresh token ends every pair that came of it. However often it is renewed, a session ends
+    a day after the product's server made it.
+    """
+    now = made.clock()
+    session = await made.sessions.of_refresh_token(given.refresh_token.get_secret_value(), now)
+    pair = None
+    if session is not None:
+        check_origin(request, session.allowed_origins)
+        await claim(request, made, session.scope, session.linked_account_id, ())
+        pair = await made.sessions.renew(session, now)
+    if pair is None:
+        raise ApiError(401, "invalid_refresh_token", "the refresh token is not valid")
+    return _answer(response, pair, now)
+
+
+def _answer(response: Response, pair: TokenPair, now: datetime) -> SessionTokens:
+    response.headers["cache-control"] = "no-store"
+    return SessionTokens(
+        token=pair.token,
+        refresh_token=pair.refresh_token,
+        expires_in=int((pair.expires_at - now).total_seconds()),
+        refresh_expires_in=int((pair.refresh_expires_at - now).total_seconds()),
+    )

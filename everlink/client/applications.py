@@ -1,0 +1,46 @@
+"""The client's part that concerns applications: the organization's own clients at the providers."""
+
+from __future__ import annotations
+
+from everlink.client.transport import Transport, segment
+from everlink.models import Application, Removal
+
+APPLICATIONS = "/v1/applications"
+
+
+class Applications:
+    """`client.applications`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def all(self) -> list[Application]:
+        listed = await self._transport.send("GET", APPLICATIONS)
+        return [Application.model_validate(item) for item in listed]
+
+    async def get(self, slug: str) -> Application:
+        return await self._transport.get(_path(slug), Application)
+
+    async def enable(
+        self,
+        slug: str,
+        *,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        scopes: list[str] | None = None,
+    ) -> Application:
+        """Enable an application of the catalog, or change its client. What is not given stays as it is.
+
+        A client secret that is replaced is tried for another day where the provider refuses the new one.
+        """
+        given = {"client_id": client_id, "client_secret": client_secret, "scopes": scopes}
+        body = {name: value for name, value in given.items() if value is not None}
+        return await self._transport.ask("PUT", _path(slug), Application, json=body)
+
+    async def remove(self, slug: str) -> Removal:
+        """Take it away; its connections stay, and need it again (`application_deleted`). See `client.removal`."""
+        return await self._transport.ask("DELETE", _path(slug), Removal)
+
+
+def _path(slug: str) -> str:
+    return f"{APPLICATIONS}/{segment(slug)}"

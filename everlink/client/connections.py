@@ -1,0 +1,110 @@
+"""The client's part that concerns connections: their state, fresh tokens, reconnects."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from everlink.client.transport import Transport, segment
+from everlink.contract import ConnectionStatus, Health, ReauthReason
+from everlink.models import (
+    Connection,
+    ConnectionCounts,
+    ConnectionPage,
+    ReconnectLink,
+    Refreshed,
+    Timeline,
+    Token,
+)
+
+CONNECTIONS = "/v1/connections"
+PAGE = 200
+
+
+class Connections:
+    """`client.connections`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def all(
+        self,
+        *,
+        status: ConnectionStatus | None = None,
+        reason: ReauthReason | None = None,
+        health: Health | None = None,
+        application: str | None = None,
+        linked_account_id: str | None = None,
+    ) -> AsyncIterator[Connection]:
+        """All connections that match all that is given, page by page as they are asked for."""
+        wanted = {
+            "status": status,
+            "reason": reason,
+            "health": health,
+            "application": application,
+            "linked_account_id": linked_account_id,
+            "limit": PAGE,
+        }
+        cursor: str | None = None
+        while True:
+            page = await self._transport.get(CONNECTIONS, ConnectionPage, {**wanted, "cursor": cursor})
+            for connection in page.connections:
+                yield connection
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def counts(self, *, application: str | None = None, linked_account_id: str | None = None) -> ConnectionCounts:
+        """How many there are in each status."""
+        params = {"application": application, "linked_account_id": linked_account_id}
+        return await self._transport.get(f"{CONNECTIONS}/counts", ConnectionCounts, params)
+
+    async def get(self, connection_id: str) -> Connection:
+        return await self._transport.get(_path(connection_id), Connection)
+
+    async def timeline(self, connection_id: str) -> Timeline:
+        """Everything that happened to a connection, with reasons."""
+        return await self._transport.get(_path(connection_id, "events"), Timeline)
+
+    async def token(self, connection_id: str, *, min_ttl: float = 10.0) -> Token:
+        """A credential that lives at least `min_ttl` seconds more. Ask before each use instead of keeping it.
+
+        Raises:
+            ReauthRequired: only the customer can help; it has the reason and, where there is one, a link for them.
+            Unavailable: the provider does not renew it now, and what was there has expired.
+        """
+        return await self._transport.get(_path(connection_id, "token"), Token, {"min_ttl": min_ttl})
+
+    async def refresh(self, connection_id: str) -> Refreshed:
+        """Refresh, or probe, now."""
+        return await self._transport.ask("POST", _path(connection_id, "refresh"), Refreshed)
+
+    async def report(self, connection_id: str, generation: int | None = None) -> None:
+        """The provider answered 401 to a token of this generation: Everlink verifies it before it believes it."""
+        await self._transport.send("POST", _path(connection_id, "report"), json={"generation": generation})
+
+    async def reconnect_link(self, connection_id: str) -> str:
+        """A link for the customer's browser that mends this connection under its id."""
+        return (await self._transport.ask("POST", _path(connection_id, "reconnect"), ReconnectLink)).connect_url
+
+    async def wait(
+        self,
+        connection_id: str,
+        *,
+        status: ConnectionStatus | None = None,
+        after: int | None = None,
+        timeout: float = 30.0,
+    ) -> Connection:
+        """Wait until the connection has this status, or changed after that sequence; at most a minute.
+
+        Answers it as it is when the time is over: look at `status`.
+        """
+        params = {"status": status, "after": after, "timeout": timeout}
+        return await self._transport.get(_path(connection_id, "wait"), Connection, params)
+
+    async def disconnect(self, connection_id: str) -> Connection:
+        """End a connection: revoked at the provider, purged here. Its id never lives again."""
+        return await self._transport.ask("DELETE", _path(connection_id), Connection)
+
+
+def _path(connection_id: str, *parts: str) -> str:
+    return "/".join((CONNECTIONS, segment(connection_id), *parts))

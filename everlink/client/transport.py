@@ -1,0 +1,119 @@
+"""How the client speaks to the API: one kept connection pool, tries again where that is safe, typed errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+from pydantic import BaseModel
+
+from everlink.errors import EverlinkError, Unavailable, error_for
+
+Model = TypeVar("Model", bound=BaseModel)
+
+TRIES = 3
+LONGEST_PAUSE = 10.0  # seconds between two tries, whatever the answer asks for
+AGAIN = (429, 503)
+Query = Mapping[str, Any]
+
+
+class Transport:
+    """Sends requests and reads answers. Every POST carries an idempotency key, so that all of them can be repeated."""
+
+    def __init__(self, url: str, api_key: str, timeout: float, http: httpx.AsyncClient | None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"x-api-key": api_key}
+        self._timeout = timeout
+        self._http = http or httpx.AsyncClient()
+        self._owns_http = http is None
+
+    async def get(self, path: str, model: type[Model], params: Query | None = None) -> Model:
+        return await self.ask("GET", path, model, params=params)
+
+    async def ask(self, method: str, path: str, model: type[Model], **sent: Any) -> Model:
+        """The answer as a model; takes what `send` takes."""
+        return model.model_validate(await self.send(method, path, **sent))
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Query | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The answer's JSON; None where it has no body.
+
+        Raises:
+            EverlinkError: the answer is no success; Unavailable where nobody answered in time.
+        """
+        sent = {**self._headers, **(headers or {})}
+        if method == "POST":
+            sent["idempotency-key"] = uuid4().hex
+        for last in (*[False] * (TRIES - 1), True):
+            try:
+                response = await self._http.request(
+                    method,
+                    self._url + path,
+                    params={name: value for name, value in (params or {}).items() if value is not None},
+                    json=json,
+                    headers=sent,
+                    timeout=self._timeout,
+                )
+            except httpx.TransportError:
+                if last:
+                    raise Unavailable("Everlink cannot be reached") from None
+                await asyncio.sleep(0.5)
+                continue
+            if response.status_code in AGAIN and not last:
+                await asyncio.sleep(_pause(response))
+                continue
+            return _body(response)
+        raise AssertionError("unreachable")
+
+    async def lines(self, path: str) -> AsyncIterator[str]:
+        """The lines of a streamed answer, as they come."""
+        try:
+            async with self._http.stream(
+                "GET", self._url + path, headers=self._headers, timeout=self._timeout
+            ) as response:
+                if response.is_error:
+                    await response.aread()
+                    _body(response)
+                async for line in response.aiter_lines():
+                    yield line
+        except httpx.TransportError:
+            raise Unavailable("Everlink cannot be reached") from None
+
+    async def close(self) -> None:
+        if self._owns_http:
+            await self._http.aclose()
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _pause(response: httpx.Response) -> float:
+    asked = response.headers.get("retry-after", "")
+    return min(float(asked) if asked.isdigit() else 1.0, LONGEST_PAUSE)
+
+
+def _body(response: httpx.Response) -> Any:
+    if response.status_code == 204:
+        return None
+    try:
+        body = response.json()
+    except ValueError:
+        if response.is_server_error:  # of whatever stands between
+            raise Unavailable("Everlink cannot be reached", status=response.status_code) from None
+        raise EverlinkError("the answer is no JSON: is this Everlink's address?", status=response.status_code) from None
+    if not response.is_success:
+        raise error_for(response.status_code, body if isinstance(body, dict) else {})
+    return body

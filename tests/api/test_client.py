@@ -1,0 +1,130 @@
+"""`everlink.Client` against the real API: what a product does in a customer's life."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from everlink import Client, EverlinkError, NotFound, ReauthRequired
+from everlink.contract import ConnectionStatus, EventType, KeyScope, ReauthReason
+from everlink.models import Removal
+from store.database import utc_now
+from tests.api.conftest import Everlink
+
+
+@pytest.fixture
+async def client(everlink: Everlink, product: httpx.AsyncClient) -> AsyncIterator[Client]:
+    async with Client(everlink.url, product.headers["x-api-key"]) as one:
+        yield one
+
+
+async def finished(client: Client, removal: Removal) -> Removal:
+    async with asyncio.timeout(30):
+        while removal.finished_at is None:
+            await asyncio.sleep(0.1)
+            removal = await client.removal(removal.id)
+    return removal
+
+
+async def test_a_customers_life(everlink: Everlink, client: Client) -> None:
+    await client.linked_accounts.save("globex", name="Globex", udf={"plan": "gold"})
+    account = await client.linked_accounts.get("globex")
+    assert (account.name, account.udf) == ("Globex", {"plan": "gold"})
+    assert "globex" in [one.id async for one in client.linked_accounts.all()]
+    async with everlink.customer() as ada:
+        await ada.consent(await client.linked_accounts.connect_link("globex", "sandbox"))
+        connection = await anext(client.connections.all(linked_account_id="globex"))
+        assert connection.status is ConnectionStatus.ACTIVE
+        first = await client.connections.token(connection.id)
+        refreshed = await client.connections.refresh(connection.id)
+        assert refreshed.generation == first.generation + 1
+        await ada.revoke()
+        await client.connections.report(connection.id, refreshed.generation)
+        dead = await client.connections.wait(connection.id, status=ConnectionStatus.REAUTH_REQUIRED)
+        assert dead.reason is ReauthReason.ACCESS_REVOKED
+        with pytest.raises(ReauthRequired) as told:
+            await client.connections.token(connection.id)
+        assert told.value.reason == ReauthReason.ACCESS_REVOKED and told.value.reconnect_url
+        assert (await client.connections.counts(linked_account_id="globex")).reauth_required == 1
+        assert [one.reauth_required for one in await client.linked_accounts.applications("globex") if one.connected]
+        await ada.consent(told.value.reconnect_url)
+    mended = await client.connections.wait(connection.id, after=dead.sequence)
+    assert (mended.id, mended.status) == (connection.id, ConnectionStatus.ACTIVE)
+    events = [change.event for change in (await client.connections.timeline(connection.id)).transitions]
+    assert events == [EventType.CREATED, EventType.EXPIRED, EventType.REAUTHENTICATED]
+    removal = await finished(client, await client.linked_accounts.remove("globex"))
+    assert (removal.total, removal.done) == (1, 1)
+    assert (await client.connections.get(connection.id)).status is ConnectionStatus.DISCONNECTED
+    with pytest.raises(NotFound):
+        await client.linked_accounts.get("globex")
+
+
+async def test_a_key(everlink: Everlink, client: Client) -> None:
+    async with everlink.customer() as ada:
+        _, key = await ada.create_key()
+    await client.linked_accounts.save_key("acme", "sandbox-key", {"api_key": key})
+    connection = await anext(client.connections.all(application="sandbox-key"))
+    assert (await client.connections.token(connection.id)).fields == {"api_key": key}
+    with pytest.raises(EverlinkError) as refused:
+        await client.linked_accounts.save_key("acme", "sandbox-key", {"api_key": "wrong"})
+    assert (refused.value.status, refused.value.error_code) == (422, "credentials_refused")
+    assert (await client.connections.disconnect(connection.id)).status is ConnectionStatus.DISCONNECTED
+
+
+async def test_a_wait_ends_at_its_time(everlink: Everlink, product: httpx.AsyncClient, client: Client) -> None:
+    connection_id = await everlink.connect(product)
+    waited = await client.connections.wait(connection_id, status=ConnectionStatus.REAUTH_REQUIRED, timeout=1)
+    assert waited.status is ConnectionStatus.ACTIVE
+
+
+async def test_applications(client: Client) -> None:
+    enabled = await client.applications.enable("slack", client_id="c1", client_secret="s1", scopes=["chat:write"])
+    assert await client.applications.get("slack") == enabled
+    assert enabled.has_client_secret and enabled.scopes == ["chat:write"]
+    assert "slack" in [one.slug for one in await client.applications.all()]
+    await finished(client, await client.applications.remove("slack"))
+    with pytest.raises(NotFound):
+        await client.applications.get("slack")
+
+
+async def test_api_keys(everlink: Everlink, client: Client) -> None:
+    made = await client.api_keys.create("reader", [KeyScope.READ], expires_at=utc_now() + timedelta(days=1))
+    async with Client(everlink.url, made.key) as reader:
+        await reader.connections.counts()
+        with pytest.raises(EverlinkError) as refused:
+            await reader.applications.remove("sandbox")
+        assert refused.value.status == 403
+        successor = await client.api_keys.rotate(made.id, overlap_seconds=60)
+        await reader.connections.counts()
+        await client.api_keys.revoke(made.id)
+        with pytest.raises(EverlinkError) as revoked:
+            await reader.connections.counts()
+        assert revoked.value.status == 401
+    async with Client(everlink.url, successor.key) as reader:
+        await reader.connections.counts()
+    assert {made.id, successor.id} <= {key.id for key in await client.api_keys.all()}
+
+
+async def test_webhook_endpoints(client: Client) -> None:
+    added = await client.webhook_endpoints.add("http://127.0.0.1/hooks", [EventType.EXPIRED])
+    assert added.secret.startswith("whsec_")
+    assert [one.id for one in await client.webhook_endpoints.all()] == [added.id]
+    await client.webhook_endpoints.remove(added.id)
+    assert await client.webhook_endpoints.all() == []
+
+
+async def test_a_session_token_is_for_one_customer(everlink: Everlink, client: Client) -> None:
+    session = await client.linked_accounts.session_token("acme")
+    bearer = {"authorization": f"Bearer {session.token}"}
+    async with httpx.AsyncClient(base_url=everlink.url, headers=bearer) as browser:
+        account = (await browser.get("/api/v2/public/session/active-linked-account")).json()
+    assert account["account_id"] == "acme"
+
+
+async def test_export_is_lines(client: Client) -> None:
+    lines = [line async for line in client.export()]
+    assert any('"acme"' in line for line in lines)
