@@ -242,9 +242,10 @@ async def test_account_that_is_being_removed_is_not_there_any_more(
         await product.post(SEED, json={"account_id": "leaving", "name": "x"}),
         await product.put(SEED, json={"account_id": "leaving", "name": "x"}),
         await product.post(V1, json={"id": "leaving"}),
-        await browser.put(SEED, json={"name": "x"}),
     ):
         assert (answer.status_code, answer.json()["error_code"]) == (409, "removal_under_way")
+    for answer in (await browser.get(f"{SEED}/leaving"), await browser.put(SEED, json={"name": "x"})):
+        assert (answer.status_code, answer.json()["error_code"]) == (401, "invalid_session_token")
 
 
 async def test_removing_an_integration_ends_what_was_connected_that_way_alone(

@@ -244,11 +244,6 @@ async def test_choice_is_shown_with_its_options_and_nothing_else_is_taken(
         assert (await product.put(SAVE_KEY, json={"api_key": key, **fields})).json() == {"success": True}
 
 
-async def test_key_for_an_application_without_keys_is_told(product: httpx.AsyncClient) -> None:
-    answer = await product.put(SAVE_KEY.replace("sandbox-key", "sandbox"), json={})
-    assert (answer.status_code, answer.json()["error_code"]) == (400, "not_keybased")
-
-
 async def test_removing_what_is_not_there_is_fine(everlink: Everlink, product: httpx.AsyncClient) -> None:
     path = "/api/v2/public/linked-account/integration/sandbox"
     assert (await product.delete(path)).status_code == 200
