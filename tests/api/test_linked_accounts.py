@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -197,6 +198,19 @@ async def test_v1_makes_reads_and_changes_without_quirks(product: httpx.AsyncCli
     for method in ("GET", "PATCH"):
         answer = await product.request(method, f"{V1}/nobody", json={} if method == "PATCH" else None)
         assert (answer.status_code, answer.json()["error_code"]) == (404, "linked_account_not_found")
+
+
+@pytest.mark.parametrize(("path", "status"), [(V1, 202), (SEED, 200)])
+@pytest.mark.parametrize("account_id", ["b/c", "Müller & Söhne 🔒/1", "a?b#c", "%2F", "b/"])
+async def test_account_of_any_name_is_addressed_by_it(
+    product: httpx.AsyncClient, path: str, status: int, account_id: str
+) -> None:
+    assert (await product.post(V1, json={"id": account_id})).status_code == 201
+    address = f"{path}/{quote(account_id, safe='')}"
+    assert (await product.get(address)).status_code == 200
+    assert (await product.delete(address)).status_code == status
+    assert (await product.get(address)).status_code == 404
+    assert [row["id"] for row in (await product.get(V1)).json()["linked_accounts"]] == ["acme"]
 
 
 async def test_session_sees_and_changes_its_own_account_alone(everlink: Everlink, product: httpx.AsyncClient) -> None:
