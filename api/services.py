@@ -19,6 +19,7 @@ from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
 from store.answers import Answers
+from store.connect_sessions import ConnectSessions
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
@@ -51,6 +52,7 @@ class Services:
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
+        self.connect_sessions = ConnectSessions(self.database)
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)

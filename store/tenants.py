@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import Environment, KeyScope, RemovalKind
@@ -35,6 +35,16 @@ KEY_PREFIX = {Environment.TEST: "tk", Environment.PRODUCTION: "pk"}
 def sha256(secret: str) -> str:
     """How random secrets are kept: there is nothing to guess, so nothing to slow down."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def living_account(table: Table) -> ColumnElement[bool]:
+    """Joins a row to its linked account, unless that is being removed."""
+    return and_(
+        LINKED_ACCOUNTS.c.org_id == table.c.org_id,
+        LINKED_ACCOUNTS.c.environment == table.c.environment,
+        LINKED_ACCOUNTS.c.id == table.c.linked_account_id,
+        LINKED_ACCOUNTS.c.removed_at.is_(None),
+    )
 
 
 class RemovalUnderWay(Exception):

@@ -12,7 +12,7 @@ from api.connecting import save_key, start_link
 from api.errors import ErrorBody, not_found
 from api.inputs import KeyFields
 from api.lifecycle import disconnect
-from api.routes.seed.lookups import account_views, enabled, living
+from api.routes.seed.lookups import account_seen, enabled, living
 from api.routes.seed.views import AccountView, AuthUrl, Success
 
 router = APIRouter(
@@ -62,4 +62,4 @@ async def remove_integration(
     account = await made.tenants.linked_account(scope, account_id)
     if account is None:
         raise not_found("linked_account")
-    return (await account_views(made, scope, [account]))[0]
+    return await account_seen(made, scope, account)

@@ -13,7 +13,7 @@ from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import KeyFields
 from api.lifecycle import disconnect
 from api.routes.seed import applications
-from api.routes.seed.lookups import account_views, enabled, living
+from api.routes.seed.lookups import account_seen, enabled, living
 from api.routes.seed.views import AccountView, ApplicationView, AuthUrl, Success
 from everlink.contract import AuthType
 
@@ -66,7 +66,7 @@ async def connect_machine(made: Made, session: Session, slug: str) -> NoReturn:
     raise ApiError(400, "not_machine_to_machine", "this application does not connect machine to machine")
 
 
-@router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 502)})
+@router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
 async def save(
     made: Made, session: Session, slug: str, fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])]
 ) -> Success:
@@ -103,4 +103,4 @@ async def _account(made: Made, session: Session) -> AccountView:
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
     if account is None:
         raise not_found("linked_account")
-    return (await account_views(made, session.scope, [account]))[0]
+    return await account_seen(made, session.scope, account)
