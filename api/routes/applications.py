@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/applications", tags=["Applications"], responses={
 
 DAY = int(timedelta(days=1).total_seconds())
 
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"\S")]
 
 
 class ApplicationInput(Input):

@@ -11,6 +11,7 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import httpx
+import pytest
 
 from dev.config import ROOT
 from tests.api.conftest import Everlink
@@ -45,6 +46,7 @@ NO_HEADER_HOLDS = "".join(chr(code) for code in (*range(32), 127))  # the server
 ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "429"]
 
 
+@pytest.mark.timeout(600)
 async def test_every_route_keeps_to_its_description(
     everlink: Everlink, product: httpx.AsyncClient, tmp_path: Path
 ) -> None:
