@@ -12,13 +12,15 @@ from fastapi import Request
 from temporalio.client import Client as TemporalClient
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from api.links import Links
 from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
-from store.connections import Connections
+from store.connections import Connections, CredentialRead
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.recent import Recent
 from store.sessions import Sessions
 from store.settings import Settings
 from store.tenants import Tenants
@@ -40,7 +42,10 @@ class Services:
     refreshing: dict[str, asyncio.Task[ConnectionView]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tenants = Tenants(self.database)
+        seconds = self.settings.read_cache_seconds
+        self.recent = Recent[CredentialRead](seconds)
+        self.links = Links()
+        self.tenants = Tenants(self.database, Recent(seconds))
         self.connections = Connections(self.database)
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)

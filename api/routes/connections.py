@@ -14,7 +14,8 @@ from api.connecting import start_link
 from api.cursors import from_cursor, to_cursor
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
-from api.lifecycle import disconnect, find, force_refresh, fresh_token, report_rejected
+from api.lifecycle import disconnect, find, force_refresh, report_rejected
+from api.tokens import fresh_token
 from everlink.contract import ConnectionStatus, Health, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
 from store.listing import ConnectionFilter
@@ -27,6 +28,7 @@ router = APIRouter(
 )
 
 MAX_PAGE = 200
+MIN_TTL = "Seconds that the token must live, or nine tenths of its whole life where that is less"
 
 Slug = Annotated[str | None, Query(max_length=100, description="An application's slug", examples=["sandbox"])]
 AccountId = Annotated[str | None, Query(max_length=255, examples=["acme"])]
@@ -90,6 +92,15 @@ class TokenOut(BaseModel):
     expires_at: datetime | None
     ends_at: datetime | None = Field(description="When the grant itself ends, which only the customer can renew")
     generation: int = Field(description="Name it when you report a refusal")
+
+
+class NoToken(ErrorBody):
+    """Why there is no token."""
+
+    reason: ReauthReason | None = Field(default=None, examples=["access_revoked"])
+    reconnect_url: str | None = Field(
+        default=None, description="For the customer's browser; good for ten minutes at least. OAuth 2 applications only"
+    )
 
 
 class RefreshOut(BaseModel):
@@ -168,20 +179,21 @@ async def timeline(made: Made, scope: Reads, connection_id: str) -> Timeline:
     return Timeline(as_of=made.clock(), transitions=[TransitionOut(**row.model_dump()) for row in rows])
 
 
-@router.get("/{connection_id}/token", responses={409: {"model": ErrorBody}})
+@router.get("/{connection_id}/token", response_model=TokenOut, responses={409: {"model": NoToken}})
 async def token(
     made: Made,
     scope: ReadsTokens,
-    response: Response,
     connection_id: str,
-    min_ttl: Annotated[float, Query(ge=0, le=3600, description="Seconds that the token must live")] = 10,
-) -> TokenOut:
-    """A fresh token. Answered from the store; refreshed through the workflow only where it must be."""
+    min_ttl: Annotated[float, Query(ge=0, le=3600, description=MIN_TTL)] = 10,
+) -> Response:
+    """A fresh token. Answered from the store; refreshed through the workflow only where it must be.
+
+    A 409 says why there is none, and has a link for the customer where that mends it.
+    """
     fresh = await fresh_token(made, scope, connection_id, min_ttl)
-    response.headers["cache-control"] = "no-store"
     credential = fresh.credential
     oauth = credential if isinstance(credential, OAuthCredential) else None
-    return TokenOut(
+    found = TokenOut(
         connection_id=connection_id,
         access_token=oauth.access_token if oauth else None,
         token_type=oauth.token_type if oauth else None,
@@ -191,6 +203,8 @@ async def token(
         ends_at=fresh.stored.ends_at,
         generation=fresh.stored.generation,
     )
+    headers = {"cache-control": "no-store"}
+    return Response(found.model_dump_json(), headers=headers, media_type="application/json")
 
 
 @router.post("/{connection_id}/refresh", responses={409: {"model": ErrorBody}})
