@@ -13,6 +13,7 @@ from temporalio.client import Client as TemporalClient
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.links import Links
+from api.waiting import Waiting
 from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
@@ -47,6 +48,7 @@ class Services:
         self.links = Links()
         self.tenants = Tenants(self.database, Recent(seconds))
         self.connections = Connections(self.database)
+        self.waiting = Waiting(self.connections)
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
@@ -72,7 +74,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     )
     async with make_client(guard) as http:
         vault = Vault(database, master_keys)
-        yield Services(settings, database, vault, Catalog.load(settings.catalog_dir), guard, http, temporal)
+        made = Services(settings, database, vault, Catalog.load(settings.catalog_dir), guard, http, temporal)
+        yield made
+        await made.waiting.close()
     await database.close()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import bindparam, func, select, update
@@ -43,6 +44,13 @@ class Counts:
     reauth_required: int = 0
     disconnected: int = 0
     degraded: int = 0
+
+
+class Standing(NamedTuple):
+    """How a connection stands, as far as somebody who waits for it must know."""
+
+    status: ConnectionStatus
+    sequence: int
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,14 @@ class Connections:
             if health == Health.DEGRADED:
                 of["degraded"] += count
         return Counts(**of)
+
+    async def standings(self, connection_ids: Collection[str]) -> dict[str, Standing]:
+        """How these connections stand, of whatever tenants they are."""
+        query = select(CONNECTIONS.c.id, CONNECTIONS.c.status, CONNECTIONS.c.sequence).where(
+            CONNECTIONS.c.id.in_(connection_ids)
+        )
+        rows = await self._database.run(Access.READ, lambda held: held.execute(query).all())
+        return {row.id: Standing(row.status, row.sequence) for row in rows}
 
     async def find_or_create(
         self,

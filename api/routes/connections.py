@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Connects, Made, Reads, ReadsTokens
@@ -16,8 +16,10 @@ from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
 from api.lifecycle import disconnect, find, force_refresh, report_rejected
 from api.tokens import fresh_token
+from api.waiting import first_of, hung_up
 from everlink.contract import ConnectionStatus, Health, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
+from store.connections import Standing
 from store.listing import ConnectionFilter
 from store.tables import Connection
 
@@ -168,6 +170,34 @@ async def count_connections(
 @router.get("/{connection_id}")
 async def get_connection(made: Made, scope: Reads, connection_id: str) -> ConnectionOut:
     """One connection; the status says whether its customer has to reconnect, the reason says why."""
+    return _out(made, await find(made, scope, connection_id))
+
+
+@router.get("/{connection_id}/wait")
+async def wait(
+    request: Request,
+    made: Made,
+    scope: Reads,
+    connection_id: str,
+    status: Annotated[ConnectionStatus | None, Query(description="Wait for this status")] = None,
+    after: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Wait for a higher `sequence`")] = None,
+    timeout: Annotated[float, Query(ge=0, le=60, description="Seconds")] = 30,
+) -> ConnectionOut:
+    """Long poll: the connection as soon as it is as wanted, or as it is when the time is over.
+
+    With both `status` and `after`, both are waited for; with neither, any change.
+    """
+    row = await find(made, scope, connection_id)
+    if after is None and status is None:
+        after = row.sequence
+
+    def is_enough(standing: Standing) -> bool:
+        return status in (None, standing.status) and (after is None or standing.sequence > after)
+
+    if is_enough(Standing(row.status, row.sequence)):
+        return _out(made, row)
+    with made.waiting.place(connection_id, is_enough) as reached:
+        await first_of(reached.wait(), hung_up(request), timeout=timeout)
     return _out(made, await find(made, scope, connection_id))
 
 
