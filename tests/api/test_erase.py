@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import select
 
+from dev.config import ROOT
 from dev.listener import Listener
 from everlink.contract import Environment, KeyScope, RemovalKind
 from store import erasing, export
@@ -185,3 +188,48 @@ async def test_rows_are_forgotten_in_small_steps(
     await add_connections(made, scope, 10)
     assert (await product.post(ERASE, json={"org_id": scope.org_id})).status_code == 202
     await until_erased(made.database, scope)
+
+
+async def manage(everlink: Everlink, *arguments: str) -> tuple[int, str, str]:
+    """An operator's command, beside the API and the worker that run."""
+    settings = everlink.made.settings
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "manage.py",
+        *arguments,
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "EVERLINK_DATABASE_URL": settings.database_url.get_secret_value(),
+            "EVERLINK_TEMPORAL_ADDRESS": settings.temporal_address,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 90)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_operator_takes_an_organization_along_and_erases_it_whole(everlink: Everlink) -> None:
+    test = await everlink.product()
+    scope = await scope_of(everlink.made, test)
+    production = await everlink.client(Scope(scope.org_id, Environment.PRODUCTION))
+    stranger = await everlink.product("Other")
+    theirs = await everlink.connect(stranger)
+    connections = [await everlink.connect(one) for one in (test, production)]
+
+    code, out, err = await manage(everlink, "export-organization", scope.org_id)
+    assert (code, err) == (0, "")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["environment"] for line in lines if line["record"] == "organization"] == ["test", "production"]
+    assert [line["id"] for line in lines if line["record"] == "connection"] == connections
+
+    code, out, err = await manage(everlink, "erase-organization", scope.org_id)
+    assert (code, err) == (0, "") and out.endswith("production: nothing is left\nerased\n")
+    for environment in Environment:
+        assert await rows_of(everlink.made.database, Scope(scope.org_id, environment)) == {}
+    assert not await Tenants(everlink.made.database).has_organization(scope.org_id)
+    assert (await stranger.get(f"/v1/connections/{theirs}/token")).status_code == 200
+    for command in ("erase-organization", "export-organization"):
+        code, out, err = await manage(everlink, command, scope.org_id)
+        assert (code, out, err.strip()) == (1, "", "there is no such organization")
