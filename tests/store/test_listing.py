@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from everlink.contract import ConnectionStatus, Environment, Health, ReauthReason
 from store.connections import Connections
 from store.database import Access, Database
-from store.listing import ConnectionFilter, counts_query, page_query
+from store.listing import ConnectionFilter, counts_query, living_query, page_query
 from store.scope import Scope
 from store.tables import CONNECTIONS
 from store.tenants import Tenants
@@ -102,6 +102,20 @@ async def test_counting_reads_an_index_only(database: Database) -> None:
         how = "QUERY PLAN" if database.is_sqlite else ""
         plan = await database.run(Access.READ, lambda held, q=query, h=how: str(explain(held, q, h)))
         assert "USING COVERING INDEX" in plan or "Index Only Scan" in plan, plan
+
+
+async def test_what_few_accounts_have_is_found_by_their_ids(database: Database) -> None:
+    scope, _ = await fill(database, 20_000)
+    for slug in (None, "slack"):
+        query = living_query(scope, ["account3", "account5"], slug)
+        how = "QUERY PLAN" if database.is_sqlite else ""
+        plan = await database.run(Access.READ, lambda held, q=query, h=how: str(explain(held, q, h)))
+        in_index = r"linked_account_id=\?" if database.is_sqlite else r"Index Cond: [^,]*linked_account_id"
+        assert re.search(in_index, plan) and "Seq Scan" not in plan, plan
+        found = await Connections(database).living(scope, ["account3", "account5"], slug)
+        assert found and [row.id for row in found] == sorted(row.id for row in found)
+        assert {row.linked_account_id for row in found} == {"account3", "account5"}
+        assert ConnectionStatus.DISCONNECTED not in {row.status for row in found}
 
 
 def combinations() -> Iterator[ConnectionFilter]:
