@@ -20,7 +20,7 @@ from everlink.contract import Environment
 from store.database import Database
 from store.scope import Scope
 from store.tables import LINKED_ACCOUNTS, SESSION_TOKENS, TENANT_SETTINGS
-from store.tenants import sha256
+from store.tenants import living_account, sha256
 from store.vault import Kind, Vault
 
 LIFETIME = timedelta(hours=1)
@@ -111,17 +111,12 @@ class Sessions:
 
     async def _find(self, condition: ColumnElement[bool]) -> Session | None:
         """With the tenant's origins in the same read; an account that is being removed has no sessions."""
-        account = and_(
-            LINKED_ACCOUNTS.c.org_id == COLUMNS.org_id,
-            LINKED_ACCOUNTS.c.environment == COLUMNS.environment,
-            LINKED_ACCOUNTS.c.id == COLUMNS.linked_account_id,
-            LINKED_ACCOUNTS.c.removed_at.is_(None),
-        )
         tenant = and_(TENANT_SETTINGS.c.org_id == COLUMNS.org_id, TENANT_SETTINGS.c.environment == COLUMNS.environment)
+        mine = SESSION_TOKENS.join(LINKED_ACCOUNTS, living_account(SESSION_TOKENS))
         query = (
             select(COLUMNS.id, COLUMNS.org_id, COLUMNS.environment, COLUMNS.linked_account_id)
             .add_columns(TENANT_SETTINGS.c.allowed_origins)
-            .select_from(SESSION_TOKENS.join(LINKED_ACCOUNTS, account).outerjoin(TENANT_SETTINGS, tenant))
+            .select_from(mine.outerjoin(TENANT_SETTINGS, tenant))
             .where(condition)
         )
         async with self._database.reading() as connection:

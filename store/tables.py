@@ -120,7 +120,11 @@ class ConnectSession(SQLModel, table=True):
     created_at: datetime = moment()
     expires_at: datetime = moment()
     browser_sha256: str | None = None  # of the browser that opened the link first, and no other may
-    __table_args__ = (addressable(), belongs_to("linked_account", "linked_account_id"))
+    __table_args__ = (
+        addressable(),
+        belongs_to("linked_account", "linked_account_id"),
+        Index("connect_session_of_browser", "browser_sha256", unique=True),
+    )
 
 
 class IdempotentAnswer(SQLModel, table=True):

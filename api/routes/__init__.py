@@ -7,6 +7,7 @@ from api.routes import (
     connections,
     export,
     health,
+    hosted,
     linked_accounts,
     removals,
     seed,
@@ -25,6 +26,7 @@ ROUTERS = [
     removals.router,
     export.router,
     connect.router,
+    hosted.router,  # after the other addresses under /connect, which its link would catch
     health.router,
 ]
 

@@ -69,13 +69,19 @@ async def test_no_secret_is_in_temporal_logs_or_database(stack: Stack, product: 
             token = await product.get(f"/v1/connections/{mine}/token")
             planted |= {token.json()["access_token"] or key}
             await product.post(f"/v1/connections/{mine}/refresh")
+    given = await product.post("/api/v2/public/session-token", json={"linked_account_id": "acme"})
+    planted |= {given.json()["token"], given.json()["refresh_token"]}
+    bearer = {"authorization": f"Bearer {given.json()['token']}"}
+    hosted = await product.post("/api/v2/public/connect-url", json={}, headers=bearer)
+    opened = await product.get(hosted.json()["hosted_url"])
+    planted |= {hosted.json()["hosted_url"].rsplit("/", 1)[1], opened.cookies["everlink_session"]}
     endpoint = {"url": "http://127.0.0.1:9/", "events": ["Connection Expired"]}
     hook = await product.post("/v1/webhook-endpoints", json=endpoint)
     planted.add(hook.json()["secret"].removeprefix("whsec_"))
     with sqlite3.connect(state / "sandbox.sqlite3") as database:
         planted |= {row[0] for row in database.execute("SELECT token FROM oauth2_provider_refreshtoken")}
         planted |= {row[0] for row in database.execute("SELECT token FROM oauth2_provider_accesstoken")}
-    assert len(planted) >= 8
+    assert len(planted) >= 12
 
     told = await _everything_temporal_knows(stack)
     told |= {str(file): file.read_bytes() for file in (state / "logs").iterdir()}

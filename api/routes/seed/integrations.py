@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime
 
 from api.auth import Account, Connects, Made
@@ -23,9 +23,10 @@ router = APIRouter(
 
 
 @router.get("/oauth-url/{slug}")
-async def oauth_url(made: Made, scope: Connects, account_id: Account, slug: str) -> AuthUrl:
+async def oauth_url(made: Made, scope: Connects, account_id: Account, slug: str, response: Response) -> AuthUrl:
     """A link that takes the customer's browser to the provider's consent page, and back."""
     _, entry = await enabled(made, scope, slug)
+    response.headers["cache-control"] = "no-store"
     return AuthUrl(auth_url=await start_link(made, scope, account_id, entry))
 
 

@@ -89,7 +89,7 @@ class AuthObject(Input):
 
 class Migration(Input):
     slug: str = Field(max_length=100, examples=["sandbox"])
-    auth_object: AuthObject
+    auth_object: AuthObject = Field(examples=[{"keybased": {"api_key": "sk_sandbox_..."}}])
 
 
 class Migrated(BaseModel):

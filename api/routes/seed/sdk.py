@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, NoReturn
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Made, Session
@@ -47,14 +47,15 @@ async def get_application(made: Made, session: Session, slug: str) -> Applicatio
     return await applications.get_application(made, session.scope, session.linked_account_id, slug)
 
 
-@router.get("/api/v1/{slug}/integrate")
-async def auth_url(made: Made, session: Session, slug: str) -> AuthUrl:
+@router.get("/api/v1/{slug}/integrate", responses={400: {"model": ErrorBody}})
+async def auth_url(made: Made, session: Session, slug: str, response: Response) -> AuthUrl:
     """A link that takes the customer's browser to the provider's consent page, and back.
 
     It connects, and where the same account at the provider consents again, it mends the connection that was there.
     Further query parameters are accepted: the SDK sends its caller's, and no application here asks for one.
     """
     _, entry = await enabled(made, session.scope, slug)
+    response.headers["cache-control"] = "no-store"
     return AuthUrl(auth_url=await start_link(made, session.scope, session.linked_account_id, entry))
 
 
@@ -65,7 +66,7 @@ async def connect_machine(made: Made, session: Session, slug: str) -> NoReturn:
     raise ApiError(400, "not_machine_to_machine", "this application does not connect machine to machine")
 
 
-@router.post("/api/v2/app/{slug}/save")
+@router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
 async def save(
     made: Made, session: Session, slug: str, fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])]
 ) -> Success:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field, SecretStr
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
 from api.auth import Connects, Made, Session
 from api.cors import check_origin, for_browsers
 from api.errors import ApiError, ErrorBody, not_found
 from api.idempotency import claim
-from api.inputs import Input
+from api.inputs import Input, plain
 from api.routes.seed.lookups import account_seen
 from api.routes.seed.views import AccountView
 from store.sessions import TokenPair
 
-router = APIRouter(tags=["Session tokens"])
+router = APIRouter(tags=["Session tokens"], responses={403: {"model": ErrorBody}})
+
+MAX_CONNECT_BODY = 16_384
+NOTHING: dict[str, Any] = {}
+
+AnyObject = Annotated[dict[str, Any], BeforeValidator(plain), Body(examples=[{"theme": "dark"}])]
 
 
 class SessionRequest(Input):
@@ -33,6 +39,10 @@ class SessionTokens(BaseModel):
     refresh_token: str = Field(examples=["sr_..."])
     expires_in: int = Field(examples=[3600], description="Seconds that the token lives")
     refresh_expires_in: int = Field(examples=[86400], description="Seconds that the refresh token lives")
+
+
+class HostedUrl(BaseModel):
+    hosted_url: str
 
 
 class Revoked(BaseModel):
@@ -65,7 +75,7 @@ async def revoke_session_tokens(made: Made, session: Session) -> Revoked:
     return Revoked(revoked_count=await made.sessions.revoke(session.scope, session.linked_account_id, made.clock()))
 
 
-@router.get("/api/v2/public/session/active-linked-account")
+@router.get("/api/v2/public/session/active-linked-account", responses={404: {"model": ErrorBody}})
 async def active_linked_account(made: Made, session: Session) -> AccountView:
     """The linked account that the token stands for."""
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
@@ -74,7 +84,11 @@ async def active_linked_account(made: Made, session: Session) -> AccountView:
     return await account_seen(made, session.scope, account)
 
 
-@router.post("/v1/session-tokens/refresh", dependencies=[Depends(for_browsers)])
+@router.post(
+    "/v1/session-tokens/refresh",
+    dependencies=[Depends(for_browsers)],
+    responses={status: {"model": ErrorBody} for status in (401, 403)},
+)
 async def refresh_session_token(
     request: Request, made: Made, response: Response, given: RefreshRequest
 ) -> SessionTokens:
@@ -93,6 +107,19 @@ async def refresh_session_token(
     if pair is None:
         raise ApiError(401, "invalid_refresh_token", "the refresh token is not valid")
     return _answer(response, pair, now)
+
+
+@router.post("/api/v2/public/connect-url", responses={413: {"model": ErrorBody}})
+async def create_connect_url(made: Made, session: Session, body: AnyObject = NOTHING) -> HostedUrl:
+    """A link to a page of ours, where the customer connects and reconnects applications.
+
+    It opens once, within a quarter of an hour; the browser that opened it then has an hour. What is given with it is
+    kept with it.
+    """
+    if len(json.dumps(body, ensure_ascii=False).encode()) > MAX_CONNECT_BODY:
+        raise ApiError(413, "body_too_large", "the body may have 16 KB")
+    secret = await made.connect_sessions.issue(session.scope, session.linked_account_id, body, made.clock())
+    return HostedUrl(hosted_url=f"{made.settings.public_url}/connect/{secret}")
 
 
 def _answer(response: Response, pair: TokenPair, now: datetime) -> SessionTokens:

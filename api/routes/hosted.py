@@ -1,0 +1,184 @@
+"""The hosted page: where a customer sees what is connected, and connects and reconnects.
+
+The link that leads there opens once. From then on a cookie is the right to it, so that no address holds it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import TypeAdapter, ValidationError
+
+from api.auth import Made
+from api.connecting import BUSY, ConnectFailed, save_key, start_link
+from api.errors import ApiError, not_found
+from api.html import HOSTED_COOKIE, Hosted, failed, keep, message, page, unavailable
+from api.inputs import KeyFields
+from api.lifecycle import UNIDENTIFIED, find
+from api.routes.seed.lookups import enabled, living
+from everlink.contract import ConnectionStatus, ReauthReason
+from providers.catalog import CatalogEntry
+from store.connect_sessions import ConnectSession
+from store.database import StoreUnavailable
+from store.tables import Connection
+
+SESSION = "/connect/session"
+EXPIRED = ConnectFailed(401, "This page has expired. Please open it again from where you came.")
+OPENED = ConnectFailed(404, "This link has expired or was opened before. Please start again.")
+FOREIGN = ConnectFailed(403, "This did not come from our page. Please start again.")
+
+router = APIRouter(include_in_schema=False)
+key_fields: TypeAdapter[dict[str, str]] = TypeAdapter(KeyFields)
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account of the customer's at an application."""
+
+    connection_id: str
+    name: str | None
+    trouble: str | None  # why it has to be reconnected
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One application on the page."""
+
+    entry: CatalogEntry
+    accounts: list[Account]
+    refusal: str | None  # what came of the customer's last try
+
+    @property
+    def broken(self) -> bool:
+        return any(account.trouble for account in self.accounts)
+
+
+@router.get(SESSION)
+async def show(request: Request, made: Made, browser: Hosted = None) -> HTMLResponse:
+    """The linked account's applications, those first that have to be reconnected."""
+    try:
+        return await _list(request, made, await _session(made, browser))
+    except ConnectFailed as failure:
+        return failed(request, failure)
+    except StoreUnavailable:
+        return unavailable(request)
+
+
+@router.post(SESSION + "/{slug}")
+async def connect(request: Request, made: Made, slug: str, browser: Hosted = None) -> Response:
+    """Connect or reconnect: leave for the provider, or keep the key that the form brings."""
+    try:
+        session = await _session(made, browser)
+        if request.headers.get("origin") != _own_origin(made):
+            raise FOREIGN
+        form = dict(await request.form(max_files=0))
+        if form.pop("session", None) != session.id:  # another link, maybe another account's, was opened since
+            raise EXPIRED
+        try:
+            return await _connect(request, made, session, slug, form)
+        except ApiError as error:
+            return await _list(request, made, session, error.status, slug, _words(error))
+    except ConnectFailed as failure:
+        return failed(request, failure)
+    except StoreUnavailable:
+        return unavailable(request)
+
+
+@router.get("/connect/{secret}")
+async def open_link(request: Request, made: Made, secret: str, browser: Hosted = None) -> Response:
+    """Trade the link for a cookie. The browser that has done so may open it again: people click twice."""
+    try:
+        opened = await made.connect_sessions.open(secret, made.clock())
+        again = browser and await made.connect_sessions.of_browser(browser, made.clock(), secret=secret)
+    except StoreUnavailable:
+        return unavailable(request)
+    if opened is None and not again:
+        return failed(request, OPENED)
+    response = RedirectResponse(SESSION, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
+    if opened is not None:
+        keep(response, made, HOSTED_COOKIE, opened)
+    return response
+
+
+async def _session(made: Made, browser: str | None) -> ConnectSession:
+    session = await made.connect_sessions.of_browser(browser, made.clock()) if browser else None
+    if session is None:
+        raise EXPIRED
+    return session
+
+
+async def _connect(request: Request, made: Made, session: ConnectSession, slug: str, form: dict[str, Any]) -> Response:
+    scope, account_id = session.scope, session.linked_account_id
+    _, entry = await enabled(made, scope, slug)
+    if entry.oauth2 is None:
+        await save_key(made, scope, account_id, entry, _fields(form))
+        return RedirectResponse(SESSION, 303)
+    row = None
+    if "connection" in form:
+        row = await find(made, scope, str(form["connection"]))
+        if (row.linked_account_id, row.slug) != (account_id, slug):
+            raise not_found("connection")
+    link = await start_link(made, scope, account_id, entry, row.id if row else None)
+    leaving = message(request, 200, "One moment", f"Taking you to {entry.name}.", "away")
+    leaving.headers["refresh"] = f"0; url={link}"  # a redirect would be the form's own, which goes nowhere else
+    return leaving
+
+
+def _fields(form: dict[str, Any]) -> dict[str, str]:
+    try:
+        return key_fields.validate_python({name: value for name, value in form.items() if value})
+    except ValidationError:
+        raise ApiError(422, "invalid_fields", "a field holds what cannot be kept") from None
+
+
+async def _list(
+    request: Request,
+    made: Made,
+    session: ConnectSession,
+    status: int = 200,
+    slug: str | None = None,
+    refusal: str | None = None,
+) -> HTMLResponse:
+    connections = await living(made, session.scope, session.linked_account_id)
+    shown = []
+    for application in await made.tenants.applications(session.scope):
+        entry = made.catalog.get(application.slug)
+        if entry is None:
+            continue
+        mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]
+        shown.append(Shown(entry, [_account(row) for row in mine], refusal if slug == entry.slug else None))
+    shown.sort(key=lambda one: (not one.broken, one.entry.name))
+    account = await made.tenants.linked_account(session.scope, session.linked_account_id)
+    values = {
+        "organization": await made.tenants.organization_name(session.scope),
+        "account": account.name if account else None,
+        "session": session.id,
+        "applications": shown,
+    }
+    # With less of a referrer policy, a browser would not say where a form comes from.
+    return page(request, "session.html", values, status, "same-origin")
+
+
+def _account(row: Connection) -> Account:
+    name = None if row.identifier == UNIDENTIFIED else row.display_name or row.identifier
+    trouble = None
+    if row.status == ConnectionStatus.REAUTH_REQUIRED:
+        trouble = ReauthReason(row.reason).words if row.reason else "it has to be connected again"
+    return Account(row.id, name, trouble)
+
+
+def _words(error: ApiError) -> str:
+    if error.status == 503:
+        return BUSY
+    if error.error_code == "application_not_configured":
+        return "This application is not set up here."
+    return f"{error.message.capitalize()}."
+
+
+def _own_origin(made: Made) -> str:
+    address = urlsplit(made.settings.public_url)
+    return f"{address.scheme}://{address.netloc}"

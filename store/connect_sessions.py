@@ -1,0 +1,83 @@
+"""Links to the hosted page: each opens once, for one browser, which then has an hour."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import delete, select, update
+
+from everlink.contract import Environment
+from store.database import Database
+from store.scope import Scope
+from store.tables import CONNECT_SESSIONS, LINKED_ACCOUNTS
+from store.tenants import living_account, sha256
+
+LINK_LIFETIME = timedelta(minutes=15)
+SESSION_LIFETIME = timedelta(hours=1)
+
+COLUMNS = CONNECT_SESSIONS.c
+
+
+@dataclass(frozen=True)
+class ConnectSession:
+    """A browser's right to connect the applications of one linked account."""
+
+    id: str
+    scope: Scope
+    linked_account_id: str
+
+
+class ConnectSessions:
+    """The store's side of the hosted page. Only hashes of what is secret are kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def issue(self, scope: Scope, linked_account_id: str, body: dict[str, Any], now: datetime) -> str:
+        """Make a link's secret. It is answered here, once."""
+        secret = secrets.token_urlsafe(32)
+        async with self._database.writing() as connection:
+            await connection.execute(delete(CONNECT_SESSIONS).where(COLUMNS.expires_at <= now))
+            await connection.execute(
+                CONNECT_SESSIONS.insert().values(
+                    id=uuid4().hex,
+                    secret_sha256=sha256(secret),
+                    **scope.columns,
+                    linked_account_id=linked_account_id,
+                    body=body,
+                    created_at=now,
+                    expires_at=now + LINK_LIFETIME,
+                )
+            )
+        return secret
+
+    async def open(self, secret: str, now: datetime) -> str | None:
+        """Trade the link for what its browser shows from now on; none where it was opened before or has expired."""
+        browser = secrets.token_urlsafe(32)
+        async with self._database.writing() as connection:
+            opened = await connection.execute(
+                update(CONNECT_SESSIONS)
+                .where(COLUMNS.secret_sha256 == sha256(secret), COLUMNS.browser_sha256.is_(None))
+                .where(COLUMNS.expires_at > now)
+                .values(browser_sha256=sha256(browser), expires_at=now + SESSION_LIFETIME)
+            )
+        return browser if opened.rowcount == 1 else None
+
+    async def of_browser(self, browser: str, now: datetime, *, secret: str | None = None) -> ConnectSession | None:
+        """The living session of a browser, of this link where one is named; a removed account has none."""
+        query = (
+            select(COLUMNS.id, COLUMNS.org_id, COLUMNS.environment, COLUMNS.linked_account_id)
+            .select_from(CONNECT_SESSIONS.join(LINKED_ACCOUNTS, living_account(CONNECT_SESSIONS)))
+            .where(COLUMNS.browser_sha256 == sha256(browser), COLUMNS.expires_at > now)
+        )
+        if secret is not None:
+            query = query.where(COLUMNS.secret_sha256 == sha256(secret))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return ConnectSession(row.id, Scope(row.org_id, Environment(row.environment)), row.linked_account_id)
