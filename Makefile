@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos demo bench lint types histories lock clean
+.PHONY: help run test chaos demo bench lint types histories reference lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ types: .venv/.installed  ## check types
 
 histories: .venv/.installed  ## record the workflow histories that the tests replay
 	$(BIN)/python -m tests.record_histories
+
+reference: .venv/.installed  ## write docs/api.md from the API's description
+	$(BIN)/python -m dev.api_reference
 
 lock:  ## pin the dependencies of pyproject.toml (needs uv)
 	@$(UV) --version >/dev/null 2>&1 || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }

@@ -7,12 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic_core import to_json
 
-from api.errors import ApiError
-from api.services import Services
 from everlink.contract import is_searchable
-from store.scope import Scope
-from store.tables import LinkedAccount
-from store.tenants import RemovalUnderWay
 
 MAX_ID = 255
 MAX_UDF_BYTES = 64 * 1024
@@ -38,19 +33,3 @@ AccountFields = Annotated[
     Field(description="What your product wants to remember of it; replaced as a whole", examples=[{"plan": "pro"}]),
     AfterValidator(_bounded),
 ]
-
-
-async def save_account(made: Services, scope: Scope, account_id: str, values: dict[str, Any]) -> LinkedAccount:
-    """Create a linked account, or change what is given.
-
-    Raises:
-        ApiError: 409 `removal_under_way` while it is being removed.
-    """
-    try:
-        return await made.tenants.save_linked_account(scope, account_id, values, made.clock())
-    except RemovalUnderWay:
-        raise leaving() from None
-
-
-def leaving() -> ApiError:
-    return ApiError(409, "removal_under_way", "the linked account is being removed")

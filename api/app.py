@@ -11,6 +11,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.cors import Cors
+from api.description import DESCRIPTION, DescribedApi
 from api.errors import ErrorBody, add_error_handlers
 from api.etags import ETags
 from api.idempotency import add_idempotency
@@ -19,13 +20,6 @@ from api.limits import Limits
 from api.routes import ROUTERS
 from api.services import open_services
 from store.settings import Settings
-
-DESCRIPTION = """
-Keeps your customers' connections to other people's software alive, and says so at once when it can't.
-
-Authenticate with `x-api-key`; the key decides organization and environment. Routes under `/api/v2/public` are
-compatible with the product that Everlink replaces; `/v1` is what that one lacks.
-"""
 
 
 class RequestId:
@@ -58,13 +52,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.services = made
             yield
 
-    app = FastAPI(
+    app = DescribedApi(
         title="Everlink",
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=lifespan,
         dependencies=[Depends(plain_address)],
-        responses={status: {"model": ErrorBody} for status in (401, 422, 503)},
+        responses={422: {"model": ErrorBody}},
     )
     add_error_handlers(app)
     # The last one added is the first to see a request.

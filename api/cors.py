@@ -45,7 +45,14 @@ def exact_origin(text: str) -> str:
     return text
 
 
-Origin = Annotated[str, Field(max_length=255), AfterValidator(exact_origin)]
+Origin = Annotated[
+    str,
+    Field(
+        max_length=255,
+        json_schema_extra={"pattern": rf"^(?!https:.*:443$)(?!http:.*:80$)(?:{ORIGIN.pattern})$"},
+    ),
+    AfterValidator(exact_origin),
+]
 
 
 async def for_browsers() -> None:

@@ -97,7 +97,7 @@ async def add_endpoint(
         url=str(url),
         events=_each_once(events),
         secret=await made.vault.seal(scope, Kind.WEBHOOK_SECRET, endpoint_id, secret.encode()),
-        legacy_secret=await _sealed(made, scope, endpoint_id, legacy),
+        legacy_secret=await seal_legacy(made, scope, endpoint_id, legacy),
         created_at=made.clock(),
         **values,
     )
@@ -126,9 +126,12 @@ async def change_endpoint(
     return await find_endpoint(made, scope, endpoint_id)
 
 
-async def sign_as_before(made: Services, scope: Scope, endpoint_id: str, legacy: LegacySignature | None) -> None:
-    """Turn the legacy signature on under this secret, or off."""
-    await made.webhooks.change(scope, endpoint_id, {"legacy_secret": await _sealed(made, scope, endpoint_id, legacy)})
+async def seal_legacy(made: Services, scope: Scope, endpoint_id: str, legacy: LegacySignature | None) -> bytes | None:
+    """What the row holds of a legacy signature's secret; None: it is off."""
+    if legacy is None:
+        return None
+    secret = legacy.secret.get_secret_value().encode()
+    return await made.vault.seal(scope, Kind.LEGACY_WEBHOOK_SECRET, endpoint_id, secret)
 
 
 async def remove_endpoint(made: Services, scope: Scope, endpoint_id: str) -> None:
@@ -139,13 +142,6 @@ async def remove_endpoint(made: Services, scope: Scope, endpoint_id: str) -> Non
 
 def _each_once(events: list[EventType]) -> list[str]:
     return [str(event) for event in dict.fromkeys(events)]
-
-
-async def _sealed(made: Services, scope: Scope, endpoint_id: str, legacy: LegacySignature | None) -> bytes | None:
-    if legacy is None:
-        return None
-    secret = legacy.secret.get_secret_value().encode()
-    return await made.vault.seal(scope, Kind.LEGACY_WEBHOOK_SECRET, endpoint_id, secret)
 
 
 async def _refuse_private(made: Services, url: HttpUrl) -> None:

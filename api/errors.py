@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -74,6 +75,15 @@ def render(request: Request, error: ApiError) -> JSONResponse:
     return JSONResponse(body, error.status, headers=error.headers)
 
 
+def allowed_methods(request: Request) -> str:
+    """Of all routes at this address: the framework tells those of one."""
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path_regex is not None and route.path_regex.match(request.url.path):
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Every failure leaves in the same shape, without a stack and without what was sent."""
 
@@ -97,9 +107,11 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # the framework's, for a body that is no text
+            return render(request, ApiError(422, "invalid_request", "the request is not valid"))
         phrase = HTTPStatus(error.status_code).phrase
         code = CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
-        headers = error.headers or {}
+        headers = {"allow": allowed_methods(request)} if error.status_code == 405 else error.headers or {}
         return render(request, ApiError(error.status_code, code, phrase.lower(), headers=headers))
 
     @app.exception_handler(Exception)

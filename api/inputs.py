@@ -46,6 +46,20 @@ class Input(BaseModel):
         return plain(value)
 
 
+def no_stand_in(value: Any) -> Any:
+    """A number is written as one: `false` is not 0, and "7" is not 7.
+
+    Raises:
+        ValueError: it is something that pydantic would make a number of.
+    """
+    if isinstance(value, bool | str):
+        raise ValueError("it is not a number")
+    return value
+
+
+NoStandIn = BeforeValidator(no_stand_in)
+
+
 def left_out(**about: Any) -> Any:
     """A field of a change: where it is left out nothing changes, and it cannot be null. Look at `model_fields_set`."""
     return Field(default=None, json_schema_extra=_without_default, **about)

@@ -58,12 +58,10 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     Where this process dies in between, upkeep tells the workflow.
 
     Raises:
-        ApiError: 404 where the linked account is being removed; 409 `different_account` where a reconnect opens another
-            account than before, `connection_disconnected` where the connection ended meanwhile, or
-            `removal_under_way`; 503 where Temporal does not answer.
+        ApiError: 409 `different_account` where a reconnect opens another account than before,
+            `connection_disconnected` where the connection ended meanwhile, or `removal_under_way`; 503 where
+            Temporal does not answer.
     """
-    if await made.tenants.linked_account(target.scope, target.linked_account_id) is None:
-        raise not_found("linked_account")
     try:
         row, generation = await _keep(made, target, entry, grant)
     except ConnectionEnded:

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from api.auth import Administers, AdministersAs, Caller, Made, Reads
 from api.errors import ApiError, ErrorBody, not_found
-from api.inputs import Input
+from api.inputs import Input, NoStandIn
 from api.services import Services
 from everlink.contract import KeyScope
 from store.scope import Scope
@@ -24,7 +24,7 @@ DAY = 24 * 3600
 MISSING: Responses = {404: {"model": ErrorBody}}
 WITHIN_REACH = datetime.fromisoformat("9000-01-01T00:00:00+00:00")  # what every database and language can hold
 
-Scopes = Annotated[set[KeyScope], Field(min_length=1, examples=[["read", "connect"]])]
+Scopes = Annotated[list[KeyScope], Field(min_length=1, examples=[["read", "connect"]])]
 
 
 class KeyInput(Input):
@@ -34,8 +34,8 @@ class KeyInput(Input):
 
 
 class RotateInput(Input):
-    overlap_seconds: int = Field(
-        default=DAY, ge=0, le=30 * DAY, strict=True, description="How long the old key lives on beside the new one"
+    overlap_seconds: Annotated[int, Field(ge=0, le=30 * DAY), NoStandIn] = Field(
+        default=DAY, examples=[DAY], description="How long the old key lives on beside the new one"
     )
 
 
@@ -65,7 +65,7 @@ async def add_api_key(made: Made, caller: AdministersAs, given: KeyInput, respon
     """Make a key for this environment. It can do no more than the key that makes it, and is in this answer only."""
     if given.expires_at is not None and given.expires_at <= made.clock():
         raise ApiError(422, "already_expired", "the key would have ended already")
-    return await _make(made, caller, given.name, given.scopes, given.expires_at, response)
+    return await _make(made, caller, given.name, set(given.scopes), given.expires_at, response)
 
 
 @router.post("/{key_id}/rotate", status_code=201, responses=MISSING)

@@ -14,7 +14,7 @@ from api.connecting import start_link
 from api.cursors import from_cursor, to_cursor
 from api.errors import ApiError, ErrorBody, not_found
 from api.etags import weak_etag
-from api.inputs import Input
+from api.inputs import Input, NoStandIn
 from api.lifecycle import disconnect, find, force_refresh, fresh_token, report_rejected
 from everlink.contract import ConnectionStatus, Health, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
@@ -101,10 +101,11 @@ class RefreshOut(BaseModel):
     verdict: str | None = Field(examples=["ok"])
 
 
+Generation = Annotated[int, Field(ge=1, le=2**31 - 1), NoStandIn]
+
+
 class Report(Input):
-    generation: int | None = Field(
-        default=None, ge=1, le=2**31 - 1, strict=True, description="Of the credential that was refused"
-    )
+    generation: Generation | None = Field(default=None, examples=[3], description="Of the credential that was refused")
 
 
 class Reported(BaseModel):

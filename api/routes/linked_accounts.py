@@ -13,6 +13,7 @@ from api.auth import Connects, Made, Reads
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
 from store.tables import LinkedAccount
+from store.tenants import RemovalUnderWay
 
 router = APIRouter(prefix="/v1/linked-accounts", tags=["Linked accounts"])
 
@@ -63,6 +64,8 @@ async def add_account(made: Made, scope: Connects, given: NewAccount) -> Account
     """Create a linked account. 409 where there is one of this id, or its removal is still under way."""
     values = given.model_dump(include={"name", "udf"})
     if not await made.tenants.add_linked_account(scope, given.id, values, made.clock()):
+        if await made.tenants.linked_account(scope, given.id) is None:
+            raise RemovalUnderWay("the linked account is being removed")
         raise ApiError(409, "linked_account_exists", "there is a linked account of this id")
     return _out(await _found(made, scope, given.id))
 

@@ -27,7 +27,7 @@ async def get_removal(made: Made, scope: Reads, removal_id: str) -> RemovalOut:
     return removal_out(removal)
 
 
-@router.delete("/v1/linked-accounts/{account_id}", status_code=202)
+@router.delete("/v1/linked-accounts/{account_id:path}", status_code=202)
 async def remove_linked_account(made: Made, scope: Connects, account_id: str) -> RemovalOut:
     """Remove a linked account with its connections, and all that is known of it.
 

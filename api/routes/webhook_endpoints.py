@@ -17,7 +17,7 @@ from api.endpoints import (
     change_endpoint,
     find_endpoint,
     remove_endpoint,
-    sign_as_before,
+    seal_legacy,
 )
 from api.errors import ErrorBody
 from api.inputs import Input, left_out
@@ -96,11 +96,9 @@ async def change(made: Made, scope: Administers, endpoint_id: str, changes: Endp
     """Change an endpoint. Deliveries on their way to it go where, and how, it says by then."""
     given = changes.model_fields_set
     values = changes.model_dump(include=given & {"headers", "method", "is_enabled"}, mode="json")
-    row = await change_endpoint(made, scope, endpoint_id, values, url=changes.url, events=changes.events)
     if "legacy_signature" in given:
-        await sign_as_before(made, scope, endpoint_id, changes.legacy_signature)
-        row = await find_endpoint(made, scope, endpoint_id)
-    return _out(row)
+        values["legacy_secret"] = await seal_legacy(made, scope, endpoint_id, changes.legacy_signature)
+    return _out(await change_endpoint(made, scope, endpoint_id, values, url=changes.url, events=changes.events))
 
 
 @router.delete("/{endpoint_id}", status_code=204, responses=NOT_FOUND)

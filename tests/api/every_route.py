@@ -12,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 
 from api import auth
 from api.app import create_app
+from dev.api_reference import example
 from store.settings import Settings
 
 KEY, SESSION, EITHER = "API key", "session token", "either"
@@ -70,23 +71,4 @@ def _parts(dependant: Dependant) -> Iterator[Dependant]:
 
 def _body(operation: dict[str, Any], description: dict[str, Any]) -> Any:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    return _example(content["schema"], description) if content else None
-
-
-def _example(schema: dict[str, Any], description: dict[str, Any]) -> Any:
-    """The least that the schema asks for."""
-    if "$ref" in schema:
-        return _example(description["components"]["schemas"][schema["$ref"].rpartition("/")[2]], description)
-    if schema.get("examples"):
-        return schema["examples"][0]
-    for several in ("anyOf", "oneOf", "allOf"):
-        if several in schema:
-            return _example(schema[several][0], description)
-    if "const" in schema or "enum" in schema:
-        return schema.get("const", *schema.get("enum", ())[:1])
-    if schema.get("type") == "object":
-        properties = schema.get("properties", {})
-        return {name: _example(properties[name], description) for name in schema.get("required", ())}
-    if schema.get("type") == "array":
-        return [_example(schema["items"], description)] * schema.get("minItems", 1)
-    return {"string": "word", "integer": 1, "number": 1, "boolean": True}[schema["type"]]
+    return example(content["schema"], description, whole=False) if content else None

@@ -166,7 +166,7 @@ async def test_way_of_connecting_must_fit_the_application(everlink: Everlink, pr
     by_consent = await product.get(OAUTH_URL.replace("sandbox", "sandbox-key"))
     assert (by_consent.status_code, by_consent.json()["error_code"]) == (400, "not_oauth2")
     by_key = await product.put(SAVE_KEY.replace("sandbox-key", "sandbox"), json={"api_key": "planted"})
-    assert (by_key.status_code, by_key.json()["error_code"]) == (422, "invalid_fields")
+    assert (by_key.status_code, by_key.json()["error_code"]) == (400, "not_keybased")
 
 
 @pytest.mark.parametrize("account", ["a" * 255, "ü" * 255], ids=["ASCII", "not ASCII"])

@@ -214,11 +214,20 @@ async def test_what_is_no_grant_of_the_application_is_told(
 
 async def test_client_that_is_not_the_grants_own_is_told(everlink: Everlink, product: httpx.AsyncClient) -> None:
     held = await held_elsewhere(everlink)
-    credentials = {"client_id": "everlink-sandbox", "client_secret": "wrong"}
+    credentials = {"client_secret": "wrong", "previous_secret_seconds": 0}
     assert (await product.put("/v1/applications/sandbox", json=credentials)).status_code == 200
     answer = await migrate(product, {**held, "expires_in": 0})
     assert (answer.status_code, answer.json()["error_code"]) == (422, "application_refused")
     assert (await product.get("/v1/connections")).json()["connections"] == []
+
+
+async def test_grant_is_taken_over_by_the_secret_before_while_that_lives(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    held = await held_elsewhere(everlink)
+    assert (await product.put("/v1/applications/sandbox", json={"client_secret": "not yet there"})).status_code == 200
+    assert (await migrate(product, {**held, "expires_in": 0})).status_code == 200
+    assert (await only_connection(product))["status"] == "active"
 
 
 async def test_structure_of_a_built_in_application_is_for_everybody(everlink: Everlink) -> None:

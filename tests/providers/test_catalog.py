@@ -18,6 +18,7 @@ from providers.http import Answer
 from providers.verdict import judge_token_answer
 
 SANDBOX = ROOT / "sandbox" / "catalog"
+ENDPOINTS = {"authorize_url": "https://a.example/authorize", "token_url": "https://a.example/token"}
 FILES = sorted(BUILT_IN.glob("*.yaml")) + sorted(SANDBOX.glob("*.yaml"))
 
 
@@ -107,7 +108,15 @@ def test_token_answer_of_another_shape_is_read_where_the_entry_says() -> None:
         ("sandbox.yaml", {"limits": {"concurrency": 0}}),
         ("sandbox.yaml", {"limits": {"per_second": 0}}),
         ("sandbox.yaml", {"oauth2": {"authorize_url": "https://a/", "token_url": "https://a/", "idle_seconds": -1}}),
+        *(
+            ("sandbox.yaml", {"oauth2": {**ENDPOINTS, "authorize_params": {"prompt": "consent", name: "x"}}})
+            for name in ("state", "redirect_uri", "client_id", "response_type", "code_challenge", "request_uri")
+        ),
+        ("sandbox.yaml", {"oauth2": {**ENDPOINTS, "authorize_params": {"code_challenge_method": "plain"}}}),
+        ("sandbox.yaml", {"oauth2": {**ENDPOINTS, "authorize_url": "https://a.example/?prompt=x&state="}}),
         ("sandbox-key.yaml", {"fields": []}),
+        ("sandbox-key.yaml", {"fields": [{"name": "site", "label": "Site", "type": "select"}]}),
+        ("sandbox-key.yaml", {"fields": [{"name": "site", "label": "Site", "options": ["eu", "us"]}]}),
         ("sandbox-key.yaml", {"probe": {"url": "http://x/", "dead": [{"reason": "access_revoked"}]}}),  # any answer
         ("sandbox-key.yaml", {"probe": {"url": "http://x/", "dead": [{"reason": "bored"}]}}),
     ],
@@ -153,6 +162,17 @@ def test_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_application_is_none() -> None:
     assert Catalog.load(SANDBOX).get("nothing") is None
+
+
+def test_what_a_folder_of_ones_own_says_is_no_built_in_knowledge(tmp_path: Path) -> None:
+    slack = yaml.safe_load((BUILT_IN / "slack.yaml").read_text())
+    (tmp_path / "slack.yaml").write_text(yaml.safe_dump({**slack, "name": "Our own"}))
+    (tmp_path / "sandbox.yaml").write_text((SANDBOX / "sandbox.yaml").read_text())
+    catalog = Catalog.load(tmp_path)
+    ours, everybodys = catalog.get("slack"), catalog.built_in("slack")
+    assert ours is not None and everybodys is not None
+    assert (ours.name, everybodys.name) == ("Our own", "Slack")
+    assert catalog.get("sandbox") is not None and catalog.built_in("sandbox") is None
 
 
 def test_lifetimes_hold_what_the_entry_says() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from providers.signature import PREFIX, new_secret, sign
+from providers.signature import PREFIX, legacy_sign, new_secret, sign
 
 BODY = '{"name":"Müller 🔒"}'.encode()
 SECRET = new_secret()
@@ -77,3 +77,9 @@ def test_receiver_that_rotates_accepts_either_secret() -> None:
 def test_secrets_are_long_and_differ() -> None:
     made = {new_secret() for _ in range(100)}
     assert len(made) == 100 and all(secret.startswith(PREFIX) and len(secret) == 50 for secret in made)
+
+
+def test_seeds_signature_is_the_hex_hmac_of_the_body_alone() -> None:
+    """RFC 4231, test case 2."""
+    expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    assert legacy_sign(b"Jefe", b"what do ya want for nothing?") == expected

@@ -12,8 +12,8 @@ from store.connections import Connections
 from store.database import Database
 from store.listing import ConnectionFilter
 from store.scope import Scope
-from store.tables import API_KEYS, Connection
-from store.tenants import Tenants
+from store.tables import API_KEYS, LINKED_ACCOUNTS, Connection
+from store.tenants import RemovalUnderWay, Tenants
 from tests.store.conftest import NOW
 
 
@@ -110,3 +110,35 @@ async def test_saving_again_keeps_what_is_not_said_anew(tenants: Tenants, scope:
     assert application is not None and (application.client_id, application.client_secret) == ("y", b"s")
     await tenants.save_linked_account(scope, "acme", {"name": "Acme"}, NOW)
     assert (await tenants.save_linked_account(scope, "acme", {}, NOW)).name == "Acme"
+
+
+async def test_accounts_are_paged_by_number_and_by_cursor(tenants: Tenants, scope: Scope, other: Scope) -> None:
+    for account_id in ("b", "a/b", "Ü"):
+        assert await tenants.add_linked_account(scope, account_id, {"name": account_id}, NOW)
+    everything = [row.id for row in await tenants.linked_accounts(scope, limit=10)]
+    assert sorted(everything) == sorted(["acme", "b", "a/b", "Ü"]) and await tenants.count_linked_accounts(scope) == 4
+    by_number = [(await tenants.linked_accounts(scope, skip=skip, limit=1))[0].id for skip in range(4)]
+    by_cursor: list[str] = []
+    while page := await tenants.linked_accounts(scope, after=by_cursor[-1] if by_cursor else None, limit=1):
+        by_cursor.append(page[0].id)
+    assert by_number == by_cursor == everything
+    assert await tenants.count_linked_accounts(other) == 1
+
+
+async def test_account_is_made_once_and_changed_by_its_own_tenant(tenants: Tenants, scope: Scope, other: Scope) -> None:
+    assert await tenants.add_linked_account(scope, "b", {"name": "first"}, NOW)
+    assert not await tenants.add_linked_account(scope, "b", {"name": "second"}, NOW)
+    assert await tenants.change_linked_account(other, "b", {"name": "theirs"}) is None
+    unchanged = await tenants.change_linked_account(scope, "b", {})
+    assert unchanged is not None and (unchanged.name, unchanged.udf) == ("first", {})
+
+
+async def test_account_that_is_being_removed_is_not_there(tenants: Tenants, database: Database, scope: Scope) -> None:
+    async with database.writing() as write:
+        await write.execute(update(LINKED_ACCOUNTS).where(scope.owns(LINKED_ACCOUNTS)).values(removed_at=NOW))
+    assert await tenants.linked_account(scope, "acme") is None
+    assert await tenants.linked_accounts(scope, limit=10) == [] and await tenants.count_linked_accounts(scope) == 0
+    assert await tenants.change_linked_account(scope, "acme", {"name": "x"}) is None
+    with pytest.raises(RemovalUnderWay):
+        await tenants.save_linked_account(scope, "acme", {"name": "x"}, NOW)
+    assert not await tenants.add_linked_account(scope, "acme", {"name": "x"}, NOW)

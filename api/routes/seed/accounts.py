@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.accounts import AccountFields, AccountId, AccountName, leaving, save_account
+from api.accounts import AccountFields, AccountId, AccountName
 from api.auth import Connects, ConnectsOrSession, Made, Reads, ReadsOrSession
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
-from api.routes.seed.lookups import account_views
+from api.routes.seed.lookups import account_seen, account_views
 from api.routes.seed.views import AccountView
+from store.tenants import RemovalUnderWay
 
 router = APIRouter(
     prefix="/api/v2/public/linked-account",
@@ -42,7 +43,7 @@ class SavedAccount(AccountView):
     new_account: bool
 
 
-class AccountPage(BaseModel):
+class NumberedPage(BaseModel):
     docs: list[AccountView]
     totalDocs: int
     limit: int = Field(description=f"As applied: at most {MAX_PAGE}")
@@ -54,8 +55,8 @@ class AccountPage(BaseModel):
 async def add_account(made: Made, scope: Connects, given: AccountInput) -> AccountView:
     """Create a linked account, or change its name and fields."""
     values = given.model_dump(include={"name", "udf"}, exclude_unset=True)
-    row = await save_account(made, scope, _named(given.id), values)
-    return (await account_views(made, scope, [row]))[0]
+    row = await made.tenants.save_linked_account(scope, _named(given.id), values, made.clock())
+    return await account_seen(made, scope, row)
 
 
 @router.put("")
@@ -71,8 +72,8 @@ async def put_account(made: Made, caller: ConnectsOrSession, body: WrappedAccoun
         raise not_found("linked_account")
     row = await made.tenants.change_linked_account(scope, account_id, values)
     if row is None:
-        raise leaving()
-    view = (await account_views(made, scope, [row]))[0]
+        raise RemovalUnderWay("the linked account is being removed")
+    view = await account_seen(made, scope, row)
     return SavedAccount(**view.model_dump(), new_account=new)
 
 
@@ -82,12 +83,12 @@ async def list_accounts(
     scope: Reads,
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     limit: Annotated[int, Query(ge=1, description=f"More than {MAX_PAGE} count as {MAX_PAGE}")] = 20,
-) -> AccountPage:
+) -> NumberedPage:
     """The linked accounts by numbered pages, in the order of their ids. `/v1/linked-accounts` has cursors."""
     limit = min(limit, MAX_PAGE)
     rows = await made.tenants.linked_accounts(scope, skip=(page - 1) * limit, limit=limit)
     total = await made.tenants.count_linked_accounts(scope)
-    return AccountPage(
+    return NumberedPage(
         docs=await account_views(made, scope, rows),
         totalDocs=total,
         limit=limit,
@@ -103,7 +104,7 @@ async def get_account(made: Made, caller: ReadsOrSession, account_id: str) -> Ac
     row = None if foreign else await made.tenants.linked_account(caller.scope, account_id)
     if row is None:
         raise not_found("linked_account")
-    return (await account_views(made, caller.scope, [row]))[0]
+    return await account_seen(made, caller.scope, row)
 
 
 def _named(account_id: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime
 
 from api.auth import Account, Connects, Made
@@ -12,7 +12,7 @@ from api.connecting import save_key, start_link
 from api.errors import ErrorBody, not_found
 from api.inputs import KeyFields
 from api.lifecycle import disconnect
-from api.routes.seed.lookups import account_views, enabled, living
+from api.routes.seed.lookups import account_seen, enabled, living
 from api.routes.seed.views import AccountView, AuthUrl, Success
 
 router = APIRouter(
@@ -23,9 +23,10 @@ router = APIRouter(
 
 
 @router.get("/oauth-url/{slug}")
-async def oauth_url(made: Made, scope: Connects, account_id: Account, slug: str) -> AuthUrl:
+async def oauth_url(made: Made, scope: Connects, account_id: Account, slug: str, response: Response) -> AuthUrl:
     """A link that takes the customer's browser to the provider's consent page, and back."""
     _, entry = await enabled(made, scope, slug)
+    response.headers["cache-control"] = "no-store"
     return AuthUrl(auth_url=await start_link(made, scope, account_id, entry))
 
 
@@ -61,4 +62,4 @@ async def remove_integration(
     account = await made.tenants.linked_account(scope, account_id)
     if account is None:
         raise not_found("linked_account")
-    return (await account_views(made, scope, [account]))[0]
+    return await account_seen(made, scope, account)

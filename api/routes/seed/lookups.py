@@ -36,6 +36,11 @@ async def account_views(made: Services, scope: Scope, rows: Sequence[LinkedAccou
     return [account_view(row, seen[row.id]) for row in rows]
 
 
+async def account_seen(made: Services, scope: Scope, row: LinkedAccount) -> AccountView:
+    """One linked account, with what it has connected."""
+    return (await account_views(made, scope, [row]))[0]
+
+
 async def _seen_by(made: Services, scope: Scope, account_ids: Sequence[str]) -> dict[str, list[ApplicationView]]:
     connections: dict[str, list[Connection]] = defaultdict(list)
     for connection in await made.connections.living(scope, account_ids):

@@ -6,7 +6,16 @@ from datetime import UTC
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from api.auth import Account, Connects, Made
 from api.connecting import save_key
@@ -27,9 +36,12 @@ def _no_truth(value: Any) -> Any:
 
 
 Token = Annotated[SecretStr, Field(min_length=1, max_length=16_384)]
-Seconds = Annotated[float, BeforeValidator(_no_truth), Field(ge=-MAX_LIFETIME, le=MAX_LIFETIME, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=-MAX_LIFETIME, le=MAX_LIFETIME, allow_inf_nan=False), BeforeValidator(_no_truth)]
 Moment = Annotated[
-    AwareDatetime, BeforeValidator(_no_truth), Field(description="ISO 8601 with a zone, or Unix seconds")
+    AwareDatetime,
+    BeforeValidator(_no_truth),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}),
+    Field(description="ISO 8601 with a zone, or Unix seconds"),
 ]
 
 
@@ -41,7 +53,7 @@ class OAuth2Grant(Input):
     access_token: Token | None = Field(default=None, description="Not needed where there is a refresh token")
     refresh_token: Token | None = None
     expires_in: Seconds | None = Field(
-        default=None, examples=[3600], description="Seconds from now that it still lives"
+        default=None, examples=[3600], description="Seconds that the access token still lives"
     )
     expires_at: Moment | None = None
     scope: str | None = Field(default=None, max_length=16_384)
@@ -59,6 +71,12 @@ class OAuth2Grant(Input):
 class AuthObject(Input):
     """One of the two."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"oauth2": {"access_token": "...", "refresh_token": "...", "expires_in": 1800}}]
+        }
+    )
+
     oauth2: OAuth2Grant | None = None
     keybased: KeyFields | None = Field(default=None, examples=[{"api_key": "sk_sandbox_..."}])
 
@@ -71,7 +89,7 @@ class AuthObject(Input):
 
 class Migration(Input):
     slug: str = Field(max_length=100, examples=["sandbox"])
-    auth_object: AuthObject
+    auth_object: AuthObject = Field(examples=[{"keybased": {"api_key": "sk_sandbox_..."}}])
 
 
 class Migrated(BaseModel):

@@ -17,7 +17,7 @@ class Message(BaseModel):
     message: str = Field(examples=["the linked account is being removed"])
 
 
-@router.delete("/{account_id}", responses={404: {"model": ErrorBody}})
+@router.delete("/{account_id:path}", responses={404: {"model": ErrorBody}})
 async def remove_account(made: Made, scope: Connects, account_id: str) -> Message:
     """Remove a linked account: its session tokens are worth nothing from now on, its connections are disconnected.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, NoReturn
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Made, Session
@@ -13,7 +13,7 @@ from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import KeyFields
 from api.lifecycle import disconnect
 from api.routes.seed import applications
-from api.routes.seed.lookups import account_views, enabled, living
+from api.routes.seed.lookups import account_seen, enabled, living
 from api.routes.seed.views import AccountView, ApplicationView, AuthUrl, Success
 from everlink.contract import AuthType
 
@@ -48,13 +48,14 @@ async def get_application(made: Made, session: Session, slug: str) -> Applicatio
 
 
 @router.get("/api/v1/{slug}/integrate", responses={400: {"model": ErrorBody}})
-async def auth_url(made: Made, session: Session, slug: str) -> AuthUrl:
+async def auth_url(made: Made, session: Session, slug: str, response: Response) -> AuthUrl:
     """A link that takes the customer's browser to the provider's consent page, and back.
 
     It connects, and where the same account at the provider consents again, it mends the connection that was there.
     Further query parameters are accepted: the SDK sends its caller's, and no application here asks for one.
     """
     _, entry = await enabled(made, session.scope, slug)
+    response.headers["cache-control"] = "no-store"
     return AuthUrl(auth_url=await start_link(made, session.scope, session.linked_account_id, entry))
 
 
@@ -65,7 +66,7 @@ async def connect_machine(made: Made, session: Session, slug: str) -> NoReturn:
     raise ApiError(400, "not_machine_to_machine", "this application does not connect machine to machine")
 
 
-@router.post("/api/v2/app/{slug}/save", responses={409: {"model": ErrorBody}, 502: {"model": ErrorBody}})
+@router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
 async def save(
     made: Made, session: Session, slug: str, fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])]
 ) -> Success:
@@ -102,4 +103,4 @@ async def _account(made: Made, session: Session) -> AccountView:
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
     if account is None:
         raise not_found("linked_account")
-    return (await account_views(made, session.scope, [account]))[0]
+    return await account_seen(made, session.scope, account)

@@ -14,7 +14,7 @@ from api.cors import check_origin, for_browsers
 from api.errors import ApiError, ErrorBody, not_found
 from api.idempotency import claim
 from api.inputs import Input, plain
-from api.routes.seed.lookups import account_views
+from api.routes.seed.lookups import account_seen
 from api.routes.seed.views import AccountView
 from store.sessions import TokenPair
 
@@ -81,10 +81,14 @@ async def active_linked_account(made: Made, session: Session) -> AccountView:
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
     if account is None:
         raise not_found("linked_account")
-    return (await account_views(made, session.scope, [account]))[0]
+    return await account_seen(made, session.scope, account)
 
 
-@router.post("/v1/session-tokens/refresh", dependencies=[Depends(for_browsers)])
+@router.post(
+    "/v1/session-tokens/refresh",
+    dependencies=[Depends(for_browsers)],
+    responses={status: {"model": ErrorBody} for status in (401, 403)},
+)
 async def refresh_session_token(
     request: Request, made: Made, response: Response, given: RefreshRequest
 ) -> SessionTokens:

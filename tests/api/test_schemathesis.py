@@ -1,0 +1,86 @@
+"""schemathesis over the whole description, with all of its checks, against the real API and its worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import httpx
+
+from dev.config import ROOT
+from tests.api.conftest import SAVE_KEY, Everlink
+
+SESSION = "/api/v2/public/session-token"
+
+# A valid request may be refused for what no schema can say. Each route, the status, and why.
+REFUSED_FOR_ITS_CONTENT = {
+    "POST /v1/webhook-endpoints": (422, "the address has to be public, and its name to resolve"),
+    "POST /v1/api-keys": (422, "an end has to be in the future"),
+    "POST /api/v2/public/session-token": (400, "the seed's status for a linked account that is not there"),
+    "POST /api/v2/public/linked-account": (400, "either of two fields names the account"),
+    "POST /api/v2/app/{slug}/save": (422, "the provider decides whether a key is good"),
+    f"PUT {SAVE_KEY.replace('sandbox-key', '{slug}')}": (422, "the provider decides whether a key is good"),
+    "GET /api/v1/{slug}/integrate": (400, "not every application connects by OAuth 2"),
+    "POST /api/v1/{slug}/integrate": (400, "no application connects machine to machine"),
+    "GET /api/v2/public/linked-account/integration/oauth-url/{slug}": (400, "not every application is OAuth 2"),
+}
+# A connection that has ended is still there to be read, with its history. What is gone is a 404: test_tenancy.py.
+EXCLUDED_CHECKS = "use_after_free"
+ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "429"]
+
+
+async def test_every_route_keeps_to_its_description(
+    everlink: Everlink, product: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    connection = await everlink.connect(product)
+    tokens = []
+    for account in ("acme", "leaves"):
+        await product.post("/api/v2/public/linked-account", json={"account_id": account})
+        tokens.append((await product.post(SESSION, json={"linked_account_id": account})).json()["token"])
+    # The ids of what is there, some of the time; and slugs of applications whose provider runs.
+    ids = {"connection_id": [connection], "slug": ["sandbox", "sandbox-key"]}
+    lines = [
+        f"hooks = {quoted(ROOT / 'tests' / 'api' / 'schemathesis_hooks.py')}",
+        "headers = { linked_account_id = 'acme' }",
+        "request-timeout = 60",
+        "suppress-health-check = ['all']",
+        "warnings = false",
+        # Headers that nobody knows are ignored, as HTTP has it. No database keeps a NUL: test_hostile_values.py.
+        "generation = { allow-extra-parameters = false, allow-x00 = false, database = 'none' }",
+        f"[auth.openapi.ApiKey]\napi_key = {quoted(product.headers['x-api-key'])}",
+        f"[auth.openapi.SessionToken]\nbearer = {quoted(tokens[0])}",
+        *(f"[dictionaries.{name}]\nvalues = {quoted(values)}" for name, values in ids.items()),
+        "[parameters]",
+        *(f"'path.{name}' = {{ dictionary = '{name}', probability = 0.5 }}" for name in ids),
+    ]
+    for name, (status, _) in REFUSED_FOR_ITS_CONTENT.items():
+        lines += ["[[operations]]", f"include-name = '{name}'"]
+        lines += [f"checks.positive_data_acceptance.expected-statuses = {quoted([*ACCEPTED, str(status)])}"]
+    # It ends the sessions of its linked account: not of the one by whose token the others are called.
+    lines += ["[[operations]]", f"include-name = 'POST {SESSION}/revoke'"]
+    lines += [f"headers = {{ Authorization = 'Bearer {tokens[1]}' }}"]
+    (tmp_path / "schemathesis.toml").write_text("\n".join(lines))
+
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        *("run", f"{everlink.url}/openapi.json", "--checks", "all", "--exclude-checks", EXCLUDED_CHECKS),
+        *("--max-examples", "10", "--seed", "1", "--no-color", "--continue-on-failure"),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    generated = re.search(r"(\d+) generated", output.decode())
+    assert generated is not None and int(generated[1]) > 1000
+
+
+def quoted(value: object) -> str:
+    """As TOML has it, which is JSON here."""
+    return json.dumps(value, default=str)
