@@ -42,7 +42,7 @@ class SessionTokens(BaseModel):
 
 
 class HostedUrl(BaseModel):
-    hosted_url: str
+    hosted_url: str = Field(examples=["https://everlink.product.example/connect/..."])
 
 
 class Revoked(BaseModel):
