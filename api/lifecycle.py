@@ -1,4 +1,4 @@
-"""What can be done to a connection: establish, refresh, read the token, report, disconnect."""
+"""What can be done to a connection: establish, refresh, report, disconnect."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api import temporal
-from api.errors import ApiError, not_found, unavailable
+from api.errors import ApiError, not_found
 from api.services import Services
 from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView, ReauthReason
 from providers.catalog import CatalogEntry
-from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
-from store.credentials import ConnectionEnded, StoredCredential
+from providers.credential import Credential, to_bytes
+from store.credentials import ConnectionEnded
 from store.database import StoreUnavailable
 from store.scope import Scope
 from store.tables import Connection
@@ -41,15 +41,6 @@ class Target:
     scope: Scope
     linked_account_id: str
     connection_id: str | None = None
-
-
-@dataclass(frozen=True)
-class FreshToken:
-    """A credential in the clear, for the product that asked."""
-
-    connection_id: str
-    credential: Credential
-    stored: StoredCredential
 
 
 async def establish(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> ConnectionView:
@@ -111,6 +102,8 @@ async def find(made: Services, scope: Scope, connection_id: str) -> Connection:
     row = await made.connections.get(scope, connection_id)
     if row is None:
         raise not_found("connection")
+    if row.status is not ConnectionStatus.ACTIVE:
+        made.recent.forget((scope, connection_id))  # what is seen here is known to who reads the token next
     return row
 
 
@@ -118,7 +111,7 @@ async def force_refresh(made: Services, scope: Scope, connection_id: str) -> Con
     """Refresh the credential that is there now; where the customer is asked already, a try may show it mended."""
     row, stored = await find(made, scope, connection_id), await made.credentials.read(scope, connection_id)
     if row.status is not ConnectionStatus.REAUTH_REQUIRED or row.reason == ReauthReason.APPLICATION_DELETED:
-        _require_living(row.status, row.reason)
+        require_living(row)
     if stored is None:
         raise ApiError(409, "connection_disconnected", "there is no credential to refresh")
     return await temporal.refresh(made, row, stored.generation)
@@ -135,54 +128,24 @@ async def disconnect(made: Services, row: Connection) -> None:
 
 async def report_rejected(made: Services, row: Connection, generation: int | None) -> None:
     """A product saw the provider refuse the credential: the workflow verifies before it believes it."""
-    _require_living(row.status, row.reason)
+    require_living(row)
     await temporal.report_rejected(made, row, generation)
 
 
-async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl: float) -> FreshToken:
-    """A token that lives at least `min_ttl` seconds more, refreshed through the workflow only where it must be.
-
-    Where it cannot be refreshed now, the one that is there is answered for as long as it lives.
-
-    Raises:
-        ApiError: 404; 409 with the reason where only the customer can help; 503 where the provider does not answer.
-    """
-    slug, stored = await _readable(made, scope, connection_id)
-    if stored.renewable and not _lives(made, stored, min_ttl):
-        try:
-            await temporal.refresh(made, await find(made, scope, connection_id), stored.generation)
-        except ApiError as error:
-            if error.status != 503 or not _lives(made, stored, 0):
-                raise
-        slug, stored = await _readable(made, scope, connection_id)
-    if not _lives(made, stored, 0):
-        raise unavailable("refresh_failed", "the provider did not give a fresh token; it will be tried again")
-    secret = await made.vault.open(scope, Kind.CREDENTIAL, connection_id, stored.sealed)
-    entry = made.catalog.get(slug)
-    model = OAuthCredential if entry is not None and entry.oauth2 is not None else KeyCredential
-    return FreshToken(connection_id, model.model_validate_json(secret), stored)
+def require_living(row: Connection) -> None:
+    error = refusal(row.status, row.reason)
+    if error is not None:
+        raise error
 
 
-def _lives(made: Services, stored: StoredCredential, seconds: float) -> bool:
-    """Whether a credential lives that much longer."""
-    return stored.expires_at is None or stored.expires_at > made.clock() + timedelta(seconds=seconds)
-
-
-async def _readable(made: Services, scope: Scope, connection_id: str) -> tuple[str, StoredCredential]:
-    read = await made.connections.with_credential(scope, connection_id)
-    if read is None:
-        raise not_found("connection")
-    _require_living(read.status, read.reason)
-    if read.stored is None:
-        raise ApiError(409, "connection_disconnected", "the connection has ended")
-    return read.slug, read.stored
-
-
-def _require_living(status: str, reason: str | None) -> None:
+def refusal(status: ConnectionStatus, reason: str | None) -> ApiError | None:
+    """Why nothing can be had of a connection now; None where it is active."""
     match status:
         case ConnectionStatus.REAUTH_REQUIRED:
-            raise ApiError(409, "reauth_required", "the customer has to reconnect", reason=reason)
+            return ApiError(409, "reauth_required", "the customer has to reconnect", reason=reason)
         case ConnectionStatus.DISCONNECTED:
-            raise ApiError(409, "connection_disconnected", "the connection has ended")
+            return ApiError(409, "connection_disconnected", "the connection has ended")
         case ConnectionStatus.PENDING:
-            raise ApiError(409, "connection_pending", "the customer has not finished connecting")
+            return ApiError(409, "connection_pending", "the customer has not finished connecting")
+        case ConnectionStatus.ACTIVE:
+            return None

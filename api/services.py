@@ -14,15 +14,18 @@ from temporalio.client import Client as TemporalClient
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.limits import RateLimits
+from api.links import Links
+from api.waiting import Waiting
 from everlink.contract import ConnectionView
 from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
 from store.answers import Answers
 from store.connect_sessions import ConnectSessions
-from store.connections import Connections
+from store.connections import Connections, CredentialRead
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.recent import Recent
 from store.removals import Removals
 from store.scope import Scope
 from store.sessions import Sessions
@@ -47,8 +50,12 @@ class Services:
     taking_over: WeakValueDictionary[tuple[Scope, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
-        self.tenants = Tenants(self.database)
+        seconds = self.settings.read_cache_seconds
+        self.recent = Recent[CredentialRead](seconds)
+        self.links = Links()
+        self.tenants = Tenants(self.database, Recent(seconds))
         self.connections = Connections(self.database)
+        self.waiting = Waiting(self.connections)
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
@@ -78,7 +85,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     )
     async with make_client(guard) as http:
         vault = Vault(database, master_keys)
-        yield Services(settings, database, vault, Catalog.load(settings.catalog_dir), guard, http, temporal)
+        made = Services(settings, database, vault, Catalog.load(settings.catalog_dir), guard, http, temporal)
+        yield made
+        await made.waiting.close()
     await database.close()
 
 

@@ -82,11 +82,14 @@ async def _update(
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         Workflow.CONNECTION, **await _start(made, row)
     )
-    async with _translated():
-        view: ConnectionView = await made.temporal.execute_update_with_start_workflow(
-            update, command, start_workflow_operation=operation, id=update_id, result_type=ConnectionView
-        )
-        return view
+    try:
+        async with _translated():
+            view: ConnectionView = await made.temporal.execute_update_with_start_workflow(
+                update, command, start_workflow_operation=operation, id=update_id, result_type=ConnectionView
+            )
+            return view
+    finally:
+        made.recent.forget((Scope.of(connection_ref(row)), row.id))
 
 
 async def _start(made: Services, row: Connection) -> dict[str, Any]:

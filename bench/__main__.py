@@ -1,8 +1,8 @@
 """How fast and how dear Everlink is beside the plainest loop that Temporal can run: `make bench`.
 
 Everything runs on this machine, on one Temporal dev server (SQLite file, WAL, as `make run` has it), one token
-endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twelve minutes;
-`python -m bench rates` (or another part) takes one. Linux only: costs are read from /proc.
+endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twenty minutes;
+`python -m bench rates` (or another part) takes few. Linux only: costs are read from /proc.
 
 rates      cycles/s and CPU of an empty loop (a timer of a second, an activity that does nothing) against real
            refreshes (token request, vault, store on SQLite and on PostgreSQL with fsync), 300 workflows each, in
@@ -15,10 +15,15 @@ sleeping   5,000 sleeping connections with a cache of 100: how fast they connect
            the worker (from the 1,000th to the 5,000th), the server and the two databases (SQLite).
 storm      2,000 connections whose tokens expire within one minute, read through an API process all the time;
            the endpoint says of each token read whether it is accepted.
+reads      tokens read as fast as an API process answers, from SQLite and from PostgreSQL, with and without a second of
+           memory, by 1, 16 and 64 callers over loopback, beside a route of the same process that touches nothing: each
+           ratio is of two neighbouring stretches.
+lists      the database's time for a page of every combination of filters, of 1,000 connections and of 100,000.
 
 A figure with brackets is a median with its minimum and maximum. Ratios, events, bytes and counts can be compared
 between machines; cycles/s and milliseconds cannot, nor between a quiet hour and a busy one: `load_before` and
-`cores busy` in `results.json` tell which it was. It is written by a whole run only.
+`cores busy` in `results.json` tell which it was. A run of single parts replaces theirs there, with the machine as it
+was then.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import histories, rates, reads, sleeping, storm
+from bench import histories, lists, rates, reads, sleeping, storm
 from bench.lab import laboratory
 from bench.report import Part, machine, table, write
 
@@ -40,6 +45,7 @@ PARTS = {
     "sleeping": sleeping.evicted,
     "storm": storm.measure,
     "reads": reads.measure,
+    "lists": lists.measure,
 }
 
 
@@ -51,8 +57,7 @@ async def main(names: list[str]) -> None:
                 started = time.monotonic()
                 parts[name] = await PARTS[name](lab)
                 print(table(f"{name} ({time.monotonic() - started:.0f} s)", parts[name]), flush=True)
-    if names == list(PARTS):
-        write(about, parts)
+    write(about, parts)
 
 
 if __name__ == "__main__":

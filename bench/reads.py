@@ -19,10 +19,10 @@ from bench.server import BARE
 from store.database import utc_now
 from store.tenants import Tenants
 
-ROUNDS = 2
-SECONDS = 1.5  # of one stretch: short, so that neighbours share what else the machine does
+ROUNDS = 15
+SECONDS = 0.8  # of one stretch: short, so that neighbours share what else the machine does
 CALLERS = (1, 16, 64)
-CONNECTIONS = 100  # that are read in turn
+CONNECTIONS = 64  # that are read in turn
 LIFETIME = 3600.0  # no token is refreshed meanwhile: the worker and Temporal have no part in it
 CACHES = {"uncached": "0", "cached for a second": "1"}
 

@@ -54,8 +54,11 @@ def table(name: str, part: Part) -> str:
 
 
 def write(about: dict[str, Any], parts: dict[str, Part]) -> None:
-    found = {name: {"figures": part.figures, "samples": part.samples} for name, part in parts.items()}
-    RESULTS.write_text(json.dumps({"machine": about, **found}, indent=1) + "\n")
+    """Put these parts in the place of their like; each tells of the machine as it was."""
+    results = json.loads(RESULTS.read_text())
+    for name, part in parts.items():
+        results[name] = {"machine": about, "figures": part.figures, "samples": part.samples}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _processor() -> str:

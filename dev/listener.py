@@ -48,9 +48,10 @@ class Listener:
     ) -> None:
         self._server.close()
 
-    async def subscribe(self, api: httpx.AsyncClient) -> str:
+    async def subscribe(self, api: httpx.AsyncClient, headers: Mapping[str, str] | None = None) -> str:
         """Register with the API and keep the secret that it shows once; answers the endpoint's id."""
-        response = await api.post("/v1/webhook-endpoints", json={"url": self.url, "events": EVENTS})
+        endpoint = {"url": self.url, "events": EVENTS, "headers": dict(headers or {})}
+        response = await api.post("/v1/webhook-endpoints", json=endpoint)
         response.raise_for_status()
         created = response.json()
         self.trust(created["secret"])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,7 +23,7 @@ from everlink.contract import (
     Transition,
 )
 from store.credentials import StoredCredential
-from store.database import Database
+from store.database import Access, Database
 from store.listing import ConnectionFilter, counts_query, page_query
 from store.outbox import NewEvent, announce
 from store.scope import Scope
@@ -48,6 +48,13 @@ class Counts:
     degraded: int = 0
 
 
+class Standing(NamedTuple):
+    """How a connection stands, as far as somebody who waits for it must know."""
+
+    status: ConnectionStatus
+    sequence: int
+
+
 @dataclass(frozen=True)
 class CredentialRead:
     """What `/token` needs to know."""
@@ -55,7 +62,33 @@ class CredentialRead:
     status: ConnectionStatus
     reason: str | None
     slug: str
+    linked_account_id: str
+    sequence: int
+    updated_at: datetime  # when the credential was given
     stored: StoredCredential | None
+
+
+_READ = (  # built once: each read of a token takes it
+    select(
+        CONNECTIONS.c.status,
+        CONNECTIONS.c.reason,
+        CONNECTIONS.c.slug,
+        CONNECTIONS.c.linked_account_id,
+        CONNECTIONS.c.sequence,
+        func.coalesce(CREDENTIALS.c.updated_at, CONNECTIONS.c.created_at),
+        CREDENTIALS.c.generation,
+        CREDENTIALS.c.sealed,
+        CREDENTIALS.c.renewable,
+        CREDENTIALS.c.expires_at,
+        CREDENTIALS.c.ends_at,
+    )
+    .outerjoin_from(CONNECTIONS, CREDENTIALS, CREDENTIALS.c.connection_id == CONNECTIONS.c.id)
+    .where(
+        CONNECTIONS.c.id == bindparam("connection_id"),
+        CONNECTIONS.c.org_id == bindparam("org_id"),
+        CONNECTIONS.c.environment == bindparam("environment"),
+    )
+)
 
 
 class Connections:
@@ -104,6 +137,14 @@ class Connections:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.order_by(CONNECTIONS.c.id))).all()
         return [Connection(**row._mapping) for row in rows]
+
+    async def standings(self, connection_ids: Collection[str]) -> dict[str, Standing]:
+        """How these connections stand, of whatever tenants they are."""
+        query = select(CONNECTIONS.c.id, CONNECTIONS.c.status, CONNECTIONS.c.sequence).where(
+            CONNECTIONS.c.id.in_(connection_ids)
+        )
+        rows = await self._database.run(Access.READ, lambda held: held.execute(query).all())
+        return {row.id: Standing(row.status, row.sequence) for row in rows}
 
     async def find_or_create(
         self,
@@ -192,29 +233,11 @@ class Connections:
 
     async def with_credential(self, scope: Scope, connection_id: str) -> CredentialRead | None:
         """A connection's status with its sealed credential, in one read."""
-        joined = CONNECTIONS.outerjoin(CREDENTIALS, CREDENTIALS.c.connection_id == CONNECTIONS.c.id)
-        query = (
-            select(
-                CONNECTIONS.c.status,
-                CONNECTIONS.c.reason,
-                CONNECTIONS.c.slug,
-                CREDENTIALS.c.generation,
-                CREDENTIALS.c.sealed,
-                CREDENTIALS.c.renewable,
-                CREDENTIALS.c.expires_at,
-                CREDENTIALS.c.ends_at,
-            )
-            .select_from(joined)
-            .where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
-        )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
+        values = {**scope.columns, "connection_id": connection_id}
+        row = await self._database.run(Access.READ, lambda held: held.execute(_READ, values).one_or_none())
         if row is None:
             return None
-        stored = None
-        if row.sealed:
-            stored = StoredCredential(row.generation, row.sealed, row.renewable, row.expires_at, row.ends_at)
-        return CredentialRead(ConnectionStatus(row.status), row.reason, row.slug, stored)
+        return CredentialRead(*row[:6], stored=StoredCredential(*row[6:]) if row.sealed else None)
 
 
 async def _is_there(connection: AsyncConnection, scope: Scope, connection_id: str) -> bool:

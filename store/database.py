@@ -10,11 +10,12 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Insert, Table, make_url
+from sqlalchemy import Connection, Engine, Insert, Table, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from store.engines import SqliteThreads, tame_postgresql, tame_sqlite
 
@@ -82,8 +83,7 @@ class Database:
             if self._threads is not None:
                 return await (self._threads.read(work) if access is Access.READ else self._threads.write(work))
             engine = self._engine if access is Access.WRITE else self._reader
-            async with engine.begin() as connection:
-                return await connection.run_sync(work)
+            return await greenlet_spawn(_transaction, engine.sync_engine, work)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -135,6 +135,11 @@ class Database:
         await self._engine.dispose()
         if self._threads is not None:
             self._threads.close()
+
+
+def _transaction(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+    with engine.begin() as connection:
+        return work(connection)
 
 
 class translated:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Executable, Select, func, select, union_all
+from sqlalchemy import ColumnElement, Executable, Select, func, literal_column, select, union_all
 
 from everlink.contract import ConnectionStatus, Health
 from store.scope import Scope
@@ -51,12 +51,14 @@ def page_query(
     branches = list(_branches(scope, wanted))
     if after is not None:
         branches = [branch.where(CONNECTIONS.c.id > after) for branch in branches]
+    # Written out: PostgreSQL plans a statement once for all values only where it knows how few rows are wanted.
+    bound: ColumnElement[int] = literal_column(str(int(limit)))
     if not is_sqlite or len(branches) == 1:
-        branches = [branch.order_by(CONNECTIONS.c.id).limit(limit) for branch in branches]
+        branches = [branch.order_by(CONNECTIONS.c.id).limit(bound) for branch in branches]
     if len(branches) <= 1:
         return branches[0] if branches else None
     merged = union_all(*branches)
-    return merged.order_by(merged.selected_columns.id).limit(limit)
+    return merged.order_by(merged.selected_columns.id).limit(bound)
 
 
 def counts_query(scope: Scope, wanted: ConnectionFilter) -> Executable:

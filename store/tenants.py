@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Table, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import Environment, KeyScope, RemovalKind
-from store.database import Database
+from store.database import Access, Database
+from store.recent import Recent
 from store.scope import Scope
 from store.tables import (
     API_KEYS,
@@ -30,6 +31,9 @@ from store.tables import (
 )
 
 KEY_PREFIX = {Environment.TEST: "tk", Environment.PRODUCTION: "pk"}
+
+
+_READ_KEY = select(API_KEYS).where(API_KEYS.c.id == bindparam("public_id"))  # built once: each request reads it
 
 
 def sha256(secret: str) -> str:
@@ -63,8 +67,9 @@ class LiveKey:
 class Tenants:
     """The store's side of who may do what."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, recent_keys: Recent[Row[Any]] | None = None) -> None:
         self._database = database
+        self._recent_keys = recent_keys or Recent(0)
 
     async def add_organization(self, name: str, now: datetime, org_id: str | None = None) -> str:
         org_id = org_id or uuid4().hex[:24]
@@ -146,6 +151,7 @@ class Tenants:
             await connection.execute(
                 update(API_KEYS).where(columns.id == public_id, scope.owns(API_KEYS), sooner).values(expires_at=at)
             )
+        self._recent_keys.forget(public_id)
 
     async def authenticate(self, api_key: str, now: datetime) -> LiveKey | None:
         """What a key opens that is neither expired nor revoked."""
@@ -153,9 +159,7 @@ class Tenants:
             return None  # no key of ours, and not every database can look for it
         prefix, _, rest = api_key.partition("_")
         public, _, secret = rest.partition("_")
-        query = select(API_KEYS).where(API_KEYS.c.id == public)
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
+        row = await self._key(public)
         if row is None or not hmac.compare_digest(row.secret_sha256, sha256(secret)):
             return None
         environment = Environment(row.environment)
@@ -164,6 +168,14 @@ class Tenants:
         rights = frozenset(KeyScope(one) for one in row.scopes)
         return LiveKey(row.id, Scope(row.org_id, environment), rights)
 
+    async def _key(self, public_id: str) -> Row[Any] | None:
+        def read(held: Connection) -> Row[Any] | None:
+            return held.execute(_READ_KEY, {"public_id": public_id}).one_or_none()
+
+        return self._recent_keys.find(public_id) or await self._recent_keys.read(
+            public_id, lambda: self._database.run(Access.READ, read)
+        )
+
     async def revoke_api_key(self, public_id: str, now: datetime) -> bool:
         async with self._database.writing() as connection:
             result = await connection.execute(
@@ -171,7 +183,8 @@ class Tenants:
                 .where(API_KEYS.c.id == public_id, API_KEYS.c.revoked_at.is_(None))
                 .values(revoked_at=now)
             )
-            return result.rowcount == 1
+        self._recent_keys.forget(public_id)
+        return result.rowcount == 1
 
     async def revoke_unless_last(self, scope: Scope, public_id: str, now: datetime) -> bool:
         """Revoke a key, but not the last one that may make others: False, and it lives on."""
@@ -186,6 +199,7 @@ class Tenants:
             await connection.execute(
                 update(API_KEYS).where(columns.id == public_id, columns.revoked_at.is_(None)).values(revoked_at=now)
             )
+        self._recent_keys.forget(public_id)
         return True
 
     # Applications

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import Environment
 from store.database import Database
@@ -17,6 +18,7 @@ from store.tenants import sha256
 
 TICKET_LIFETIME = timedelta(minutes=15)
 STATE_LIFETIME = timedelta(minutes=10)
+FORGOTTEN_AT_ONCE = 20  # more than one, so that they do not pile up; few, so that nobody waits for it
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,10 @@ class Tickets:
     async def issue(
         self, scope: Scope, linked_account_id: str, slug: str, connection_id: str | None, now: datetime
     ) -> str:
-        """Make a link's secret. It is answered here, once."""
+        """Make a link's secret. It is answered here, once. Some links that nobody can use anymore are forgotten."""
         secret = secrets.token_urlsafe(32)
         async with self._database.writing() as connection:
+            await _forget_expired(connection, now)
             await connection.execute(
                 CONNECT_TICKETS.insert().values(
                     id=uuid4().hex,
@@ -118,6 +121,21 @@ class Tickets:
                 )
             ).one_or_none()
         return Visit(_ticket(ticket), visit.verifier) if ticket is not None else None
+
+
+async def _forget_expired(connection: AsyncConnection, now: datetime) -> None:
+    """Forget tickets whose last visit cannot come back; others who do the same are not waited for."""
+    dead = (
+        select(CONNECT_TICKETS.c.id)
+        .where(CONNECT_TICKETS.c.expires_at < now - STATE_LIFETIME)
+        .order_by(CONNECT_TICKETS.c.expires_at)
+        .limit(FORGOTTEN_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list((await connection.execute(dead)).scalars())
+    if ids:
+        await connection.execute(delete(OAUTH_STATES).where(OAUTH_STATES.c.ticket_id.in_(ids)))
+        await connection.execute(delete(CONNECT_TICKETS).where(CONNECT_TICKETS.c.id.in_(ids)))
 
 
 def _ticket(row: object) -> Ticket:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Connects, Made, Reads, ReadsTokens
@@ -15,9 +15,12 @@ from api.cursors import from_cursor, to_cursor
 from api.errors import ApiError, ErrorBody, not_found
 from api.etags import weak_etag
 from api.inputs import Input, NoStandIn
-from api.lifecycle import disconnect, find, force_refresh, fresh_token, report_rejected
+from api.lifecycle import disconnect, find, force_refresh, report_rejected
+from api.tokens import fresh_token
+from api.waiting import first_of, hung_up
 from everlink.contract import ConnectionStatus, Health, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
+from store.connections import Standing
 from store.listing import ConnectionFilter
 from store.tables import Connection
 
@@ -28,6 +31,7 @@ router = APIRouter(
 )
 
 MAX_PAGE = 200
+MIN_TTL = "Seconds that the token must live, or nine tenths of its whole life where that is less"
 
 Slug = Annotated[str | None, Query(max_length=100, description="An application's slug", examples=["sandbox"])]
 AccountId = Annotated[str | None, Query(max_length=255, examples=["acme"])]
@@ -91,6 +95,15 @@ class TokenOut(BaseModel):
     expires_at: datetime | None
     ends_at: datetime | None = Field(description="When the grant itself ends, which only the customer can renew")
     generation: int = Field(description="Name it when you report a refusal")
+
+
+class NoToken(ErrorBody):
+    """Why there is no token."""
+
+    reason: ReauthReason | None = Field(default=None, examples=["access_revoked"])
+    reconnect_url: str | None = Field(
+        default=None, description="For the customer's browser; good for ten minutes at least. OAuth 2 applications only"
+    )
 
 
 class RefreshOut(BaseModel):
@@ -162,6 +175,34 @@ async def get_connection(made: Made, scope: Reads, connection_id: str) -> Connec
     return _out(made, await find(made, scope, connection_id))
 
 
+@router.get("/{connection_id}/wait")
+async def wait(
+    request: Request,
+    made: Made,
+    scope: Reads,
+    connection_id: str,
+    status: Annotated[ConnectionStatus | None, Query(description="Wait for this status")] = None,
+    after: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Wait for a higher `sequence`")] = None,
+    timeout: Annotated[float, Query(ge=0, le=60, description="Seconds")] = 30,
+) -> ConnectionOut:
+    """Long poll: the connection as soon as it is as wanted, or as it is when the time is over.
+
+    With both `status` and `after`, both are waited for; with neither, any change.
+    """
+    row = await find(made, scope, connection_id)
+    if after is None and status is None:
+        after = row.sequence
+
+    def is_enough(standing: Standing) -> bool:
+        return status in (None, standing.status) and (after is None or standing.sequence > after)
+
+    if is_enough(Standing(row.status, row.sequence)):
+        return _out(made, row)
+    with made.waiting.place(connection_id, is_enough) as reached:
+        await first_of(reached.wait(), hung_up(request), timeout=timeout)
+    return _out(made, await find(made, scope, connection_id))
+
+
 @router.get("/{connection_id}/events")
 async def timeline(made: Made, scope: Reads, connection_id: str, response: Response) -> Timeline:
     """Everything that happened to a connection, with reasons."""
@@ -171,20 +212,21 @@ async def timeline(made: Made, scope: Reads, connection_id: str, response: Respo
     return Timeline(as_of=made.clock(), transitions=[TransitionOut(**row.model_dump()) for row in rows])
 
 
-@router.get("/{connection_id}/token", responses={409: {"model": ErrorBody}})
+@router.get("/{connection_id}/token", response_model=TokenOut, responses={409: {"model": NoToken}})
 async def token(
     made: Made,
     scope: ReadsTokens,
-    response: Response,
     connection_id: str,
-    min_ttl: Annotated[float, Query(ge=0, le=3600, description="Seconds that the token must live")] = 10,
-) -> TokenOut:
-    """A fresh token. Answered from the store; refreshed through the workflow only where it must be."""
+    min_ttl: Annotated[float, Query(ge=0, le=3600, description=MIN_TTL)] = 10,
+) -> Response:
+    """A fresh token. Answered from the store; refreshed through the workflow only where it must be.
+
+    A 409 says why there is none, and has a link for the customer where that mends it.
+    """
     fresh = await fresh_token(made, scope, connection_id, min_ttl)
-    response.headers["cache-control"] = "no-store"
     credential = fresh.credential
     oauth = credential if isinstance(credential, OAuthCredential) else None
-    return TokenOut(
+    found = TokenOut(
         connection_id=connection_id,
         access_token=oauth.access_token if oauth else None,
         token_type=oauth.token_type if oauth else None,
@@ -194,6 +236,8 @@ async def token(
         ends_at=fresh.stored.ends_at,
         generation=fresh.stored.generation,
     )
+    headers = {"cache-control": "no-store"}
+    return Response(found.model_dump_json(), headers=headers, media_type="application/json")
 
 
 @router.post("/{connection_id}/refresh", responses={409: {"model": ErrorBody}})

@@ -149,11 +149,12 @@ async def product(everlink: Everlink) -> httpx.AsyncClient:
 
 
 async def age(everlink: Everlink, connection_id: str, seconds_left: float) -> None:
-    """The store says that the token ends so soon; the provider knows better."""
+    """The store says that the token is a day old and ends so soon; the provider knows better."""
     ends = utc_now() + timedelta(seconds=seconds_left)
+    values = {"expires_at": ends, "updated_at": ends - timedelta(days=1)}
     async with everlink.made.database.writing() as writing:
         mine = CREDENTIALS.c.connection_id == connection_id
-        await writing.execute(update(CREDENTIALS).where(mine).values(expires_at=ends))
+        await writing.execute(update(CREDENTIALS).where(mine).values(values))
 
 
 async def until_status(product: httpx.AsyncClient, connection_id: str, status: str) -> dict[str, object]:

@@ -145,7 +145,8 @@ async def test_workflow_that_an_operator_terminated_lives_again_from_the_store(
     handle = everlink.made.temporal.get_workflow_handle(connection_workflow_id(connection))
     await product.post(f"/v1/connections/{connection}/refresh")
     await handle.terminate()
-    fresh = await product.get(f"/v1/connections/{connection}/token", params={"min_ttl": 3600})
+    await age(everlink, connection, 5)
+    fresh = await product.get(f"/v1/connections/{connection}/token")
     assert (fresh.status_code, fresh.json()["generation"]) == (200, 3)
     await handle.terminate()
     async with everlink.customer() as ada:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection as Held
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import asyncpg
 
 from everlink.contract import ConnectionStatus, Environment, Health, ReauthReason
 from store.connections import Connections
@@ -145,13 +146,19 @@ def check_sqlite(held: Held, query: Any, wanted: ConnectionFilter) -> None:
 
 def check_postgresql(held: Held, query: Any, wanted: ConnectionFilter) -> None:
     """No sort, no whole table, and no row is read that the page does not hold (but one waits in each branch)."""
-    [[found]] = explain(held, query, "(ANALYZE, FORMAT JSON)")
-    nodes = list(walk_plan(found[0]["Plan"]))
-    kinds = {node["Node Type"] for node in nodes}
-    assert kinds <= {"Limit", "Merge Append", "Append", "Result", "Index Scan"}, (wanted, found)
-    reads = [node for node in nodes if node["Node Type"] == "Index Scan"]
-    read = sum(node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0) for node in reads)
-    assert read <= LIMIT + len(reads), (wanted, found)
+    compiled = query.compile(dialect=asyncpg.dialect())
+    values = ", ".join(f"'{compiled.params[name]}'" for name in compiled.positiontup)
+    held.exec_driver_sql(f"PREPARE page AS {compiled}")
+    for plan_is_for in ("custom", "generic"):  # these values, or any: PostgreSQL chooses after some times
+        held.exec_driver_sql(f"SET plan_cache_mode = force_{plan_is_for}_plan")
+        [found] = held.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE page ({values})").one()
+        nodes = list(walk_plan(found[0]["Plan"]))
+        kinds = {node["Node Type"] for node in nodes}
+        assert kinds <= {"Limit", "Merge Append", "Append", "Result", "Index Scan"}, (wanted, found)
+        reads = [node for node in nodes if node["Node Type"] == "Index Scan"]
+        read = sum(node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0) for node in reads)
+        assert read <= LIMIT + len(reads), (wanted, found)
+    held.exec_driver_sql("DEALLOCATE page")
 
 
 def walk_plan(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

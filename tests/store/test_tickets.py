@@ -99,6 +99,35 @@ async def test_old_visits_are_forgotten(database: Database, tickets: Tickets, ti
         assert (await read.execute(select(func.count()).select_from(OAUTH_STATES))).scalar_one() == 1
 
 
+async def rows(database: Database) -> tuple[int, int]:
+    """How many tickets and visits there are."""
+    counts = []
+    for table in (CONNECT_TICKETS, OAUTH_STATES):
+        async with database.reading() as read:
+            counts.append((await read.execute(select(func.count()).select_from(table))).scalar_one())
+    return counts[0], counts[1]
+
+
+async def test_links_that_nobody_can_use_anymore_are_forgotten(
+    database: Database, tickets: Tickets, scope: Scope, ticket: Ticket
+) -> None:
+    left = NOW + TICKET_LIFETIME - SECOND
+    await tickets.depart(ticket, "late", "browser", b"verifier", left)
+    await tickets.issue(scope, "acme", "sandbox", None, NOW + TICKET_LIFETIME + STATE_LIFETIME)
+    assert await rows(database) == (2, 1)
+    assert await tickets.arrive("late", "browser", "sandbox", left + STATE_LIFETIME - SECOND) is not None
+    await tickets.issue(scope, "acme", "sandbox", None, NOW + TICKET_LIFETIME + STATE_LIFETIME + SECOND)
+    assert await rows(database) == (2, 0)
+
+
+async def test_links_do_not_pile_up_whoever_makes_them(database: Database, tickets: Tickets, scope: Scope) -> None:
+    for _ in range(60):
+        await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    later = NOW + TICKET_LIFETIME + STATE_LIFETIME + SECOND
+    await asyncio.gather(*(tickets.issue(scope, "acme", "sandbox", None, later) for _ in range(8)))
+    assert await rows(database) == (8, 0)
+
+
 async def test_database_holds_no_secret_of_a_visit(database: Database, tickets: Tickets, scope: Scope) -> None:
     secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
     opened = await tickets.open(secret, NOW)
