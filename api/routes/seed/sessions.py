@@ -42,7 +42,7 @@ class SessionTokens(BaseModel):
 
 
 class HostedUrl(BaseModel):
-    hosted_url: str
+    hosted_url: str = Field(examples=["https://everlink.product.example/connect/..."])
 
 
 class Revoked(BaseModel):
@@ -105,6 +105,7 @@ async def refresh_session_token(
         await claim(request, made, session.scope, session.linked_account_id, ())
         pair = await made.sessions.renew(session, now)
     if pair is None:
+        made.limits.count_failure(request)
         raise ApiError(401, "invalid_refresh_token", "the refresh token is not valid")
     return _answer(response, pair, now)
 
