@@ -22,6 +22,7 @@ from store.tables import CONNECTIONS
 from store.tenants import Tenants
 from tests.store.conftest import NOW
 
+AT_ONCE = 10_000  # rows by one statement
 LIMIT = 50
 # Skewed as in life: nearly all are well, most of them belong to few accounts and applications, a tenth is another's.
 FILL = """
@@ -38,10 +39,10 @@ SELECT 'con_' || {scattered}, CASE WHEN n % 10 = 9 THEN :other ELSE :mine END, '
 FROM {numbers}
 """
 SQLITE = (
-    "(WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n + 1 < :rows) SELECT n FROM s)",
+    "(WITH RECURSIVE s(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM s WHERE n < :last) SELECT n FROM s)",
     "printf('%032x', (n * 7919) % 1000003)",
 )
-POSTGRESQL = ("generate_series(0, :rows - 1) AS n", "md5(n::text)")
+POSTGRESQL = ("generate_series(CAST(:first AS int), CAST(:last AS int)) AS n", "md5(n::text)")
 
 
 async def fill(database: Database, count: int) -> list[Scope]:
@@ -52,11 +53,13 @@ async def fill(database: Database, count: int) -> list[Scope]:
         for account in ("acme", *(f"account{number}" for number in range(97))):
             await tenants.save_linked_account(scope, account, {}, NOW)
     numbers, scattered = SQLITE if database.is_sqlite else POSTGRESQL
-    values = {"mine": scopes[0].org_id, "other": scopes[1].org_id, "rows": count, "now": NOW}
+    values = {"mine": scopes[0].org_id, "other": scopes[1].org_id, "now": NOW}
 
     statement = text(FILL.format(numbers=numbers, scattered=scattered))
     statement = statement.bindparams(bindparam("now", type_=CONNECTIONS.c.created_at.type))
-    await database.run(Access.WRITE, lambda held: held.execute(statement, values))
+    for first in range(0, count, AT_ONCE):
+        some = {**values, "first": first, "last": min(first + AT_ONCE, count) - 1}
+        await database.run(Access.WRITE, lambda held, some=some: held.execute(statement, some))
     if not database.is_sqlite:  # as autovacuum does, a minute later
         await database.run(Access.READ, lambda held: held.execute(text("VACUUM ANALYZE connection")))
     return scopes
