@@ -61,6 +61,7 @@ STEPS = st.one_of(
     step(Connection.hear_of_a_late_success, **ANSWERS),
     step(Connection.overtake_a_refresh, **ANSWERS, message=messages, hold=st.sampled_from(Hold)),
     step(Connection.interrupt_a_round, **ANSWERS, message=messages),
+    step(Connection.lose_the_application),
     step(Connection.disconnect),
 )
 
