@@ -130,7 +130,8 @@ class Connection:
 
     async def let_time_pass(self, duration: timedelta, refresh: Answer, probe: Answer, reason: ReauthReason) -> None:
         status, suspect = self.model.status, self.model.is_suspect
-        async with self._step(asks=False if status is REAUTH_REQUIRED and not suspect else None):
+        asks = None if status is not REAUTH_REQUIRED or suspect or self._may_be_in_a_round else False
+        async with self._step(asks=asks):
             self._says(refresh, probe, reason)
             await self.server.sleep(duration)
         answer = refresh if self.provider.lifetimes.renewable else probe
@@ -167,7 +168,7 @@ class Connection:
 
     async def lose_the_application(self) -> None:
         """The organization removes it; what comes back is for a customer to decide."""
-        async with self._step(asks=False):
+        async with self._step(asks=None if self._may_be_in_a_round else False):
             self.model.lost_application()
             await self._signal(Signal.APPLICATION_DELETED, ApplicationDeleted(request_id=uuid4().hex))
         await self.do_what_changes_nothing("signal")
@@ -243,6 +244,11 @@ class Connection:
     def _is_refreshed(self) -> bool:
         """Whether what is asked next is a refresh."""
         return self.provider.lifetimes.renewable and not self.model.is_suspect and self.model.has_application
+
+    @property
+    def _may_be_in_a_round(self) -> bool:
+        """Whoever forced a refresh was answered after its first try; the others of its round go on."""
+        return self.provider.is_in_trouble
 
     # A step, and what must hold after it
 
