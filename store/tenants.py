@@ -216,8 +216,8 @@ class Tenants:
             await connection.execute(self._database.insert_or_ignore(APPLICATIONS, row))
             mine = (APPLICATIONS.c.slug == slug) & scope.owns(APPLICATIONS)
             held = select(APPLICATIONS.c.id, APPLICATIONS.c.removed_at).where(mine).with_for_update()
-            found = (await connection.execute(held)).one()
-            if found.removed_at is not None:
+            found = (await connection.execute(held)).one_or_none()
+            if found is None or found.removed_at is not None:  # none: its removal ends at this very moment
                 raise RemovalUnderWay("the application is being removed")
             if values:
                 await connection.execute(update(APPLICATIONS).where(mine).values(values))

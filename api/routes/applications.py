@@ -85,7 +85,7 @@ async def enable_application(made: Made, scope: Administers, slug: str, given: A
     return _out(made, await _find(made, scope, slug))
 
 
-@router.delete("/{slug}", status_code=202, responses={409: {"model": ErrorBody}})
+@router.delete("/{slug}", status_code=202)
 async def remove_application(made: Made, scope: Administers, slug: str) -> RemovalOut:
     """Remove an application. Its customers have to reconnect: `reauth_required`, reason `application_deleted`.
 
