@@ -72,7 +72,7 @@ IF_NONE_MATCH = {
     "in": "header",
     "required": False,
     "description": "The `ETag` of the answer that you have",
-    "schema": {"type": "string", "pattern": "^[ -~]*$"},
+    "schema": {"type": "string"},
 }
 
 

@@ -76,11 +76,10 @@ def render(request: Request, error: ApiError) -> JSONResponse:
 
 
 def allowed_methods(request: Request) -> str:
-    """Of all routes at this address: the framework tells those of one."""
-    methods: set[str] = set()
-    for route in iter_route_contexts(request.app.routes):
-        if route.path_regex is not None and route.path_regex.match(request.url.path):
-            methods |= route.methods or set()
+    """Of all routes with the address that fits: the framework tells those of one."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if route.path_regex is not None]
+    fits = next(route.path_format for route in routes if route.path_regex.match(request.url.path))
+    methods = {method for route in routes if route.path_format == fits for method in route.methods or ()}
     return ", ".join(sorted(methods))
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, StringConstraints
 
 from api.auth import Administers, Made, Reads
 from api.errors import ErrorBody, not_found
-from api.inputs import Input
+from api.inputs import Input, NoStandIn
 from api.removals import RemovalOut, remove
 from everlink.contract import RemovalKind
 from store.scope import Scope
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/applications", tags=["Applications"], responses={
 
 DAY = int(timedelta(days=1).total_seconds())
 
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"\S")]
 
 
 class ApplicationInput(Input):
@@ -32,10 +32,8 @@ class ApplicationInput(Input):
         default=None, min_length=1, max_length=4000, description="Kept sealed, never shown", examples=["s3cret"]
     )
     scopes: list[Word] | None = Field(default=None, description="In place of the catalog's", examples=[["read"]])
-    previous_secret_seconds: int = Field(
+    previous_secret_seconds: Annotated[int, Field(ge=0, le=30 * DAY), NoStandIn] = Field(
         default=DAY,
-        ge=0,
-        le=30 * DAY,
         description="How long the secret that is replaced is still tried where the provider refuses the new one",
     )
 

@@ -20,7 +20,7 @@ from pydantic import (
 from api.auth import Account, Connects, Made
 from api.connecting import save_key
 from api.errors import ErrorBody, not_found
-from api.inputs import Input, KeyFields
+from api.inputs import Input, KeyFields, NoStandIn
 from api.migrating import HeldGrant, take_over
 from api.routes.seed.lookups import enabled
 from providers.credential import OAuthCredential, bounded
@@ -36,7 +36,7 @@ def _no_truth(value: Any) -> Any:
 
 
 Token = Annotated[SecretStr, Field(min_length=1, max_length=16_384)]
-Seconds = Annotated[float, Field(ge=-MAX_LIFETIME, le=MAX_LIFETIME, allow_inf_nan=False), BeforeValidator(_no_truth)]
+Seconds = Annotated[float, Field(ge=-MAX_LIFETIME, le=MAX_LIFETIME, allow_inf_nan=False), NoStandIn]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_no_truth),
