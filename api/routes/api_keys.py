@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from api.auth import Administers, AdministersAs, Caller, Made, Reads
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input, NoStandIn
 from api.services import Services
+from everlink import models
 from everlink.contract import KeyScope
 from store.scope import Scope
 from store.tables import ApiKey
@@ -39,29 +40,14 @@ class RotateInput(Input):
     )
 
 
-class KeyOut(BaseModel):
-    """An API key without its secret."""
-
-    id: str = Field(examples=["5f2c9a01b3d4"], description="The middle part of the key")
-    name: str = Field(examples=["backend"])
-    scopes: list[KeyScope] = Field(examples=[["read", "connect"]])
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class NewKey(KeyOut):
-    key: str = Field(examples=["tk_5f2c9a01b3d4_..."], description="Shown once; it cannot be read again")
-
-
 @router.get("")
-async def list_api_keys(made: Made, scope: Reads) -> list[KeyOut]:
+async def list_api_keys(made: Made, scope: Reads) -> list[models.ApiKey]:
     """Every key that there was, newest first, without the secrets."""
     return [_out(row) for row in await made.tenants.api_keys(scope)]
 
 
 @router.post("", status_code=201)
-async def add_api_key(made: Made, caller: AdministersAs, given: KeyInput, response: Response) -> NewKey:
+async def add_api_key(made: Made, caller: AdministersAs, given: KeyInput, response: Response) -> models.NewApiKey:
     """Make a key for this environment. It can do no more than the key that makes it, and is in this answer only."""
     if given.expires_at is not None and given.expires_at <= made.clock():
         raise ApiError(422, "already_expired", "the key would have ended already")
@@ -71,7 +57,7 @@ async def add_api_key(made: Made, caller: AdministersAs, given: KeyInput, respon
 @router.post("/{key_id}/rotate", status_code=201, responses=MISSING)
 async def rotate_api_key(
     made: Made, caller: AdministersAs, key_id: str, given: RotateInput, response: Response
-) -> NewKey:
+) -> models.NewApiKey:
     """A new key in place of this one, with its name and scopes, made to live as long as it was.
 
     Both live until the overlap has passed: put the new one in place meanwhile.
@@ -102,7 +88,7 @@ async def _find(made: Services, scope: Scope, key_id: str) -> ApiKey:
 
 async def _make(
     made: Services, caller: Caller, name: str, scopes: set[KeyScope], expires_at: datetime | None, response: Response
-) -> NewKey:
+) -> models.NewApiKey:
     beyond = scopes - caller.rights
     if beyond:
         raise ApiError(
@@ -112,8 +98,8 @@ async def _make(
     key = await made.tenants.add_api_key(caller.scope, name, made.clock(), scopes=ordered, expires_at=expires_at)
     row = await _find(made, caller.scope, key.split("_")[1])
     response.headers["cache-control"] = "no-store"
-    return NewKey(**_out(row).model_dump(), key=key)
+    return models.NewApiKey(**_out(row).model_dump(), key=key)
 
 
-def _out(row: ApiKey) -> KeyOut:
-    return KeyOut(**row.model_dump())
+def _out(row: ApiKey) -> models.ApiKey:
+    return models.ApiKey(**row.model_dump())
