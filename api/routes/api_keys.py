@@ -43,7 +43,7 @@ class RotateInput(Input):
 @router.get("")
 async def list_api_keys(made: Made, scope: Reads) -> list[models.ApiKey]:
     """Every key that there was, newest first, without the secrets."""
-    return [_out(row) for row in await made.tenants.api_keys(scope)]
+    return [_out(row) for row in await made.api_keys.all(scope)]
 
 
 @router.post("", status_code=201)
@@ -67,7 +67,7 @@ async def rotate_api_key(
         raise ApiError(409, "api_key_ended", "the key has ended: make a new one")
     expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
     new = await _make(made, caller, old.name, {KeyScope(one) for one in old.scopes}, expires_at, response)
-    await made.tenants.expire_api_key(caller.scope, key_id, now + timedelta(seconds=given.overlap_seconds))
+    await made.api_keys.expire(caller.scope, key_id, now + timedelta(seconds=given.overlap_seconds))
     return new
 
 
@@ -75,12 +75,12 @@ async def rotate_api_key(
 async def revoke_api_key(made: Made, scope: Administers, key_id: str) -> None:
     """Revoke a key at once. The last one that may make others is not revoked: nobody locks themselves out."""
     await _find(made, scope, key_id)
-    if not await made.tenants.revoke_unless_last(scope, key_id, made.clock()):
+    if not await made.api_keys.revoke_unless_last(scope, key_id, made.clock()):
         raise ApiError(409, "last_admin_key", "this is the last key that may make others")
 
 
 async def _find(made: Services, scope: Scope, key_id: str) -> ApiKey:
-    row = await made.tenants.api_key(scope, key_id)
+    row = await made.api_keys.get(scope, key_id)
     if row is None:
         raise not_found("api_key")
     return row
@@ -95,7 +95,7 @@ async def _make(
             403, "insufficient_scope", "a key cannot give more than it may do itself", required_scopes=sorted(beyond)
         )
     ordered = [one for one in KeyScope if one in scopes]
-    key = await made.tenants.add_api_key(caller.scope, name, made.clock(), scopes=ordered, expires_at=expires_at)
+    key = await made.api_keys.add(caller.scope, name, made.clock(), scopes=ordered, expires_at=expires_at)
     row = await _find(made, caller.scope, key.split("_")[1])
     response.headers["cache-control"] = "no-store"
     return models.NewApiKey(**_out(row).model_dump(), key=key)

@@ -15,6 +15,7 @@ from dev.config import ROOT
 from dev.listener import Listener
 from everlink.contract import Environment, KeyScope, RemovalKind
 from store import erasing, export
+from store.api_keys import ApiKeys
 from store.database import Database, utc_now
 from store.export import PARTS
 from store.scope import Scope
@@ -76,7 +77,7 @@ async def test_erasing_exporting_and_removing_applications_are_the_admins(everli
     product = await everlink.product()
     scope = await scope_of(everlink.made, product)
     rights = [right for right in KeyScope if right is not KeyScope.ADMIN]
-    key = await Tenants(everlink.made.database).add_api_key(scope, "some", utc_now(), scopes=rights)
+    key = await ApiKeys(everlink.made.database).add(scope, "some", utc_now(), scopes=rights)
     product.headers["x-api-key"] = key
     for answer in (
         await product.get(EXPORT),

@@ -23,7 +23,7 @@ STRUCTURE = "/api/v2/public/auth-structure"
 
 async def credential_of(everlink: Everlink, product: httpx.AsyncClient, connection: str) -> OAuthCredential:
     made = everlink.made
-    key = await made.tenants.authenticate(product.headers["x-api-key"], utc_now())
+    key = await made.api_keys.authenticate(product.headers["x-api-key"], utc_now())
     assert key is not None
     stored = await made.credentials.read(key.scope, connection)
     assert stored is not None

@@ -14,9 +14,9 @@ from sqlalchemy import func, select
 from dev.listener import Listener
 from everlink.contract import RemovalKind
 from store.database import utc_now
+from store.hashing import sha256
 from store.scope import Scope
 from store.tables import CONNECTIONS, EVENTS, LINKED_ACCOUNTS, SESSION_TOKENS, TRANSITIONS
-from store.tenants import sha256
 from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink
 from tests.api.removing import connections_of, rows_of, scope_of, until_removed
 
