@@ -23,6 +23,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment, KeyScope, RemovalKind, Workflow
+from store.api_keys import ApiKeys
 from store.database import Database, StoreUnavailable, utc_now
 from store.erasing import Erasing
 from store.export import lines
@@ -63,7 +64,7 @@ def init() -> None:
 @app.command("create-organization")
 def create_organization(name: str) -> None:
     """Add an organization and print its id."""
-    print(_run(_with_tenants(lambda tenants: tenants.add_organization(name, utc_now()))))
+    print(_run(_with_database(lambda database: Tenants(database).add_organization(name, utc_now()))))
 
 
 @app.command("create-api-key")
@@ -80,13 +81,17 @@ def create_api_key(
     scope, now = Scope(org_id, environment), utc_now()
     expires_at = None if expires_in_days is None else now + timedelta(days=expires_in_days)
     rights = scopes or list(KeyScope)
-    print(_run(_with_tenants(lambda made: made.add_api_key(scope, name, now, scopes=rights, expires_at=expires_at))))
+
+    async def work(database: Database) -> str:
+        return await ApiKeys(database).add(scope, name, now, scopes=rights, expires_at=expires_at)
+
+    print(_run(_with_database(work)))
 
 
 @app.command("revoke-api-key")
 def revoke_api_key(public_id: Annotated[str, typer.Argument(help="The middle part of the key")]) -> None:
     """Revoke an API key at once."""
-    if not _run(_with_tenants(lambda tenants: tenants.revoke_api_key(public_id, utc_now()))):
+    if not _run(_with_database(lambda database: ApiKeys(database).revoke(public_id, utc_now()))):
         sys.exit("there is no such living key")
     print("revoked")
 
@@ -163,7 +168,7 @@ async def _make_dev_seed(settings: Settings) -> dict[str, str]:
     await tenants.enable_application(scope, "sandbox", {"client_secret": sealed}, now)
     await tenants.enable_application(scope, "sandbox-key", {}, now)
     await tenants.save_linked_account(scope, "acme", {"name": "Acme Inc."}, now)
-    api_key = await tenants.add_api_key(scope, "development", now)
+    api_key = await ApiKeys(database).add(scope, "development", now)
     await database.close()
     return {"organization": scope.org_id, "api_key": api_key, "linked_account_id": "acme"}
 
@@ -211,10 +216,10 @@ async def _with_organization(org_id: str, work: Callable[[Database], Awaitable[N
         await database.close()
 
 
-async def _with_tenants(work: Any) -> Any:
+async def _with_database(work: Callable[[Database], Awaitable[Result]]) -> Result:
     database = Database(Settings().database_url.get_secret_value())
     try:
-        return await work(Tenants(database))
+        return await work(database)
     finally:
         await database.close()
 

@@ -55,9 +55,7 @@ class RemovalActivities:
 
     @activity.defn(name=Activity.SETTLE_REMOVAL)
     async def settle_removal(self, task: RemovalTask) -> int:
-        """How much is on its way that forgetting would cut off. An application's connections keep all they have."""
-        if task.kind is RemovalKind.APPLICATION:
-            return 0
+        """How much is on its way that forgetting would cut off."""
         return await self._removals.on_their_way(task)
 
     @activity.defn(name=Activity.FINISH_REMOVAL)

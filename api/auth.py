@@ -64,7 +64,7 @@ async def caller(request: Request, made: Services, api_key: str | None, token: s
         return known
     found = None
     if api_key is not None:
-        key = await made.tenants.authenticate(api_key, made.clock())
+        key = await made.api_keys.authenticate(api_key, made.clock())
         found = Caller(key.scope, key.id, key.scopes) if key else None
     elif token is not None:
         session = await made.sessions.authenticate(token, made.clock())

@@ -17,8 +17,8 @@ from providers.http import RequestFailed
 from providers.oauth2 import Client, refresh
 from providers.probe import probe
 from providers.verdict import ProbeVerdict, TokenVerdict, judge_token_answer
+from store.hashing import sha256
 from store.scope import Scope
-from store.tenants import sha256
 from store.vault import Kind
 
 ALMOST_OVER = 10.0  # seconds: an access token that lives no longer is not worth asking with

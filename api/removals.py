@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from pydantic import BaseModel, Field
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from api.errors import not_found
 from api.services import Services
+from everlink import models
 from everlink.contract import RemovalKind, Workflow
 from store.scope import Scope
 from store.starting import removal_start_options
@@ -23,23 +23,11 @@ START_TIMEOUT = timedelta(seconds=5)
 log = logging.getLogger("everlink.api")
 
 
-class RemovalOut(BaseModel):
-    """Something that is being taken away with its connections, and how far that is."""
-
-    id: str = Field(examples=["rem_9f86d081884c7d659a2feaa0c55ad015"])
-    kind: RemovalKind = Field(examples=["application"])
-    subject: str = Field(examples=["sandbox"], description="The application's slug, or the id of what is removed")
-    total: int = Field(examples=[300], description="Connections")
-    done: int = Field(examples=[120], description="Connections that have followed")
-    started_at: datetime
-    finished_at: datetime | None = Field(description="None while it is under way")
+def removal_out(removal: Removal) -> models.Removal:
+    return models.Removal(**removal.model_dump())
 
 
-def removal_out(removal: Removal) -> RemovalOut:
-    return RemovalOut(**removal.model_dump())
-
-
-async def remove(made: Services, scope: Scope, kind: RemovalKind, subject: str) -> RemovalOut:
+async def remove(made: Services, scope: Scope, kind: RemovalKind, subject: str) -> models.Removal:
     """The removal that is under way from now on, or was already.
 
     Raises:

@@ -21,6 +21,7 @@ from providers.catalog import Catalog
 from providers.guard import TargetGuard
 from providers.http import make_client
 from store.answers import Answers
+from store.api_keys import ApiKeys
 from store.connect_sessions import ConnectSessions
 from store.connections import Connections, CredentialRead
 from store.credentials import Credentials
@@ -53,7 +54,8 @@ class Services:
         seconds = self.settings.read_cache_seconds
         self.recent = Recent[CredentialRead](seconds)
         self.links = Links()
-        self.tenants = Tenants(self.database, Recent(seconds))
+        self.tenants = Tenants(self.database)
+        self.api_keys = ApiKeys(self.database, Recent(seconds))
         self.connections = Connections(self.database)
         self.waiting = Waiting(self.connections)
         self.credentials = Credentials(self.database)

@@ -16,8 +16,8 @@ from bench.lab import Lab, Site, answers, free_port
 from bench.processes import Child, running
 from bench.report import Part, spread
 from bench.server import BARE
+from store.api_keys import ApiKeys
 from store.database import utc_now
-from store.tenants import Tenants
 
 ROUNDS = 15
 SECONDS = 0.8  # of one stretch: short, so that neighbours share what else the machine does
@@ -38,7 +38,7 @@ async def measure(lab: Lab) -> Part:
         for store, site in sites.items():
             states = await site.seed(CONNECTIONS, LIFETIME, LIFETIME)
             paths = [f"/v1/connections/{state.ref.connection_id}/token" for state in states]
-            key = await Tenants(site.made.database).add_api_key(site.scope, "bench", utc_now())
+            key = await ApiKeys(site.made.database).add(site.scope, "bench", utc_now())
             for cache, seconds in CACHES.items():
                 port = await stack.enter_async_context(_api(lab, site, seconds))
                 loads[f"{store}, {cache}"] = Load(port, paths, {"x-api-key": key}, 1, SECONDS)

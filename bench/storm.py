@@ -16,8 +16,8 @@ from bench.lab import Lab, Site, answers
 from bench.processes import running
 from bench.report import Part
 from everlink.contract import ConnectionState
+from store.api_keys import ApiKeys
 from store.database import utc_now
-from store.tenants import Tenants
 
 CONNECTIONS = 2000
 BATCHES = 20  # each a twentieth of the connections, three seconds after the one before
@@ -35,7 +35,7 @@ async def measure(lab: Lab) -> Part:
         await stack.enter_async_context(site.worker())
         api = running(sys.executable, "-m", "api", env=site.environment, log=lab.folder / "api.log")
         await stack.enter_async_context(api)
-        key = await Tenants(site.made.database).add_api_key(site.scope, "bench", utc_now())
+        key = await ApiKeys(site.made.database).add(site.scope, "bench", utc_now())
         url, limits = (
             f"http://127.0.0.1:{site.settings.port}",
             httpx.Limits(max_connections=500, keepalive_expiry=2),

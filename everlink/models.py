@@ -1,4 +1,4 @@
-"""What the API answers. The service and the client share the models of `/v1`."""
+"""What the API answers under `/v1`, and what the client makes of it. The service and the client share these models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from everlink.contract import (
     AuthType,
     ConnectionStatus,
-    Environment,
     EventType,
     Health,
     KeyScope,
@@ -19,17 +18,17 @@ from everlink.contract import (
     Verdict,
 )
 
-CONNECTION_ID = "con_5f2c8a0d1e3b4c6f9a7d2e1b0c4f8a6d"
+NEXT = "Give it back as `cursor` for the next page"
 
 
 class Connection(BaseModel):
     """A connection as the store has it."""
 
-    id: str = Field(examples=[CONNECTION_ID])
+    id: str = Field(examples=["con_5f2c..."])
     linked_account_id: str = Field(examples=["acme"])
     slug: str = Field(examples=["sandbox"])
     identifier: str = Field(examples=["ada@acme.example"], description="The account at the provider")
-    display_name: str | None = Field(examples=["Ada"])
+    display_name: str | None
     auth_type: AuthType
     status: ConnectionStatus
     health: Health
@@ -42,17 +41,17 @@ class Connection(BaseModel):
 
 class ConnectionPage(BaseModel):
     connections: list[Connection]
-    next_cursor: str | None = Field(description="Give it back as `cursor` for the next page")
+    next_cursor: str | None = Field(description=NEXT)
 
 
 class ConnectionCounts(BaseModel):
     """How many connections are in each status."""
 
-    pending: int
-    active: int
-    reauth_required: int
-    disconnected: int
-    degraded: int = Field(description="Of the active ones: their refreshes are failing")
+    pending: int = Field(examples=[1])
+    active: int = Field(examples=[240])
+    reauth_required: int = Field(examples=[3])
+    disconnected: int = Field(examples=[12])
+    degraded: int = Field(examples=[2], description="Of any status: refreshes are failing, the grant may live")
 
 
 class Transition(BaseModel):
@@ -100,12 +99,24 @@ class ReconnectLink(BaseModel):
     connect_url: str
 
 
+class Delivery(BaseModel):
+    """How one event fares at one webhook endpoint."""
+
+    event_id: str
+    endpoint_id: str
+    status: str
+    attempts: int
+    last_note: str
+    next_attempt_at: datetime | None
+
+
 class Application(BaseModel):
     """A catalog entry that the organization enabled."""
 
-    slug: str
+    slug: str = Field(examples=["sandbox"])
     client_id: str | None
     has_client_secret: bool
+    previous_secret_until: datetime | None = Field(description="Until when the secret before is tried, too")
     scopes: list[str]
     alarm: str | None = Field(description="The provider refuses the application itself: no customer can help")
     alarm_at: datetime | None
@@ -116,51 +127,62 @@ class LinkedAccount(BaseModel):
     """An end customer, under the id that the product gave it."""
 
     id: str = Field(examples=["acme"])
-    name: str | None
-    udf: dict[str, Any]
-    environment: Environment
+    name: str | None = Field(examples=["Acme Inc."])
+    udf: dict[str, Any] = Field(examples=[{"plan": "pro"}])
     created_at: datetime
 
 
 class LinkedAccountPage(BaseModel):
     linked_accounts: list[LinkedAccount]
-    next_cursor: str | None = Field(description="Give it back as `cursor` for the next page")
+    next_cursor: str | None = Field(description=NEXT)
 
 
 class Removal(BaseModel):
-    """Something is taken away with its connections: how far that is."""
+    """Something that is being taken away with its connections, and how far that is."""
 
-    id: str
-    kind: RemovalKind
-    subject: str
-    total: int
-    done: int
+    id: str = Field(examples=["rem_9f86d081884c7d659a2feaa0c55ad015"])
+    kind: RemovalKind = Field(examples=["application"])
+    subject: str = Field(examples=["sandbox"], description="The application's slug, or the id of what is removed")
+    total: int = Field(examples=[300], description="Connections")
+    done: int = Field(examples=[120], description="Connections that have followed")
     started_at: datetime
-    finished_at: datetime | None
+    finished_at: datetime | None = Field(description="None while it is under way")
 
 
 class ApiKey(BaseModel):
     """An API key without its secret."""
 
-    id: str
-    name: str
-    scopes: list[KeyScope]
+    id: str = Field(examples=["5f2c9a01b3d4"], description="The middle part of the key")
+    name: str = Field(examples=["backend"])
+    scopes: list[KeyScope] = Field(examples=[["read", "connect"]])
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
 
 
 class NewApiKey(ApiKey):
-    key: str = Field(description="Shown once", repr=False)
+    key: str = Field(examples=["tk_5f2c9a01b3d4_..."], description="Shown once; it cannot be read again", repr=False)
+
+
+class LegacySignature(BaseModel):
+    """The signature header of the product that Everlink replaces, sent beside the standard ones."""
+
+    header: str
 
 
 class WebhookEndpoint(BaseModel):
     """Where events go."""
 
-    id: str
+    id: str = Field(examples=["we_5f2c..."])
     url: str
     events: list[EventType]
-    is_enabled: bool
+    header_names: list[str] = Field(
+        description="Of the headers that are sent with each event; their values may be secret"
+    )
+    method: str
+    is_enabled: bool = Field(description="Turned off by itself where the endpoint answers 410")
+    legacy_signature: LegacySignature | None = Field(description="null: off")
+    created_at: datetime
 
 
 class NewWebhookEndpoint(WebhookEndpoint):
@@ -170,14 +192,16 @@ class NewWebhookEndpoint(WebhookEndpoint):
 class SessionToken(BaseModel):
     """A browser's right to act for one linked account, for a while."""
 
-    token: str = Field(repr=False)
-    refresh_token: str = Field(repr=False)
-    expires_in: int
-    refresh_expires_in: int
+    token: str = Field(
+        examples=["st_..."], description="For the `Authorization: Bearer` header, or the browser SDK", repr=False
+    )
+    refresh_token: str = Field(examples=["sr_..."], repr=False)
+    expires_in: int = Field(examples=[3600], description="Seconds that the token lives")
+    refresh_expires_in: int = Field(examples=[86400], description="Seconds that the refresh token lives")
 
 
 class ConnectedAccount(BaseModel):
-    """One account of a customer at an application."""
+    """One account of a customer at an application, as the seed's API shows it."""
 
     identifier: str
     connectedAt: datetime
@@ -187,7 +211,7 @@ class ConnectedAccount(BaseModel):
 
 
 class Connected(BaseModel):
-    """An application as one customer sees it."""
+    """An application as one customer sees it, as the seed's API shows it."""
 
     slug: str
     name: str

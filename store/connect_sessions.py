@@ -12,9 +12,10 @@ from sqlalchemy import delete, select, update
 
 from everlink.contract import Environment
 from store.database import Database
+from store.hashing import sha256
 from store.scope import Scope
 from store.tables import CONNECT_SESSIONS, LINKED_ACCOUNTS
-from store.tenants import living_account, sha256
+from store.tenants import living_account
 
 LINK_LIFETIME = timedelta(minutes=15)
 SESSION_LIFETIME = timedelta(hours=1)

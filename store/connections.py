@@ -24,7 +24,7 @@ from everlink.contract import (
 )
 from store.credentials import StoredCredential
 from store.database import Access, Database
-from store.listing import ConnectionFilter, counts_query, page_query
+from store.listing import ConnectionFilter, counts_query, living_query, page_query
 from store.outbox import NewEvent, announce
 from store.scope import Scope
 from store.tables import (
@@ -126,17 +126,10 @@ class Connections:
         return Counts(**of)
 
     async def living(self, scope: Scope, account_ids: Sequence[str], slug: str | None = None) -> list[Connection]:
-        """All connections of these linked accounts that have not ended."""
-        query = select(CONNECTIONS).where(
-            scope.owns(CONNECTIONS),
-            CONNECTIONS.c.linked_account_id.in_(account_ids),
-            CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value,
-        )
-        if slug is not None:
-            query = query.where(CONNECTIONS.c.slug == slug)
+        """All connections of these linked accounts that have not ended, in the order of their ids."""
         async with self._database.reading() as connection:
-            rows = (await connection.execute(query.order_by(CONNECTIONS.c.id))).all()
-        return [Connection(**row._mapping) for row in rows]
+            rows = (await connection.execute(living_query(scope, account_ids, slug))).all()
+        return sorted((Connection(**row._mapping) for row in rows), key=lambda row: row.id)
 
     async def standings(self, connection_ids: Collection[str]) -> dict[str, Standing]:
         """How these connections stand, of whatever tenants they are."""

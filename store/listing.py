@@ -8,7 +8,7 @@ order, are merged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,19 @@ class ConnectionFilter:
             for one in possible
             if self.status in (None, one) and not (self.living and one is ConnectionStatus.DISCONNECTED)
         ]
+
+
+def living_query(scope: Scope, account_ids: Sequence[str], slug: str | None) -> Select[Any]:
+    """All that have not ended of these linked accounts.
+
+    Without an order: SQLite would rather go through a tenant's connections in the order of their ids than sort few.
+    """
+    query = select(CONNECTIONS).where(
+        scope.owns(CONNECTIONS),
+        CONNECTIONS.c.linked_account_id.in_(account_ids),
+        CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value,
+    )
+    return query if slug is None else query.where(CONNECTIONS.c.slug == slug)
 
 
 def page_query(

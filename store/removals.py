@@ -108,17 +108,22 @@ class Removals:
         return total - outstanding, total
 
     async def on_their_way(self, task: RemovalTask) -> int:
-        """Credentials that wait to be revoked at the provider and purged, and events that wait to be delivered."""
-        mine = select(CONNECTIONS.c.id).where(_concerned(task))
+        """What forgetting would cut off: credentials that wait to be revoked, events that wait to be delivered.
+
+        An application's connections keep all they have, but what has ended is revoked with the application's client.
+        """
+        mine = select(CONNECTIONS.c.id).where(
+            _concerned(task), CONNECTIONS.c.status == ConnectionStatus.DISCONNECTED.value
+        )
         credentials = select(func.count()).where(CREDENTIALS.c.connection_id.in_(mine))
         deliveries = (
             select(func.count())
             .select_from(DELIVERIES.join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id))
             .where(DELIVERIES.c.status == "scheduled", EVENTS.c.connection_id.in_(mine))
         )
+        counted = [credentials] if task.kind is RemovalKind.APPLICATION else [credentials, deliveries]
         async with self._database.reading() as connection:
-            held = (await connection.execute(credentials)).scalar_one()
-            return int(held) + int((await connection.execute(deliveries)).scalar_one())
+            return sum([int((await connection.execute(query)).scalar_one()) for query in counted])
 
 
 def removal_task(removal: Removal) -> RemovalTask:

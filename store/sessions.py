@@ -18,9 +18,10 @@ from sqlalchemy import ColumnElement, and_, delete, select, update
 
 from everlink.contract import Environment
 from store.database import Database
+from store.hashing import sha256
 from store.scope import Scope
 from store.tables import LINKED_ACCOUNTS, SESSION_TOKENS, TENANT_SETTINGS
-from store.tenants import living_account, sha256
+from store.tenants import living_account
 from store.vault import Kind, Vault
 
 LIFETIME = timedelta(hours=1)

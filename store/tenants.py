@@ -1,44 +1,26 @@
-"""Organizations, their API keys, applications and linked accounts."""
+"""Organizations, what they have set, their applications and linked accounts."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from everlink.contract import Environment, KeyScope, RemovalKind
-from store.database import Access, Database
-from store.recent import Recent
+from everlink.contract import RemovalKind
+from store.database import Database
 from store.scope import Scope
 from store.tables import (
-    API_KEYS,
     APPLICATIONS,
     LINKED_ACCOUNTS,
     ORGANIZATIONS,
     REMOVALS,
     TENANT_SETTINGS,
-    ApiKey,
     Application,
     LinkedAccount,
 )
-
-KEY_PREFIX = {Environment.TEST: "tk", Environment.PRODUCTION: "pk"}
-
-
-_READ_KEY = select(API_KEYS).where(API_KEYS.c.id == bindparam("public_id"))  # built once: each request reads it
-
-
-def sha256(secret: str) -> str:
-    """How random secrets are kept: there is nothing to guess, so nothing to slow down."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def living_account(table: Table) -> ColumnElement[bool]:
@@ -55,21 +37,11 @@ class RemovalUnderWay(Exception):
     """What is asked for is being removed; it can be made anew when that has ended."""
 
 
-@dataclass(frozen=True)
-class LiveKey:
-    """An API key that may be used: whose it is, and for what."""
-
-    id: str
-    scope: Scope
-    scopes: frozenset[KeyScope]
-
-
 class Tenants:
     """The store's side of who may do what."""
 
-    def __init__(self, database: Database, recent_keys: Recent[Row[Any]] | None = None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._recent_keys = recent_keys or Recent(0)
 
     async def add_organization(self, name: str, now: datetime, org_id: str | None = None) -> str:
         org_id = org_id or uuid4().hex[:24]
@@ -105,103 +77,6 @@ class Tenants:
             found = await connection.execute(select(ORGANIZATIONS.c.id).where(ORGANIZATIONS.c.id == org_id))
             return found.one_or_none() is not None
 
-    async def add_api_key(
-        self,
-        scope: Scope,
-        name: str,
-        now: datetime,
-        *,
-        scopes: Iterable[KeyScope] = KeyScope,
-        expires_at: datetime | None = None,
-    ) -> str:
-        """Make a key. It is answered here, once, and cannot be read again."""
-        public, secret = secrets.token_hex(6), secrets.token_urlsafe(24)
-        async with self._database.writing() as connection:
-            await connection.execute(
-                API_KEYS.insert().values(
-                    id=public,
-                    **scope.columns,
-                    name=name,
-                    secret_sha256=sha256(secret),
-                    scopes=[str(one) for one in scopes],
-                    created_at=now,
-                    expires_at=expires_at,
-                )
-            )
-        return f"{KEY_PREFIX[scope.environment]}_{public}_{secret}"
-
-    async def api_keys(self, scope: Scope) -> list[ApiKey]:
-        """Every key that there was, newest first."""
-        query = select(API_KEYS).where(scope.owns(API_KEYS)).order_by(API_KEYS.c.created_at.desc(), API_KEYS.c.id)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        return [ApiKey(**row._mapping) for row in rows]
-
-    async def api_key(self, scope: Scope, public_id: str) -> ApiKey | None:
-        query = select(API_KEYS).where(API_KEYS.c.id == public_id, scope.owns(API_KEYS))
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return ApiKey(**row._mapping) if row is not None else None
-
-    async def expire_api_key(self, scope: Scope, public_id: str, at: datetime) -> None:
-        """Let a key end at that moment, or at its own end where that is sooner."""
-        columns = API_KEYS.c
-        sooner = columns.expires_at.is_(None) | (columns.expires_at > at)
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(API_KEYS).where(columns.id == public_id, scope.owns(API_KEYS), sooner).values(expires_at=at)
-            )
-        self._recent_keys.forget(public_id)
-
-    async def authenticate(self, api_key: str, now: datetime) -> LiveKey | None:
-        """What a key opens that is neither expired nor revoked."""
-        if not (api_key.isascii() and api_key.isprintable()):
-            return None  # no key of ours, and not every database can look for it
-        prefix, _, rest = api_key.partition("_")
-        public, _, secret = rest.partition("_")
-        row = await self._key(public)
-        if row is None or not hmac.compare_digest(row.secret_sha256, sha256(secret)):
-            return None
-        environment = Environment(row.environment)
-        if not _lives(row, now) or KEY_PREFIX[environment] != prefix:
-            return None
-        rights = frozenset(KeyScope(one) for one in row.scopes)
-        return LiveKey(row.id, Scope(row.org_id, environment), rights)
-
-    async def _key(self, public_id: str) -> Row[Any] | None:
-        def read(held: Connection) -> Row[Any] | None:
-            return held.execute(_READ_KEY, {"public_id": public_id}).one_or_none()
-
-        return self._recent_keys.find(public_id) or await self._recent_keys.read(
-            public_id, lambda: self._database.run(Access.READ, read)
-        )
-
-    async def revoke_api_key(self, public_id: str, now: datetime) -> bool:
-        async with self._database.writing() as connection:
-            result = await connection.execute(
-                update(API_KEYS)
-                .where(API_KEYS.c.id == public_id, API_KEYS.c.revoked_at.is_(None))
-                .values(revoked_at=now)
-            )
-        self._recent_keys.forget(public_id)
-        return result.rowcount == 1
-
-    async def revoke_unless_last(self, scope: Scope, public_id: str, now: datetime) -> bool:
-        """Revoke a key, but not the last one that may make others: False, and it lives on."""
-        columns = API_KEYS.c
-        # All of them, in one order, so that two keys that revoke each other take turns.
-        mine = select(API_KEYS).where(scope.owns(API_KEYS)).order_by(columns.id).with_for_update()
-        async with self._database.writing() as connection:
-            rows = (await connection.execute(mine)).all()
-            admins = {row.id for row in rows if KeyScope.ADMIN in row.scopes and _lives(row, now)}
-            if admins == {public_id}:
-                return False
-            await connection.execute(
-                update(API_KEYS).where(columns.id == public_id, columns.revoked_at.is_(None)).values(revoked_at=now)
-            )
-        self._recent_keys.forget(public_id)
-        return True
-
     # Applications
 
     async def enable_application(self, scope: Scope, slug: str, values: dict[str, Any], now: datetime) -> str:
@@ -216,8 +91,8 @@ class Tenants:
             await connection.execute(self._database.insert_or_ignore(APPLICATIONS, row))
             mine = (APPLICATIONS.c.slug == slug) & scope.owns(APPLICATIONS)
             held = select(APPLICATIONS.c.id, APPLICATIONS.c.removed_at).where(mine).with_for_update()
-            found = (await connection.execute(held)).one()
-            if found.removed_at is not None:
+            found = (await connection.execute(held)).one_or_none()
+            if found is None or found.removed_at is not None:  # none: its removal ends at this very moment
                 raise RemovalUnderWay("the application is being removed")
             if values:
                 await connection.execute(update(APPLICATIONS).where(mine).values(values))
@@ -303,10 +178,6 @@ class Tenants:
         query = select(func.count()).select_from(LINKED_ACCOUNTS).where(_living(scope))
         async with self._database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
-
-
-def _lives(key: Any, now: datetime) -> bool:
-    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
 
 
 def _living(scope: Scope) -> ColumnElement[bool]:

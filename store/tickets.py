@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import Environment
 from store.database import Database
+from store.hashing import sha256
 from store.scope import Scope
 from store.tables import CONNECT_TICKETS, OAUTH_STATES
-from store.tenants import sha256
 
 TICKET_LIFETIME = timedelta(minutes=15)
 STATE_LIFETIME = timedelta(minutes=10)

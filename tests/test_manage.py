@@ -12,6 +12,7 @@ import pytest
 
 from dev.config import ROOT
 from everlink.contract import KeyScope
+from store.api_keys import ApiKeys
 from store.database import Database, utc_now
 from store.tenants import Tenants
 
@@ -62,8 +63,8 @@ async def test_api_key_is_made_with_the_scopes_and_the_end_that_are_asked_for(sq
         (("--scope", "read", "--scope", "tokens", "--expires-in-days", "30"), {KeyScope.READ, KeyScope.TOKENS}, False),
     ):
         code, key, _ = manage(tmp_path, "create-api-key", org, "test", *options)
-        found = await tenants.authenticate(key.strip(), now)
+        found = await ApiKeys(database).authenticate(key.strip(), now)
         assert code == 0 and found is not None and found.scopes == rights
-        assert (await tenants.authenticate(key.strip(), now + timedelta(days=31)) is not None) is lives
+        assert (await ApiKeys(database).authenticate(key.strip(), now + timedelta(days=31)) is not None) is lives
     await database.close()
     assert manage(tmp_path, "create-api-key", org, "test", "--scope", "everything")[0] == 2

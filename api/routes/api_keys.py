@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from api.auth import Administers, AdministersAs, Caller, Made, Reads
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input, NoStandIn
 from api.services import Services
+from everlink import models
 from everlink.contract import KeyScope
 from store.scope import Scope
 from store.tables import ApiKey
@@ -39,29 +40,14 @@ class RotateInput(Input):
     )
 
 
-class KeyOut(BaseModel):
-    """An API key without its secret."""
-
-    id: str = Field(examples=["5f2c9a01b3d4"], description="The middle part of the key")
-    name: str = Field(examples=["backend"])
-    scopes: list[KeyScope] = Field(examples=[["read", "connect"]])
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class NewKey(KeyOut):
-    key: str = Field(examples=["tk_5f2c9a01b3d4_..."], description="Shown once; it cannot be read again")
-
-
 @router.get("")
-async def list_api_keys(made: Made, scope: Reads) -> list[KeyOut]:
+async def list_api_keys(made: Made, scope: Reads) -> list[models.ApiKey]:
     """Every key that there was, newest first, without the secrets."""
-    return [_out(row) for row in await made.tenants.api_keys(scope)]
+    return [_out(row) for row in await made.api_keys.all(scope)]
 
 
 @router.post("", status_code=201)
-async def add_api_key(made: Made, caller: AdministersAs, given: KeyInput, response: Response) -> NewKey:
+async def add_api_key(made: Made, caller: AdministersAs, given: KeyInput, response: Response) -> models.NewApiKey:
     """Make a key for this environment. It can do no more than the key that makes it, and is in this answer only."""
     if given.expires_at is not None and given.expires_at <= made.clock():
         raise ApiError(422, "already_expired", "the key would have ended already")
@@ -71,7 +57,7 @@ async def add_api_key(made: Made, caller: AdministersAs, given: KeyInput, respon
 @router.post("/{key_id}/rotate", status_code=201, responses=MISSING)
 async def rotate_api_key(
     made: Made, caller: AdministersAs, key_id: str, given: RotateInput, response: Response
-) -> NewKey:
+) -> models.NewApiKey:
     """A new key in place of this one, with its name and scopes, made to live as long as it was.
 
     Both live until the overlap has passed: put the new one in place meanwhile.
@@ -81,7 +67,7 @@ async def rotate_api_key(
         raise ApiError(409, "api_key_ended", "the key has ended: make a new one")
     expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
     new = await _make(made, caller, old.name, {KeyScope(one) for one in old.scopes}, expires_at, response)
-    await made.tenants.expire_api_key(caller.scope, key_id, now + timedelta(seconds=given.overlap_seconds))
+    await made.api_keys.expire(caller.scope, key_id, now + timedelta(seconds=given.overlap_seconds))
     return new
 
 
@@ -89,12 +75,12 @@ async def rotate_api_key(
 async def revoke_api_key(made: Made, scope: Administers, key_id: str) -> None:
     """Revoke a key at once. The last one that may make others is not revoked: nobody locks themselves out."""
     await _find(made, scope, key_id)
-    if not await made.tenants.revoke_unless_last(scope, key_id, made.clock()):
+    if not await made.api_keys.revoke_unless_last(scope, key_id, made.clock()):
         raise ApiError(409, "last_admin_key", "this is the last key that may make others")
 
 
 async def _find(made: Services, scope: Scope, key_id: str) -> ApiKey:
-    row = await made.tenants.api_key(scope, key_id)
+    row = await made.api_keys.get(scope, key_id)
     if row is None:
         raise not_found("api_key")
     return row
@@ -102,18 +88,18 @@ async def _find(made: Services, scope: Scope, key_id: str) -> ApiKey:
 
 async def _make(
     made: Services, caller: Caller, name: str, scopes: set[KeyScope], expires_at: datetime | None, response: Response
-) -> NewKey:
+) -> models.NewApiKey:
     beyond = scopes - caller.rights
     if beyond:
         raise ApiError(
             403, "insufficient_scope", "a key cannot give more than it may do itself", required_scopes=sorted(beyond)
         )
     ordered = [one for one in KeyScope if one in scopes]
-    key = await made.tenants.add_api_key(caller.scope, name, made.clock(), scopes=ordered, expires_at=expires_at)
+    key = await made.api_keys.add(caller.scope, name, made.clock(), scopes=ordered, expires_at=expires_at)
     row = await _find(made, caller.scope, key.split("_")[1])
     response.headers["cache-control"] = "no-store"
-    return NewKey(**_out(row).model_dump(), key=key)
+    return models.NewApiKey(**_out(row).model_dump(), key=key)
 
 
-def _out(row: ApiKey) -> KeyOut:
-    return KeyOut(**row.model_dump())
+def _out(row: ApiKey) -> models.ApiKey:
+    return models.ApiKey(**row.model_dump())

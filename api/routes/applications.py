@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints
 
 from api.auth import Administers, Made, Reads
 from api.errors import ErrorBody, not_found
 from api.inputs import Input, NoStandIn
-from api.removals import RemovalOut, remove
+from api.removals import remove
+from everlink import models
 from everlink.contract import RemovalKind
 from store.scope import Scope
 from store.tables import Application
@@ -38,31 +39,20 @@ class ApplicationInput(Input):
     )
 
 
-class ApplicationOut(BaseModel):
-    slug: str = Field(examples=["sandbox"])
-    client_id: str | None
-    has_client_secret: bool
-    previous_secret_until: datetime | None = Field(description="Until when the secret before is tried, too")
-    scopes: list[str]
-    alarm: str | None = Field(description="The provider refuses the application itself: no customer can help")
-    alarm_at: datetime | None
-    redirect_uri: str = Field(description="To be registered at the provider")
-
-
 @router.get("")
-async def list_applications(made: Made, scope: Reads) -> list[ApplicationOut]:
+async def list_applications(made: Made, scope: Reads) -> list[models.Application]:
     """The applications that are enabled, each with its client and what the provider holds against it."""
     return [_out(made, row) for row in await made.tenants.applications(scope)]
 
 
 @router.get("/{slug}")
-async def get_application(made: Made, scope: Reads, slug: str) -> ApplicationOut:
+async def get_application(made: Made, scope: Reads, slug: str) -> models.Application:
     """One application that is enabled."""
     return _out(made, await _find(made, scope, slug))
 
 
 @router.put("/{slug}", responses={409: {"model": ErrorBody}})
-async def enable_application(made: Made, scope: Administers, slug: str, given: ApplicationInput) -> ApplicationOut:
+async def enable_application(made: Made, scope: Administers, slug: str, given: ApplicationInput) -> models.Application:
     """Enable an application, or change its client. Idempotent.
 
     A client secret is replaced without downtime: where the provider refuses the new one, the one before is tried for
@@ -83,8 +73,8 @@ async def enable_application(made: Made, scope: Administers, slug: str, given: A
     return _out(made, await _find(made, scope, slug))
 
 
-@router.delete("/{slug}", status_code=202, responses={409: {"model": ErrorBody}})
-async def remove_application(made: Made, scope: Administers, slug: str) -> RemovalOut:
+@router.delete("/{slug}", status_code=202)
+async def remove_application(made: Made, scope: Administers, slug: str) -> models.Removal:
     """Remove an application. Its customers have to reconnect: `reauth_required`, reason `application_deleted`.
 
     Answers at once; the removal tells each connection and then forgets the client. The connections stay: when the
@@ -124,9 +114,9 @@ async def _find(made: Made, scope: Scope, slug: str) -> Application:
     return row
 
 
-def _out(made: Made, row: Application) -> ApplicationOut:
+def _out(made: Made, row: Application) -> models.Application:
     until = row.previous_until if row.previous_client_secret is not None else None
-    return ApplicationOut(
+    return models.Application(
         slug=row.slug,
         client_id=row.client_id,
         has_client_secret=row.client_secret is not None,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -18,6 +17,7 @@ from api.inputs import Input, NoStandIn
 from api.lifecycle import disconnect, find, force_refresh, report_rejected
 from api.tokens import fresh_token
 from api.waiting import first_of, hung_up
+from everlink import models
 from everlink.contract import ConnectionStatus, Health, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
 from store.connections import Standing
@@ -37,66 +37,6 @@ Slug = Annotated[str | None, Query(max_length=100, description="An application's
 AccountId = Annotated[str | None, Query(max_length=255, examples=["acme"])]
 
 
-class ConnectionOut(BaseModel):
-    """A connection as the store has it."""
-
-    id: str = Field(examples=["con_5f2c..."])
-    linked_account_id: str = Field(examples=["acme"])
-    slug: str = Field(examples=["sandbox"])
-    identifier: str = Field(examples=["ada@acme.example"], description="The account at the provider")
-    display_name: str | None
-    auth_type: str
-    status: str = Field(examples=["active"])
-    health: str = Field(examples=["ok"])
-    reason: str | None = Field(examples=["access_revoked"])
-    status_since: datetime
-    connected_at: datetime | None
-    sequence: int = Field(description="Of the latest transition; events carry the same numbers")
-    workflow_url: str = Field(description="The connection's page in Temporal's Web UI")
-
-
-class ConnectionPage(BaseModel):
-    connections: list[ConnectionOut]
-    next_cursor: str | None = Field(description="Give it back as `cursor` for the next page")
-
-
-class CountsOut(BaseModel):
-    pending: int = Field(examples=[1])
-    active: int = Field(examples=[240])
-    reauth_required: int = Field(examples=[3])
-    disconnected: int = Field(examples=[12])
-    degraded: int = Field(examples=[2], description="Of any status: refreshes are failing, the grant may live")
-
-
-class TransitionOut(BaseModel):
-    sequence: int
-    at: datetime
-    previous_status: str
-    status: str
-    health: str
-    reason: str | None
-    event: str | None
-    note: str
-
-
-class Timeline(BaseModel):
-    as_of: datetime
-    transitions: list[TransitionOut]
-
-
-class TokenOut(BaseModel):
-    """A credential in the clear. Do not store it: ask again."""
-
-    connection_id: str
-    access_token: str | None = Field(description="For OAuth 2 applications")
-    token_type: str | None
-    fields: dict[str, str] | None = Field(description="For key-based applications")
-    extra: dict[str, Any] = Field(description="What else the provider granted, e.g. `instance_url`")
-    expires_at: datetime | None
-    ends_at: datetime | None = Field(description="When the grant itself ends, which only the customer can renew")
-    generation: int = Field(description="Name it when you report a refusal")
-
-
 class NoToken(ErrorBody):
     """Why there is no token."""
 
@@ -104,14 +44,6 @@ class NoToken(ErrorBody):
     reconnect_url: str | None = Field(
         default=None, description="For the customer's browser; good for ten minutes at least. OAuth 2 applications only"
     )
-
-
-class RefreshOut(BaseModel):
-    status: str
-    health: str
-    generation: int
-    expires_at: datetime | None
-    verdict: str | None = Field(examples=["ok"])
 
 
 Generation = Annotated[int, Field(ge=1, le=2**31 - 1), NoStandIn]
@@ -125,19 +57,6 @@ class Reported(BaseModel):
     accepted: bool = True
 
 
-class ReconnectOut(BaseModel):
-    connect_url: str
-
-
-class DeliveryOut(BaseModel):
-    event_id: str
-    endpoint_id: str
-    status: str
-    attempts: int
-    last_note: str
-    next_attempt_at: datetime | None
-
-
 @router.get("", responses={422: {"model": ErrorBody, "description": "`invalid_cursor`, or not valid"}})
 async def list_connections(
     made: Made,
@@ -149,7 +68,7 @@ async def list_connections(
     linked_account_id: AccountId = None,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-) -> ConnectionPage:
+) -> models.ConnectionPage:
     """Connections, narrowed by any combination of what is given, page by page in the order of their ids."""
     wanted = ConnectionFilter(
         status=status, reason=reason, health=health, slug=application, linked_account_id=linked_account_id
@@ -157,20 +76,20 @@ async def list_connections(
     after = await from_cursor(made, scope, "connections", cursor)
     rows = await made.connections.page(scope, wanted, after=after, limit=limit + 1)
     more = await to_cursor(made, scope, "connections", rows[limit - 1].id) if len(rows) > limit else None
-    return ConnectionPage(connections=[_out(made, row) for row in rows[:limit]], next_cursor=more)
+    return models.ConnectionPage(connections=[_out(made, row) for row in rows[:limit]], next_cursor=more)
 
 
 @router.get("/counts")
 async def count_connections(
     made: Made, scope: Reads, application: Slug = None, linked_account_id: AccountId = None
-) -> CountsOut:
+) -> models.ConnectionCounts:
     """How many connections there are of each status; a degraded one counts under its status as well."""
     wanted = ConnectionFilter(slug=application, linked_account_id=linked_account_id)
-    return CountsOut(**asdict(await made.connections.counts(scope, wanted)))
+    return models.ConnectionCounts(**asdict(await made.connections.counts(scope, wanted)))
 
 
 @router.get("/{connection_id}")
-async def get_connection(made: Made, scope: Reads, connection_id: str) -> ConnectionOut:
+async def get_connection(made: Made, scope: Reads, connection_id: str) -> models.Connection:
     """One connection; the status says whether its customer has to reconnect, the reason says why."""
     return _out(made, await find(made, scope, connection_id))
 
@@ -184,7 +103,7 @@ async def wait(
     status: Annotated[ConnectionStatus | None, Query(description="Wait for this status")] = None,
     after: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Wait for a higher `sequence`")] = None,
     timeout: Annotated[float, Query(ge=0, le=60, description="Seconds")] = 30,
-) -> ConnectionOut:
+) -> models.Connection:
     """Long poll: the connection as soon as it is as wanted, or as it is when the time is over.
 
     With both `status` and `after`, both are waited for; with neither, any change.
@@ -204,15 +123,15 @@ async def wait(
 
 
 @router.get("/{connection_id}/events")
-async def timeline(made: Made, scope: Reads, connection_id: str, response: Response) -> Timeline:
+async def timeline(made: Made, scope: Reads, connection_id: str, response: Response) -> models.Timeline:
     """Everything that happened to a connection, with reasons."""
     await find(made, scope, connection_id)
     rows = await made.connections.timeline(scope, connection_id)
     response.headers["etag"] = weak_etag(f"{connection_id} {len(rows)}".encode())  # only ever added to
-    return Timeline(as_of=made.clock(), transitions=[TransitionOut(**row.model_dump()) for row in rows])
+    return models.Timeline(as_of=made.clock(), transitions=[models.Transition(**row.model_dump()) for row in rows])
 
 
-@router.get("/{connection_id}/token", response_model=TokenOut, responses={409: {"model": NoToken}})
+@router.get("/{connection_id}/token", response_model=models.Token, responses={409: {"model": NoToken}})
 async def token(
     made: Made,
     scope: ReadsTokens,
@@ -226,7 +145,7 @@ async def token(
     fresh = await fresh_token(made, scope, connection_id, min_ttl)
     credential = fresh.credential
     oauth = credential if isinstance(credential, OAuthCredential) else None
-    found = TokenOut(
+    found = models.Token(
         connection_id=connection_id,
         access_token=oauth.access_token if oauth else None,
         token_type=oauth.token_type if oauth else None,
@@ -241,10 +160,10 @@ async def token(
 
 
 @router.post("/{connection_id}/refresh", responses={409: {"model": ErrorBody}})
-async def refresh_now(made: Made, scope: Connects, connection_id: str) -> RefreshOut:
+async def refresh_now(made: Made, scope: Connects, connection_id: str) -> models.Refreshed:
     """Refresh (or probe) now; the answer says what the provider said."""
     view = await force_refresh(made, scope, connection_id)
-    return RefreshOut(
+    return models.Refreshed(
         status=view.status,
         health=view.health,
         generation=view.generation,
@@ -261,7 +180,7 @@ async def report(made: Made, scope: Connects, connection_id: str, body: Report) 
 
 
 @router.post("/{connection_id}/reconnect")
-async def reconnect(made: Made, scope: Connects, connection_id: str) -> ReconnectOut:
+async def reconnect(made: Made, scope: Connects, connection_id: str) -> models.ReconnectLink:
     """A link for the customer that mends this connection under its id."""
     row = await find(made, scope, connection_id)
     entry = made.catalog.get(row.slug)
@@ -269,11 +188,11 @@ async def reconnect(made: Made, scope: Connects, connection_id: str) -> Reconnec
         raise not_found("application")
     if row.status == ConnectionStatus.DISCONNECTED:
         raise ApiError(409, "connection_disconnected", "the connection has ended")
-    return ReconnectOut(connect_url=await start_link(made, scope, row.linked_account_id, entry, row.id))
+    return models.ReconnectLink(connect_url=await start_link(made, scope, row.linked_account_id, entry, row.id))
 
 
 @router.delete("/{connection_id}")
-async def remove(made: Made, scope: Connects, connection_id: str) -> ConnectionOut:
+async def remove(made: Made, scope: Connects, connection_id: str) -> models.Connection:
     """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again."""
     row = await find(made, scope, connection_id)
     if row.status != ConnectionStatus.DISCONNECTED:
@@ -282,15 +201,15 @@ async def remove(made: Made, scope: Connects, connection_id: str) -> ConnectionO
 
 
 @router.get("/{connection_id}/deliveries")
-async def deliveries(made: Made, scope: Reads, connection_id: str) -> list[DeliveryOut]:
+async def deliveries(made: Made, scope: Reads, connection_id: str) -> list[models.Delivery]:
     """How the connection's events fared at the webhook endpoints."""
     await find(made, scope, connection_id)
     rows = await made.webhooks.deliveries(scope, connection_id)
-    return [DeliveryOut(**row.model_dump()) for row in rows]
+    return [models.Delivery(**row.model_dump()) for row in rows]
 
 
-def _out(made: Made, row: Connection) -> ConnectionOut:
+def _out(made: Made, row: Connection) -> models.Connection:
     settings = made.settings
     page = f"{settings.web_ui_url}/namespaces/{settings.temporal_namespace}/workflows"
     workflow_id = connection_workflow_id(row.id).replace("/", "%2F")
-    return ConnectionOut(**row.model_dump(), workflow_url=f"{page}/{workflow_id}")
+    return models.Connection(**row.model_dump(), workflow_url=f"{page}/{workflow_id}")

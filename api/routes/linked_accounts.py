@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
 
 from api.accounts import MAX_ID, AccountFields, AccountId, AccountName
 from api.auth import Connects, Made, Reads
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
+from everlink import models
 from store.tables import LinkedAccount
 from store.tenants import RemovalUnderWay
 
@@ -34,33 +33,21 @@ class AccountChanges(Input):
     udf: AccountFields = {}
 
 
-class AccountOut(BaseModel):
-    id: str = Field(examples=["acme"])
-    name: str | None = Field(examples=["Acme Inc."])
-    udf: dict[str, Any] = Field(examples=[{"plan": "pro"}])
-    created_at: datetime
-
-
-class AccountPage(BaseModel):
-    linked_accounts: list[AccountOut]
-    next_cursor: str | None = Field(description="Give it back as `cursor` for the next page")
-
-
 @router.get("")
 async def list_accounts(
     made: Made,
     scope: Reads,
     cursor: Annotated[str | None, Query(max_length=MAX_ID)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-) -> AccountPage:
+) -> models.LinkedAccountPage:
     """The linked accounts, page by page. What they have connected: `/v1/connections?linked_account_id=`."""
     rows = await made.tenants.linked_accounts(scope, after=cursor, limit=limit + 1)
     more = rows[limit - 1].id if len(rows) > limit else None
-    return AccountPage(linked_accounts=[_out(row) for row in rows[:limit]], next_cursor=more)
+    return models.LinkedAccountPage(linked_accounts=[_out(row) for row in rows[:limit]], next_cursor=more)
 
 
 @router.post("", status_code=201, responses={409: {"model": ErrorBody}})
-async def add_account(made: Made, scope: Connects, given: NewAccount) -> AccountOut:
+async def add_account(made: Made, scope: Connects, given: NewAccount) -> models.LinkedAccount:
     """Create a linked account. 409 where there is one of this id, or its removal is still under way."""
     values = given.model_dump(include={"name", "udf"})
     if not await made.tenants.add_linked_account(scope, given.id, values, made.clock()):
@@ -71,13 +58,13 @@ async def add_account(made: Made, scope: Connects, given: NewAccount) -> Account
 
 
 @router.get("/{account_id:path}", responses=NOT_FOUND)
-async def get_account(made: Made, scope: Reads, account_id: str) -> AccountOut:
+async def get_account(made: Made, scope: Reads, account_id: str) -> models.LinkedAccount:
     """One linked account."""
     return _out(await _found(made, scope, account_id))
 
 
 @router.patch("/{account_id:path}", responses=NOT_FOUND)
-async def change_account(made: Made, scope: Connects, account_id: str, changes: AccountChanges) -> AccountOut:
+async def change_account(made: Made, scope: Connects, account_id: str, changes: AccountChanges) -> models.LinkedAccount:
     """Change its name or fields; `udf` is replaced as a whole, `name: null` takes the name away."""
     row = await made.tenants.change_linked_account(scope, account_id, changes.model_dump(exclude_unset=True))
     if row is None:
@@ -92,5 +79,5 @@ async def _found(made: Made, scope: Reads, account_id: str) -> LinkedAccount:
     return row
 
 
-def _out(row: LinkedAccount) -> AccountOut:
-    return AccountOut(id=row.id, name=row.name, udf=row.udf, created_at=row.created_at)
+def _out(row: LinkedAccount) -> models.LinkedAccount:
+    return models.LinkedAccount(id=row.id, name=row.name, udf=row.udf, created_at=row.created_at)

@@ -8,7 +8,8 @@ from pydantic import Field
 from api.auth import Administers, Connects, Made, Reads
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import Input
-from api.removals import RemovalOut, removal_out, remove
+from api.removals import removal_out, remove
+from everlink import models
 from everlink.contract import RemovalKind
 
 router = APIRouter(tags=["Removals"], responses={404: {"model": ErrorBody}})
@@ -19,7 +20,7 @@ class EraseInput(Input):
 
 
 @router.get("/v1/removals/{removal_id}")
-async def get_removal(made: Made, scope: Reads, removal_id: str) -> RemovalOut:
+async def get_removal(made: Made, scope: Reads, removal_id: str) -> models.Removal:
     """How far a removal is."""
     removal = await made.removals.get(scope, removal_id)
     if removal is None:
@@ -28,7 +29,7 @@ async def get_removal(made: Made, scope: Reads, removal_id: str) -> RemovalOut:
 
 
 @router.delete("/v1/linked-accounts/{account_id:path}", status_code=202)
-async def remove_linked_account(made: Made, scope: Connects, account_id: str) -> RemovalOut:
+async def remove_linked_account(made: Made, scope: Connects, account_id: str) -> models.Removal:
     """Remove a linked account with its connections, and all that is known of it.
 
     From this answer on the account is not there any more, and its session tokens are worth nothing. Each connection is
@@ -41,7 +42,7 @@ async def remove_linked_account(made: Made, scope: Connects, account_id: str) ->
 
 
 @router.post("/v1/erase", status_code=202)
-async def erase(made: Made, scope: Administers, given: EraseInput) -> RemovalOut:
+async def erase(made: Made, scope: Administers, given: EraseInput) -> models.Removal:
     """Erase all that your organization has in this environment, for good.
 
     Each connection is disconnected as when its linked account is removed. Then every row goes, within a day where

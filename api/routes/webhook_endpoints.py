@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, HttpUrl
+from pydantic import Field, HttpUrl
 
 from api.auth import Administers, Made, Reads
 from api.endpoints import (
@@ -21,6 +20,7 @@ from api.endpoints import (
 )
 from api.errors import ErrorBody
 from api.inputs import Input, left_out
+from everlink import models
 from everlink.contract import EventType
 from providers.signature import LEGACY_HEADER
 from store.tables import WebhookEndpoint
@@ -50,49 +50,28 @@ class EndpointChanges(Input):
     legacy_signature: LegacySignature | None = Field(default=None, description="null turns it off")
 
 
-class LegacySignatureOut(BaseModel):
-    header: str = LEGACY_HEADER
-
-
-class EndpointOut(BaseModel):
-    id: str = Field(examples=["we_5f2c..."])
-    url: str
-    events: list[str]
-    header_names: list[str] = Field(
-        description="Of the headers that are sent with each event; their values may be secret"
-    )
-    method: str
-    is_enabled: bool = Field(description="Turned off by itself where the endpoint answers 410")
-    legacy_signature: LegacySignatureOut | None = Field(description="null: off")
-    created_at: datetime
-
-
-class NewEndpoint(EndpointOut):
-    secret: str = Field(description="Shown once. Verifies the `webhook-signature` of Standard Webhooks")
-
-
 @router.post("", status_code=201)
-async def add(made: Made, scope: Administers, given: EndpointInput) -> NewEndpoint:
+async def add(made: Made, scope: Administers, given: EndpointInput) -> models.NewWebhookEndpoint:
     """Send these events to a public address. Its secret is in this answer only."""
     values = given.model_dump(include={"headers", "method", "is_enabled"}, mode="json")
     row, secret = await add_endpoint(made, scope, given.url, given.events, values, given.legacy_signature)
-    return NewEndpoint(**_out(row).model_dump(), secret=secret)
+    return models.NewWebhookEndpoint(**_out(row).model_dump(), secret=secret)
 
 
 @router.get("")
-async def list_endpoints(made: Made, scope: Reads) -> list[EndpointOut]:
+async def list_endpoints(made: Made, scope: Reads) -> list[models.WebhookEndpoint]:
     """Where events go, without the secrets."""
     return [_out(row) for row in await made.webhooks.endpoints(scope)]
 
 
 @router.get("/{endpoint_id}", responses=NOT_FOUND)
-async def get_endpoint(made: Made, scope: Reads, endpoint_id: str) -> EndpointOut:
+async def get_endpoint(made: Made, scope: Reads, endpoint_id: str) -> models.WebhookEndpoint:
     """One endpoint, without its secrets."""
     return _out(await find_endpoint(made, scope, endpoint_id))
 
 
 @router.patch("/{endpoint_id}", responses=NOT_FOUND)
-async def change(made: Made, scope: Administers, endpoint_id: str, changes: EndpointChanges) -> EndpointOut:
+async def change(made: Made, scope: Administers, endpoint_id: str, changes: EndpointChanges) -> models.WebhookEndpoint:
     """Change an endpoint. Deliveries on their way to it go where, and how, it says by then."""
     given = changes.model_fields_set
     values = changes.model_dump(include=given & {"headers", "method", "is_enabled"}, mode="json")
@@ -107,9 +86,9 @@ async def remove(made: Made, scope: Administers, endpoint_id: str) -> None:
     await remove_endpoint(made, scope, endpoint_id)
 
 
-def _out(row: WebhookEndpoint) -> EndpointOut:
-    return EndpointOut(
+def _out(row: WebhookEndpoint) -> models.WebhookEndpoint:
+    return models.WebhookEndpoint(
         **row.model_dump(include={"id", "url", "events", "method", "is_enabled", "created_at"}),
         header_names=sorted(row.headers),
-        legacy_signature=None if row.legacy_secret is None else LegacySignatureOut(),
+        legacy_signature=None if row.legacy_secret is None else models.LegacySignature(header=LEGACY_HEADER),
     )

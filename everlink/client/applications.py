@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from everlink.client.transport import Transport, segment
 from everlink.models import Application, Removal
 
@@ -27,13 +29,20 @@ class Applications:
         *,
         client_id: str | None = None,
         client_secret: str | None = None,
-        scopes: list[str] | None = None,
+        scopes: Iterable[str] | None = None,
+        previous_secret_seconds: int | None = None,
     ) -> Application:
         """Enable an application of the catalog, or change its client. What is not given stays as it is.
 
-        A client secret that is replaced is tried for another day where the provider refuses the new one.
+        A client secret that is replaced is tried for another day, or for as long as is said here, where the provider
+        refuses the new one.
         """
-        given = {"client_id": client_id, "client_secret": client_secret, "scopes": scopes}
+        given = {
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "scopes": None if scopes is None else list(scopes),
+            "previous_secret_seconds": previous_secret_seconds,
+        }
         body = {name: value for name, value in given.items() if value is not None}
         return await self._transport.ask("PUT", _path(slug), Application, json=body)
 

@@ -10,6 +10,7 @@ from everlink.models import (
     Connection,
     ConnectionCounts,
     ConnectionPage,
+    Delivery,
     ReconnectLink,
     Refreshed,
     Timeline,
@@ -100,6 +101,11 @@ class Connections:
         """
         params = {"status": status, "after": after, "timeout": timeout}
         return await self._transport.get(_path(connection_id, "wait"), Connection, params)
+
+    async def deliveries(self, connection_id: str) -> list[Delivery]:
+        """How the connection's events fared at the webhook endpoints."""
+        listed = await self._transport.send("GET", _path(connection_id, "deliveries"))
+        return [Delivery.model_validate(item) for item in listed]
 
     async def disconnect(self, connection_id: str) -> Connection:
         """End a connection: revoked at the provider, purged here. Its id never lives again."""

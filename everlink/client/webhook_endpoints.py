@@ -26,6 +26,19 @@ class WebhookEndpoints:
         listed = await self._transport.send("GET", ENDPOINTS)
         return [WebhookEndpoint.model_validate(item) for item in listed]
 
+    async def change(
+        self,
+        endpoint_id: str,
+        *,
+        url: str | None = None,
+        events: Iterable[EventType] | None = None,
+        is_enabled: bool | None = None,
+    ) -> WebhookEndpoint:
+        """What is not given stays as it is."""
+        given = {"url": url, "events": None if events is None else list(events), "is_enabled": is_enabled}
+        body = {name: value for name, value in given.items() if value is not None}
+        return await self._transport.ask("PATCH", f"{ENDPOINTS}/{segment(endpoint_id)}", WebhookEndpoint, json=body)
+
     async def remove(self, endpoint_id: str) -> None:
         """Deliveries on their way to it stop."""
         await self._transport.send("DELETE", f"{ENDPOINTS}/{segment(endpoint_id)}")

@@ -26,6 +26,7 @@ from api.server import server_options
 from api.services import Services
 from everlink.contract import Environment
 from sandbox.customer import Customer
+from store.api_keys import ApiKeys
 from store.database import utc_now
 from store.scope import Scope
 from store.settings import Settings
@@ -66,7 +67,7 @@ class Everlink:
         return await self.client(scope)
 
     async def client(self, scope: Scope) -> httpx.AsyncClient:
-        key = await Tenants(self.made.database).add_api_key(scope, "test", utc_now())
+        key = await ApiKeys(self.made.database).add(scope, "test", utc_now())
         headers = {"x-api-key": key, "linked_account_id": "acme"}
         client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=40)
         self.clients.append(client)

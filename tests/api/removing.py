@@ -19,7 +19,7 @@ from store.vault import Kind
 
 
 async def scope_of(made: Services, product: httpx.AsyncClient) -> Scope:
-    key = await made.tenants.authenticate(product.headers["x-api-key"], utc_now())
+    key = await made.api_keys.authenticate(product.headers["x-api-key"], utc_now())
     assert key is not None
     return key.scope
 

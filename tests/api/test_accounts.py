@@ -20,7 +20,7 @@ MANY = 1100  # more than any page
 
 async def fill(everlink: Everlink, product: httpx.AsyncClient, status: str) -> None:
     """Connections of `acme` that stand before every other in the order of ids."""
-    scope = (await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     row: dict[str, Any] = {
         **scope.columns,

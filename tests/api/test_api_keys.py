@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from everlink.contract import Environment, KeyScope
+from store.api_keys import ApiKeys
 from store.database import Database, utc_now
 from store.scope import Scope
 from store.tenants import Tenants
@@ -62,10 +63,10 @@ async def test_rotation_leaves_two_live_keys_for_a_while(everlink: Everlink, pro
     for key in (old["key"], new["key"]):
         assert (await with_key(everlink, key)).status_code == 200
     row = next(one for one in (await product.get(KEYS)).json() if one["id"] == old["id"])
-    tenants = everlink.made.tenants
+    keys = everlink.made.api_keys
     ends = utc_now() + timedelta(seconds=3601)
     assert row["expires_at"] is not None
-    assert await tenants.authenticate(old["key"], ends) is None and await tenants.authenticate(new["key"], ends)
+    assert await keys.authenticate(old["key"], ends) is None and await keys.authenticate(new["key"], ends)
 
 
 async def test_rotation_without_overlap_ends_the_old_key_at_once(
@@ -139,9 +140,9 @@ async def test_last_admin_key_stays(product: httpx.AsyncClient) -> None:
 
 
 async def test_two_last_keys_that_revoke_each_other_leave_one(database: Database) -> None:
-    tenants = Tenants(database)
+    keys = ApiKeys(database)
     for _ in range(5):
-        scope = Scope(await tenants.add_organization("Acme", utc_now()), Environment.TEST)
-        ids = [(await tenants.add_api_key(scope, "k", utc_now())).split("_")[1] for _ in range(2)]
-        outcomes = await asyncio.gather(*(tenants.revoke_unless_last(scope, one, utc_now()) for one in ids))
+        scope = Scope(await Tenants(database).add_organization("Acme", utc_now()), Environment.TEST)
+        ids = [(await keys.add(scope, "k", utc_now())).split("_")[1] for _ in range(2)]
+        outcomes = await asyncio.gather(*(keys.revoke_unless_last(scope, one, utc_now()) for one in ids))
         assert sorted(outcomes) == [False, True]

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from everlink.contract import Environment
+from store.api_keys import ApiKeys
 from store.database import utc_now
 from store.scope import Scope
-from store.tenants import Tenants
 from tests.api.conftest import OAUTH_URL, Everlink
 from tests.api.visitor import Visitor
 
@@ -30,7 +30,7 @@ async def grace(everlink: Everlink) -> AsyncIterator[Visitor]:
 
 async def twin(everlink: Everlink, product: httpx.AsyncClient) -> httpx.AsyncClient:
     """The same organization in production."""
-    scope = (await Tenants(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await ApiKeys(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     return await everlink.client(Scope(scope.org_id, Environment.PRODUCTION))
 

@@ -107,7 +107,7 @@ async def test_client_of_one_environment_is_not_the_others(everlink: Everlink, p
 
 
 async def forget_client(everlink: Everlink, product: httpx.AsyncClient) -> None:
-    scope = (await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     async with everlink.made.database.writing() as writing:
         mine = scope.owns(APPLICATIONS) & (APPLICATIONS.c.slug == "sandbox")

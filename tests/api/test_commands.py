@@ -86,7 +86,7 @@ async def test_disconnect_by_many_at_once_is_one_end(everlink: Everlink, product
 
 async def test_disconnect_that_comes_after_the_end_is_no_error(everlink: Everlink, product: httpx.AsyncClient) -> None:
     connection = await everlink.connect(product)
-    scope = (await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     before = await lifecycle.find(everlink.made, scope, connection)
     assert (await product.delete(f"/v1/connections/{connection}")).status_code == 200

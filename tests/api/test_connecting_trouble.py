@@ -92,7 +92,7 @@ async def saved_while_away(everlink: Everlink, product: httpx.AsyncClient) -> st
 
 
 async def scope_of(everlink: Everlink, product: httpx.AsyncClient) -> object:
-    return (await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+    return (await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
 
 
 @pytest.mark.parametrize(

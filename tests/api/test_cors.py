@@ -102,12 +102,14 @@ async def test_page_reads_answers_and_errors_alike(
         await browser.post("/api/v2/app/sandbox-key/save", json=[]),
         await browser.post("/api/v1/sandbox/integrate"),
         await browser.post("/api/v2/public/connect-url", json={"a": "x" * 17_000}),
+        await browser.post("/api/v2/public/connect-url", content=b" " * 1_100_000),
+        await browser.get(APPS, headers={"x-long": "x" * 33_000}),
     ]
     monkeypatch.setattr(everlink.made.tenants, "applications", broken)
     answers.append(await browser.get(APPS))
     monkeypatch.setattr(everlink.made.tenants, "applications", defect)
     answers.append(await browser.get(APPS))
-    assert [answer.status_code for answer in answers] == [200, 404, 401, 401, 422, 400, 413, 503, 500]
+    assert [answer.status_code for answer in answers] == [200, 404, 401, 401, 422, 400, 413, 413, 431, 503, 500]
     for answer in answers:
         assert answer.headers.get_list("access-control-allow-origin") == [PAGE], answer.status_code
         assert "retry-after" in answer.headers["access-control-expose-headers"]

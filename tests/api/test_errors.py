@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from store.api_keys import ApiKeys
 from store.database import utc_now
-from store.tenants import Tenants
 from tests.api.conftest import Everlink
 
 SHAPE = {"status_code", "http_error_type", "error_code", "message", "request_id"}
@@ -15,7 +15,7 @@ ENDPOINTS = "/v1/webhook-endpoints"
 
 async def test_key_that_is_not_live_is_a_401(everlink: Everlink, product: httpx.AsyncClient) -> None:
     key = product.headers["x-api-key"]
-    await Tenants(everlink.made.database).revoke_api_key(key.split("_")[1], utc_now())
+    await ApiKeys(everlink.made.database).revoke(key.split("_")[1], utc_now())
     for wrong in (key, key[:-1], "tk_000_x", "", "x" * 5000):
         answer = await product.get("/v1/connections", headers={"x-api-key": wrong})
         assert answer.status_code == 401 and set(answer.json()) == SHAPE

@@ -135,7 +135,7 @@ async def test_key_is_free_again_where_the_service_failed(
 ) -> None:
     for failure, status in ((StoreUnavailable("away"), 503), (RuntimeError("defect"), 500)):
         with monkeypatch.context() as broken:
-            broken.setattr(everlink.made.tenants, "add_api_key", AsyncMock(side_effect=failure))
+            broken.setattr(everlink.made.api_keys, "add", AsyncMock(side_effect=failure))
             assert (await product.post(KEYS, json=BODY, headers=under(f"f{status}"))).status_code == status
         assert (await product.post(KEYS, json=BODY, headers=under(f"f{status}"))).status_code == 201
 

@@ -15,9 +15,9 @@ from temporalio.service import RPCError
 
 from everlink.contract import TASK_QUEUE, Environment, Workflow, delivery_attributes, is_searchable
 from store.database import utc_now
+from store.hashing import sha256
 from store.scope import Scope
 from store.tables import LINKED_ACCOUNTS, SESSION_TOKENS
-from store.tenants import sha256
 from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink, until_status
 
 SEED = "/api/v2/public/linked-account"
@@ -26,7 +26,7 @@ LONGEST = "😀" * 170  # in JSON as Temporal counts it
 
 
 async def scope_of(everlink: Everlink, product: httpx.AsyncClient) -> Scope:
-    key = await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())
+    key = await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())
     assert key is not None
     return key.scope
 

@@ -26,7 +26,7 @@ KINDS = [
 
 
 async def scope_of(everlink: Everlink, client: httpx.AsyncClient) -> Scope:
-    key = await everlink.made.tenants.authenticate(client.headers["x-api-key"], utc_now())
+    key = await everlink.made.api_keys.authenticate(client.headers["x-api-key"], utc_now())
     assert key is not None
     return key.scope
 

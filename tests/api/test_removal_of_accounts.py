@@ -12,14 +12,13 @@ import pytest
 from sqlalchemy import func, select
 
 from dev.listener import Listener
-from everlink.contract import AuthType, RemovalKind
+from everlink.contract import RemovalKind
 from store.database import utc_now
+from store.hashing import sha256
 from store.scope import Scope
 from store.tables import CONNECTIONS, EVENTS, LINKED_ACCOUNTS, SESSION_TOKENS, TRANSITIONS
-from store.tenants import sha256
 from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink
 from tests.api.removing import connections_of, rows_of, scope_of, until_removed
-from tests.api.test_removal_of_applications import revoke
 
 ACCOUNTS = "/api/v2/public/linked-account"
 ACME = "/v1/linked-accounts/acme"
@@ -42,54 +41,6 @@ async def add_session(everlink: Everlink, scope: Scope, account: str) -> str:
             )
         )
     return token
-
-
-async def pending(everlink: Everlink, scope: Scope, identifier: str) -> str:
-    row = await everlink.made.connections.find_or_create(
-        scope,
-        linked_account_id="acme",
-        slug="sandbox",
-        identifier=identifier,
-        display_name=None,
-        auth_type=AuthType.OAUTH2,
-        now=utc_now(),
-    )
-    return row.id
-
-
-async def test_living_flagged_and_pending_connections_end_and_everything_is_forgotten(
-    everlink: Everlink, product: httpx.AsyncClient
-) -> None:
-    made, scope = everlink.made, await scope_of(everlink.made, product)
-    await product.post(ACCOUNTS, json={"account_id": "acme", "name": "planted name", "udf": {"mail": "planted"}})
-    await product.post(ACCOUNTS, json={"account_id": "other", "name": "Other"})
-    living, flagged = await everlink.connect(product, "grace"), await everlink.connect(product)
-    await revoke(everlink, product, flagged, "ada")
-    never = await pending(everlink, scope, "never")
-    await product.get(OAUTH_URL)  # a link that is open still
-    token, others = await add_session(everlink, scope, "acme"), await add_session(everlink, scope, "other")
-    async with Listener() as listener:
-        await listener.subscribe(product)
-        begun = await product.delete(ACME)
-        assert begun.status_code == 202
-        removal = begun.json()
-        assert (removal["kind"], removal["subject"], removal["total"]) == ("linked_account", "acme", 3)
-        assert await made.sessions.authenticate(token, utc_now()) is None
-        assert await made.sessions.authenticate(others, utc_now()) is not None
-        done = await until_removed(product, removal["id"])
-        assert (done["total"], done["done"]) == (3, 3)
-        deleted = {body["connection_id"] for body in listener.received if body["event"] == "Connection Deleted"}
-    assert deleted == {living, flagged, never}
-    for connection in deleted:
-        assert (await product.get(f"/v1/connections/{connection}")).status_code == 404
-    left = await rows_of(made.database, scope)
-    assert {name: left.get(name) for name in ("linked_account", "session_token", "removal")} == {
-        "linked_account": 1,
-        "session_token": 1,
-        "removal": 1,
-    }
-    gone = {"connection", "credential", "refresh_intent", "transition", "event", "delivery", "connect_ticket"}
-    assert not gone & set(left)
 
 
 async def test_account_that_is_made_again_under_the_same_id_starts_empty(

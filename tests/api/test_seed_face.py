@@ -71,7 +71,7 @@ async def test_object_has_every_field_of_the_seed_through_a_life(
 
 async def connected_slack(everlink: Everlink, product: httpx.AsyncClient, **values: Any) -> None:
     """What the store has of a connected workspace: there is no Slack here to connect to."""
-    key = await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())
+    key = await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())
     assert key is not None
     row = {
         "id": f"con_{uuid4().hex}",

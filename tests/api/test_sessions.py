@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from everlink.contract import Environment, KeyScope
+from store.api_keys import ApiKeys
 from store.database import utc_now
 from store.scope import Scope
 from store.tables import LINKED_ACCOUNTS, SESSION_TOKENS
-from store.tenants import Tenants
 from tests.api.conftest import Everlink
 
 TOKEN = "/api/v2/public/session-token"
@@ -102,8 +102,7 @@ async def test_token_of_one_environment_opens_nothing_of_the_other(
 ) -> None:
     connection = await everlink.connect(product)
     assert connection
-    tenants = Tenants(everlink.made.database)
-    key = await tenants.authenticate(product.headers["x-api-key"], utc_now())
+    key = await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())
     assert key is not None
     production = await everlink.client(Scope(key.scope.org_id, Environment.PRODUCTION))
     token = (await session(production))["token"]
@@ -244,17 +243,16 @@ async def test_session_token_opens_no_route_of_the_products_server(
 
 
 async def test_key_without_the_scope_makes_no_token(everlink: Everlink, product: httpx.AsyncClient) -> None:
-    tenants = Tenants(everlink.made.database)
-    live = await tenants.authenticate(product.headers["x-api-key"], utc_now())
+    live = await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())
     assert live is not None
-    reader = await tenants.add_api_key(live.scope, "reader", utc_now(), scopes=[KeyScope.READ, KeyScope.TOKENS])
+    reader = await everlink.made.api_keys.add(live.scope, "reader", utc_now(), scopes=[KeyScope.READ, KeyScope.TOKENS])
     answer = await product.post(TOKEN, json={"linked_account_id": "acme"}, headers={"x-api-key": reader})
     assert (answer.status_code, answer.json()["error_code"]) == (403, "insufficient_scope")
 
 
 async def test_account_that_is_being_removed_has_no_sessions(everlink: Everlink, product: httpx.AsyncClient) -> None:
     pair = await session(product)
-    live = await Tenants(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())
+    live = await ApiKeys(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())
     assert live is not None
     async with everlink.made.database.writing() as writing:
         await writing.execute(

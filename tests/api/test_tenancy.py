@@ -69,8 +69,8 @@ STRANGERS = ("another organization", "the other environment")
 
 async def settle(everlink: Everlink, scope: Scope, slug: str) -> World:
     made, now = everlink.made, utc_now()
-    key = await made.tenants.add_api_key(scope, "all", now)
-    await made.tenants.add_api_key(scope, "so that the other is not the last", now)
+    key = await made.api_keys.add(scope, "all", now)
+    await made.api_keys.add(scope, "so that the other is not the last", now)
     await made.tenants.enable_application(scope, slug, {"client_id": "everlink-sandbox"}, now)
     account = f"account-{uuid4().hex}"
     await made.tenants.save_linked_account(scope, account, {}, now)
@@ -123,9 +123,9 @@ async def worlds(everlink: Everlink) -> Worlds:
     others = {
         name: await settle(everlink, scope, "sandbox-key") for name, scope in zip(STRANGERS, strangers, strict=True)
     }
-    revoked = await made.tenants.add_api_key(mine.scope, "revoked", now)
-    await made.tenants.revoke_api_key(revoked.split("_")[1], now)
-    expired = await made.tenants.add_api_key(mine.scope, "expired", now, expires_at=now)
+    revoked = await made.api_keys.add(mine.scope, "revoked", now)
+    await made.api_keys.revoke(revoked.split("_")[1], now)
+    expired = await made.api_keys.add(mine.scope, "expired", now, expires_at=now)
     keys = {
         "revoked": revoked,
         "expired": expired,
@@ -215,7 +215,7 @@ async def test_no_other_token_passes(worlds: Worlds, route: Route) -> None:
 async def test_no_key_passes_without_the_scope(worlds: Worlds, route: Route) -> None:
     for missing in route.scopes:
         rest = [one for one in KeyScope if one != missing]
-        key = await worlds.everlink.made.tenants.add_api_key(worlds.mine.scope, "weak", utc_now(), scopes=rest)
+        key = await worlds.everlink.made.api_keys.add(worlds.mine.scope, "weak", utc_now(), scopes=rest)
         refused = [
             said(await call(worlds.everlink, route, ids, {"x-api-key": key})) for ids in (worlds.mine.ids, NEVER)
         ]

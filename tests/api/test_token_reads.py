@@ -152,7 +152,7 @@ async def test_key_that_this_process_has_revoked_opens_nothing(
     client = also(product, keeping)
     assert (await client.get("/v1/connections")).status_code == 200
     public = product.headers["x-api-key"].split("_")[1]
-    assert await keeping.made.tenants.revoke_api_key(public, utc_now())
+    assert await keeping.made.api_keys.revoke(public, utc_now())
     assert (await client.get("/v1/connections")).status_code == 401
 
 

@@ -19,7 +19,7 @@ from tests.api.conftest import OAUTH_URL, Everlink, age, running, until_status
 
 async def credential(everlink: Everlink, product: httpx.AsyncClient, connection: str) -> OAuthCredential:
     """What the vault holds."""
-    scope = (await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     stored = await everlink.made.credentials.read(scope, connection)
     assert stored is not None
@@ -98,7 +98,7 @@ async def test_dead_connection_is_found_by_its_reason_and_can_be_removed(
         assert ([row["id"] for row in page["connections"]], page["next_cursor"]) == (ids, None), params
     assert (await product.delete(f"/v1/connections/{dead}")).json()["status"] == "disconnected"
     await everlink.made.temporal.get_workflow_handle(f"connection/{dead}").result()
-    scope = (await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None and await everlink.made.credentials.read(scope, dead) is None
     assert (await product.get(f"/v1/connections/{alive}/token")).status_code == 200
 

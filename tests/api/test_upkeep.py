@@ -91,7 +91,7 @@ async def is_running(client: Client, connection_id: str) -> bool:
 
 
 async def row_of(everlink: Everlink, product: httpx.AsyncClient, connection_id: str) -> Connection:
-    scope = (await everlink.made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await everlink.made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     row = await everlink.made.connections.get(scope, connection_id)
     assert row is not None

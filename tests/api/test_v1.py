@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from everlink.contract import Environment, connection_workflow_id
+from store.api_keys import ApiKeys
 from store.database import utc_now
 from store.scope import Scope
-from store.tenants import Tenants
 from tests.api.conftest import Everlink, age, until_status
 
 RANDOM = "con_" + "0" * 32
@@ -133,7 +133,7 @@ async def test_id_of_another_tenant_looks_like_any_that_does_not_exist(
 
 
 async def _scope(everlink: Everlink, product: httpx.AsyncClient) -> Scope:
-    scope = (await Tenants(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await ApiKeys(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     return scope
 

@@ -86,7 +86,7 @@ class Proxied:
     async def kept(self, product: httpx.AsyncClient, connection_id: str) -> tuple[int, OAuthCredential] | None:
         """What the vault holds: generation and credential."""
         made = self.everlink.made
-        scope = (await made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+        scope = (await made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
         assert scope is not None
         stored = await made.credentials.read(scope, connection_id)
         if stored is None:

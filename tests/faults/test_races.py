@@ -122,7 +122,7 @@ async def test_refresh_that_comes_back_after_the_purge_resurrects_nothing(
 ) -> None:
     """As after a worker was stopped for so long that the connection has ended meanwhile."""
     made, held = world.everlink.made, world.proxy.hold()
-    scope = (await made.tenants.authenticate(product.headers["x-api-key"], utc_now())).scope
+    scope = (await made.api_keys.authenticate(product.headers["x-api-key"], utc_now())).scope
     assert scope is not None
     row = await made.connections.get(scope, connection)
     assert row is not None

@@ -22,17 +22,24 @@ from everlink.contract import TASK_QUEUE, Activity, UpkeepState, Workflow
 from store.settings import Settings
 from tests.api.conftest import running, settings_for
 from tests.api.removing import add_connections, connections_of, rows_of, scope_of, until_removed
+from tests.sandbox_process import running_sandbox
 
 COUNT = 300
 
 
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[str]:
+    async with running_sandbox(tmp_path) as url:
+        yield url
+
+
 async def test_removal_that_was_begun_while_temporal_was_away_is_started_by_upkeep(
-    sqlite_url: str, tmp_path: Path, own_temporal: WorkflowEnvironment
+    sqlite_url: str, tmp_path: Path, own_temporal: WorkflowEnvironment, sandbox: str
 ) -> None:
     address = own_temporal.client.service_client.config.target_host
-    settings = settings_for(sqlite_url, tmp_path, "http://127.0.0.1:9", address)
+    settings = settings_for(sqlite_url, tmp_path, sandbox, address)
     away = settings.model_copy(update={"temporal_address": "127.0.0.1:9"})
-    async with running(away, "", worker=False) as everlink:
+    async with running(away, sandbox, worker=False) as everlink:
         product = await everlink.product()
         scope = await scope_of(everlink.made, product)
         await add_connections(everlink.made, scope, 20)
@@ -47,7 +54,7 @@ async def test_removal_that_was_begun_while_temporal_was_away_is_started_by_upke
             assert (found["total"], found["done"], found["finished_at"]) == (20, 0, None)
         key = product.headers["x-api-key"]
     async with (
-        running(settings, "") as everlink,
+        running(settings, sandbox) as everlink,
         AsyncClient(base_url=everlink.url, headers={"x-api-key": key}, timeout=60) as product,
     ):
         round_of_upkeep = UpkeepState(todo=[Activity.SWEEP_REMOVALS])

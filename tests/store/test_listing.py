@@ -16,12 +16,13 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from everlink.contract import ConnectionStatus, Environment, Health, ReauthReason
 from store.connections import Connections
 from store.database import Access, Database
-from store.listing import ConnectionFilter, counts_query, page_query
+from store.listing import ConnectionFilter, counts_query, living_query, page_query
 from store.scope import Scope
 from store.tables import CONNECTIONS
 from store.tenants import Tenants
 from tests.store.conftest import NOW
 
+AT_ONCE = 10_000  # rows by one statement
 LIMIT = 50
 # Skewed as in life: nearly all are well, most of them belong to few accounts and applications, a tenth is another's.
 FILL = """
@@ -38,10 +39,10 @@ SELECT 'con_' || {scattered}, CASE WHEN n % 10 = 9 THEN :other ELSE :mine END, '
 FROM {numbers}
 """
 SQLITE = (
-    "(WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n + 1 < :rows) SELECT n FROM s)",
+    "(WITH RECURSIVE s(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM s WHERE n < :last) SELECT n FROM s)",
     "printf('%032x', (n * 7919) % 1000003)",
 )
-POSTGRESQL = ("generate_series(0, :rows - 1) AS n", "md5(n::text)")
+POSTGRESQL = ("generate_series(CAST(:first AS int), CAST(:last AS int)) AS n", "md5(n::text)")
 
 
 async def fill(database: Database, count: int) -> list[Scope]:
@@ -52,11 +53,13 @@ async def fill(database: Database, count: int) -> list[Scope]:
         for account in ("acme", *(f"account{number}" for number in range(97))):
             await tenants.save_linked_account(scope, account, {}, NOW)
     numbers, scattered = SQLITE if database.is_sqlite else POSTGRESQL
-    values = {"mine": scopes[0].org_id, "other": scopes[1].org_id, "rows": count, "now": NOW}
+    values = {"mine": scopes[0].org_id, "other": scopes[1].org_id, "now": NOW}
 
     statement = text(FILL.format(numbers=numbers, scattered=scattered))
     statement = statement.bindparams(bindparam("now", type_=CONNECTIONS.c.created_at.type))
-    await database.run(Access.WRITE, lambda held: held.execute(statement, values))
+    for first in range(0, count, AT_ONCE):
+        some = {**values, "first": first, "last": min(first + AT_ONCE, count) - 1}
+        await database.run(Access.WRITE, lambda held, some=some: held.execute(statement, some))
     if not database.is_sqlite:  # as autovacuum does, a minute later
         await database.run(Access.READ, lambda held: held.execute(text("VACUUM ANALYZE connection")))
     return scopes
@@ -103,6 +106,20 @@ async def test_counting_reads_an_index_only(database: Database) -> None:
         how = "QUERY PLAN" if database.is_sqlite else ""
         plan = await database.run(Access.READ, lambda held, q=query, h=how: str(explain(held, q, h)))
         assert "USING COVERING INDEX" in plan or "Index Only Scan" in plan, plan
+
+
+async def test_what_few_accounts_have_is_found_by_their_ids(database: Database) -> None:
+    scope, _ = await fill(database, 20_000)
+    for slug in (None, "slack"):
+        query = living_query(scope, ["account3", "account5"], slug)
+        how = "QUERY PLAN" if database.is_sqlite else ""
+        plan = await database.run(Access.READ, lambda held, q=query, h=how: str(explain(held, q, h)))
+        in_index = r"linked_account_id=\?" if database.is_sqlite else r"Index Cond: [^,]*linked_account_id"
+        assert re.search(in_index, plan) and "Seq Scan" not in plan, plan
+        found = await Connections(database).living(scope, ["account3", "account5"], slug)
+        assert found and [row.id for row in found] == sorted(row.id for row in found)
+        assert {row.linked_account_id for row in found} == {"account3", "account5"}
+        assert ConnectionStatus.DISCONNECTED not in {row.status for row in found}
 
 
 def combinations() -> Iterator[ConnectionFilter]:

@@ -146,6 +146,17 @@ async def test_account_waits_for_credentials_to_be_purged_after_the_end(
     assert await removals.on_their_way(task) == 0
 
 
+async def test_application_waits_for_what_has_ended_to_be_revoked_with_its_client(
+    removals: Removals, database: Database, scope: Scope, connection: Connection
+) -> None:
+    task = await begin(removals, scope, APPLICATION)
+    assert await removals.on_their_way(task) == 0  # a living connection keeps its credential
+    await move(database, connection, ConnectionStatus.DISCONNECTED)
+    assert await removals.on_their_way(task) == 1
+    await Credentials(database).purge(scope, connection.id)
+    assert await removals.on_their_way(task) == 0
+
+
 async def test_workflow_that_outlives_its_rows_comes_to_its_end(
     removals: Removals, database: Database, scope: Scope, connection: Connection
 ) -> None:

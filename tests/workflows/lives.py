@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from everlink.contract import (
     TASK_QUEUE,
+    ApplicationDeleted,
     ConnectCommand,
     ConnectionState,
     ConnectionStatus,
@@ -66,6 +67,7 @@ class Message(StrEnum):
     REJECTED = "rejected"
     LATE_SUCCESS = "late success"
     REFRESH = "refresh"
+    APPLICATION_DELETED = "application deleted"
     EVICTION = "eviction"
 
 
@@ -122,13 +124,14 @@ class Connection:
                 await self._evict()
 
     async def force_a_refresh(self, refresh: Answer, probe: Answer, reason: ReauthReason) -> None:
-        async with self._step(asks=True):
+        async with self._step(asks=self.model.has_application):
             self._says(refresh, probe, reason)
             await self._patiently(self._refresh())
 
     async def let_time_pass(self, duration: timedelta, refresh: Answer, probe: Answer, reason: ReauthReason) -> None:
         status, suspect = self.model.status, self.model.is_suspect
-        async with self._step(asks=False if status is REAUTH_REQUIRED and not suspect else None):
+        asks = None if status is not REAUTH_REQUIRED or suspect or self._may_be_in_a_round else False
+        async with self._step(asks=asks):
             self._says(refresh, probe, reason)
             await self.server.sleep(duration)
         answer = refresh if self.provider.lifetimes.renewable else probe
@@ -158,10 +161,17 @@ class Connection:
         await self.do_what_changes_nothing("signal")
 
     async def hear_of_a_late_success(self, refresh: Answer, probe: Answer) -> None:
-        async with self._step(asks=True):
+        async with self._step(asks=self.model.has_application):
             self._says(refresh, probe)
-            self.model.is_suspect = True
+            self.model.is_suspect = self.model.has_application
             await self._signal(Signal.LATE_SUCCESS, LateSuccess(generation=self._new_grant()))
+
+    async def lose_the_application(self) -> None:
+        """The organization removes it; what comes back is for a customer to decide."""
+        async with self._step(asks=None if self._may_be_in_a_round else False):
+            self.model.lost_application()
+            await self._signal(Signal.APPLICATION_DELETED, ApplicationDeleted(request_id=uuid4().hex))
+        await self.do_what_changes_nothing("signal")
 
     async def overtake_a_refresh(self, message: Message, hold: Hold, refresh: Answer, probe: Answer) -> None:
         """A message arrives while the provider is being asked."""
@@ -233,7 +243,12 @@ class Connection:
     @property
     def _is_refreshed(self) -> bool:
         """Whether what is asked next is a refresh."""
-        return self.provider.lifetimes.renewable and not self.model.is_suspect
+        return self.provider.lifetimes.renewable and not self.model.is_suspect and self.model.has_application
+
+    @property
+    def _may_be_in_a_round(self) -> bool:
+        """Whoever forced a refresh was answered after its first try; the others of its round go on."""
+        return self.provider.is_in_trouble
 
     # A step, and what must hold after it
 
@@ -346,7 +361,8 @@ class Connection:
         """Whoever waits for a refresh gets what the provider says now."""
         refreshes = self.provider.refreshes
         view = await self.life.refresh(newer_than=self.view.generation)
-        if self.provider.refreshes > refreshes and self.provider.refresh_says is Answer.OK:
+        answered = self.provider.refreshes > refreshes and self.model.has_application  # else nobody waits for it
+        if answered and self.provider.refresh_says is Answer.OK:
             assert view.generation > self.view.generation
 
     async def _signal(self, name: Signal, message: Any) -> None:
@@ -380,6 +396,9 @@ class Connection:
                 return (lambda: model.came_late(late)), sending
             case Message.REFRESH:
                 return (lambda: None), self._refresh()
+            case Message.APPLICATION_DELETED:
+                deleted = ApplicationDeleted(request_id=uuid4().hex)
+                return model.lost_application, self._signal(Signal.APPLICATION_DELETED, deleted)
             case Message.EVICTION:
                 return (lambda: None), self._evict()
 

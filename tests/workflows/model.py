@@ -35,6 +35,11 @@ class Model:
     grant: int = 0
     events: list[EventType] = field(default_factory=list)
     is_suspect: bool = False  # somebody doubts the credential, and no answer has settled it
+    moves: int = 0  # what overtakes an answer that is on its way
+
+    @property
+    def has_application(self) -> bool:
+        return self.reason is not ReauthReason.APPLICATION_DELETED
 
     def granted(self, generation: int) -> None:
         outdated = generation < self.generation and self.status is ConnectionStatus.REAUTH_REQUIRED
@@ -57,7 +62,15 @@ class Model:
         self.is_suspect |= self.status is ConnectionStatus.ACTIVE and generation >= self.generation
 
     def came_late(self, generation: int) -> None:
-        self.is_suspect |= self.status is not ConnectionStatus.DISCONNECTED and generation > self.generation
+        newer = self.status is not ConnectionStatus.DISCONNECTED and generation > self.generation
+        self.is_suspect |= newer and self.has_application
+
+    def lost_application(self) -> None:
+        if self.status is ConnectionStatus.ACTIVE:
+            self._move(ConnectionStatus.REAUTH_REQUIRED, EventType.EXPIRED, ReauthReason.APPLICATION_DELETED)
+        elif self.status is ConnectionStatus.REAUTH_REQUIRED and self.has_application:
+            self.reason, self.is_suspect = ReauthReason.APPLICATION_DELETED, False
+            self.moves += 1
 
     def ended(self) -> None:
         self._move(ConnectionStatus.DISCONNECTED, EventType.DELETED)
@@ -65,6 +78,7 @@ class Model:
     def _move(self, status: ConnectionStatus, event: EventType, reason: ReauthReason | None = None) -> None:
         self.status, self.reason, self.is_suspect = status, reason, False
         self.events.append(event)
+        self.moves += 1
 
     def answered(self, outcome: CredentialOutcome, *, overtaken: bool, last_word: bool) -> None:
         """What an answer means. One that a message has overtaken counts only for what the vault holds."""
@@ -72,7 +86,9 @@ class Model:
         self.generation = max(self.generation, outcome.generation)
         if overtaken or outcome.verdict is Verdict.SUPERSEDED:
             flagged = self.status is ConnectionStatus.REAUTH_REQUIRED
-            self.is_suspect = (moved and flagged) or (overtaken and not moved and self.is_suspect)
+            self.is_suspect = (moved and flagged and self.has_application) or (
+                overtaken and not moved and self.is_suspect
+            )
         elif outcome.verdict is Verdict.OK:
             self.accepted()
         elif outcome.verdict is Verdict.DEAD and last_word:
@@ -144,7 +160,7 @@ class ModelledProvider(Provider):
     @activity.defn(name=Activity.REFRESH)
     async def refresh(self, task: CredentialTask) -> CredentialOutcome:
         self.refreshes += 1
-        moves, is_local, says = len(self.model.events), activity.info().is_local, self.refresh_says
+        moves, is_local, says = self.model.moves, activity.info().is_local, self.refresh_says
         if self.hold is Hold.REMOTE and is_local:
             says = Answer.CROWDED
         elif self.hold is not None:
@@ -155,7 +171,7 @@ class ModelledProvider(Provider):
     @activity.defn(name=Activity.PROBE)
     async def probe(self, task: CredentialTask) -> CredentialOutcome:
         self.probes += 1
-        moves, last_word = len(self.model.events), not self.lifetimes.renewable  # else a refresh has it
+        moves, last_word = self.model.moves, not self.lifetimes.renewable  # else a refresh has it
         return self._answer(task, self.probe_says, moves, task.generation, last_word=last_word)
 
     def _answer(
@@ -180,7 +196,7 @@ class ModelledProvider(Provider):
         if verdict in (Verdict.OK, Verdict.SUPERSEDED):
             self.is_in_trouble = False
         self.is_in_trouble |= verdict is Verdict.TRANSIENT
-        self.model.answered(outcome, overtaken=len(self.model.events) != moves, last_word=last_word)
+        self.model.answered(outcome, overtaken=self.model.moves != moves, last_word=last_word)
         if verdict is Verdict.TRANSIENT and not activity.info().is_local:
             raise retryable(outcome)
         return outcome

@@ -61,6 +61,7 @@ STEPS = st.one_of(
     step(Connection.hear_of_a_late_success, **ANSWERS),
     step(Connection.overtake_a_refresh, **ANSWERS, message=messages, hold=st.sampled_from(Hold)),
     step(Connection.interrupt_a_round, **ANSWERS, message=messages),
+    step(Connection.lose_the_application),
     step(Connection.disconnect),
 )
 
@@ -99,6 +100,21 @@ ONLY_THE_PROBE_IS_DOWN: list[Step] = [
         {"duration": 4 * HOUR, "refresh": Answer.OK, "probe": Answer.TRANSIENT, "reason": REVOKED},
     ),
 ]
+A_ROUND_THAT_GOES_ON_WHILE_FLAGGED: list[Step] = [
+    (Connection.force_a_refresh, {"refresh": Answer.DEAD, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.force_a_refresh, {"refresh": Answer.TRANSIENT, "probe": Answer.OK, "reason": REVOKED}),
+    (
+        Connection.let_time_pass,
+        {"duration": 4 * HOUR, "refresh": Answer.DEAD, "probe": Answer.OK, "reason": REVOKED},
+    ),
+]
+FLAGGED_AND_THEN_WITHOUT_ITS_APPLICATION: list[Step] = [
+    (Connection.force_a_refresh, {"refresh": Answer.DEAD, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.lose_the_application, {}),
+    (Connection.force_a_refresh, {"refresh": Answer.OK, "probe": Answer.OK, "reason": REVOKED}),
+    (Connection.hear_of_a_late_success, {"refresh": Answer.OK, "probe": Answer.OK}),
+    (Connection.reconnect, {"how": "at once"}),
+]
 A_PROBE_THAT_IS_NO_MORE: list[Step] = [
     (Connection.force_a_refresh, {"refresh": Answer.OK, "probe": Answer.DEAD, "reason": REVOKED}),
     (Connection.force_a_refresh, {"refresh": Answer.OK, "probe": Answer.UNSUPPORTED, "reason": REVOKED}),
@@ -121,6 +137,8 @@ def live_random_lives(how: settings) -> None:
     @example(HOURLY, ENDED_WHILE_THE_PROVIDER_GRANTS)
     @example(HOURLY, FORCED_DURING_A_ROUND)
     @example(HOURLY, ONLY_THE_PROBE_IS_DOWN)
+    @example(HOURLY, A_ROUND_THAT_GOES_ON_WHILE_FLAGGED)
+    @example(HOURLY, FLAGGED_AND_THEN_WITHOUT_ITS_APPLICATION)
     @example(KEY, A_PROBE_THAT_IS_NO_MORE)
     def one(lifetimes: Lifetimes, steps: list[Step]) -> None:
         loop = asyncio.new_event_loop()

@@ -16,6 +16,7 @@ from api.idempotency import claim
 from api.inputs import Input, plain
 from api.routes.seed.lookups import account_seen
 from api.routes.seed.views import AccountView
+from everlink import models
 from store.sessions import TokenPair
 
 router = APIRouter(tags=["Session tokens"], responses={403: {"model": ErrorBody}})
@@ -34,15 +35,8 @@ class RefreshRequest(Input):
     refresh_token: SecretStr = Field(max_length=255, examples=["sr_..."])
 
 
-class SessionTokens(BaseModel):
-    token: str = Field(examples=["st_..."], description="For the `Authorization: Bearer` header, or the browser SDK")
-    refresh_token: str = Field(examples=["sr_..."])
-    expires_in: int = Field(examples=[3600], description="Seconds that the token lives")
-    refresh_expires_in: int = Field(examples=[86400], description="Seconds that the refresh token lives")
-
-
 class HostedUrl(BaseModel):
-    hosted_url: str
+    hosted_url: str = Field(examples=["https://everlink.product.example/connect/..."])
 
 
 class Revoked(BaseModel):
@@ -57,7 +51,7 @@ async def create_session_token(
     response: Response,
     given: SessionRequest,
     force_refresh: Annotated[bool, Query(description="Make a new token; those that live stay good")] = False,
-) -> SessionTokens:
+) -> models.SessionToken:
     """A token with which a browser acts for one linked account.
 
     A token that lives for a quarter of an hour more is given again, unless `force_refresh` asks for a new one.
@@ -91,7 +85,7 @@ async def active_linked_account(made: Made, session: Session) -> AccountView:
 )
 async def refresh_session_token(
     request: Request, made: Made, response: Response, given: RefreshRequest
-) -> SessionTokens:
+) -> models.SessionToken:
     """A new pair for a refresh token, which is good once; the old pair ends.
 
     Shown a second time, a refresh token ends every pair that came of it. However often it is renewed, a session ends
@@ -105,6 +99,7 @@ async def refresh_session_token(
         await claim(request, made, session.scope, session.linked_account_id, ())
         pair = await made.sessions.renew(session, now)
     if pair is None:
+        made.limits.count_failure(request)
         raise ApiError(401, "invalid_refresh_token", "the refresh token is not valid")
     return _answer(response, pair, now)
 
@@ -122,9 +117,9 @@ async def create_connect_url(made: Made, session: Session, body: AnyObject = NOT
     return HostedUrl(hosted_url=f"{made.settings.public_url}/connect/{secret}")
 
 
-def _answer(response: Response, pair: TokenPair, now: datetime) -> SessionTokens:
+def _answer(response: Response, pair: TokenPair, now: datetime) -> models.SessionToken:
     response.headers["cache-control"] = "no-store"
-    return SessionTokens(
+    return models.SessionToken(
         token=pair.token,
         refresh_token=pair.refresh_token,
         expires_in=int((pair.expires_at - now).total_seconds()),
