@@ -230,6 +230,8 @@ class Lab:
             allowed_targets=" ".join(APPLICATIONS.values()),
             port=free_port(),
             log_level="WARNING",
+            key_rate_limit="",
+            address_rate_limit="",
         )
         async with open_services(settings) as made:
             await _ready(made)
