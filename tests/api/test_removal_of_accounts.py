@@ -52,7 +52,7 @@ async def test_account_that_is_made_again_under_the_same_id_starts_empty(
     assert (await product.get(OAUTH_URL)).json()["error_code"] == "linked_account_not_found"
     assert (await product.delete(ACME)).status_code == 404
     made = (await product.post(ACCOUNTS, json={"account_id": "acme"})).json()
-    assert (made["name"], made["udf"]) == (None, {})
+    assert (made["name"], made["udf"]) == (None, [])
     assert await connections_of(product, linked_account_id="acme") == []
     assert await everlink.connect(product) != before
 
