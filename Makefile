@@ -13,7 +13,7 @@ run: .venv/.installed  ## start everything on this machine, until Ctrl-C
 	@exec $(BIN)/python -m dev.run
 
 test: .venv/.installed  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # most of a test is waiting for servers
 
 chaos: .venv/.installed  ## kill and stop workers at every step of a refresh (STRUCK=36 AT_ONCE=3: the small run)
 	$(BIN)/python -m tests.chaos $(if $(STRUCK),--connections $(STRUCK)) $(if $(AT_ONCE),--at-once $(AT_ONCE))

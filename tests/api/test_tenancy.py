@@ -274,7 +274,8 @@ async def test_owner_does_pass(everlink: Everlink, route: Route) -> None:
     """Or the refusals above would prove nothing."""
     org = await everlink.made.tenants.add_organization("Own", utc_now())
     own = await settle(everlink, Scope(org, Environment.TEST), "sandbox")
-    answer = await call(everlink, route, own.ids, passport(own, route))
+    brief = {"timeout": "0"} if "timeout" in route.query else {}
+    answer = await call(everlink, route, own.ids, passport(own, route), **brief)
     assert answer.status_code not in (401, 403, 404, 405, 500), answer.text
     assert '"invalid_request"' not in answer.text, answer.text
 

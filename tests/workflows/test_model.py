@@ -120,6 +120,14 @@ A_PROBE_THAT_IS_NO_MORE: list[Step] = [
     (Connection.force_a_refresh, {"refresh": Answer.OK, "probe": Answer.UNSUPPORTED, "reason": REVOKED}),
 ]
 
+A_GRANT_THAT_WAS_NOT_TOLD_AND_A_PROBE_THAT_IS_DOWN: list[Step] = [
+    (Connection.reconnect, {"how": "later"}),
+    (
+        Connection.let_time_pass,
+        {"duration": 2 * DAY, "refresh": Answer.TRANSIENT, "probe": Answer.TRANSIENT, "reason": REVOKED},
+    ),
+]
+
 
 async def _live(lifetimes: Lifetimes, steps: list[Step]) -> None:
     async with await start_skipping() as server:  # one for each, since a server's time is shared
@@ -140,6 +148,7 @@ def live_random_lives(how: settings) -> None:
     @example(HOURLY, A_ROUND_THAT_GOES_ON_WHILE_FLAGGED)
     @example(HOURLY, FLAGGED_AND_THEN_WITHOUT_ITS_APPLICATION)
     @example(KEY, A_PROBE_THAT_IS_NO_MORE)
+    @example(KEY, A_GRANT_THAT_WAS_NOT_TOLD_AND_A_PROBE_THAT_IS_DOWN)
     def one(lifetimes: Lifetimes, steps: list[Step]) -> None:
         loop = asyncio.new_event_loop()
         try:
