@@ -18,7 +18,7 @@ from store.scope import Scope
 from store.tables import Application
 from store.vault import Kind
 
-router = APIRouter(prefix="/v1/applications", tags=["Applications"], responses={404: {"model": ErrorBody}})
+router = APIRouter(prefix="/v1/applications", tags=["Applications"])
 
 DAY = int(timedelta(days=1).total_seconds())
 

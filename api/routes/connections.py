@@ -24,11 +24,7 @@ from store.connections import Standing
 from store.listing import ConnectionFilter
 from store.tables import Connection
 
-router = APIRouter(
-    prefix="/v1/connections",
-    tags=["Connections"],
-    responses={404: {"model": ErrorBody}},
-)
+router = APIRouter(prefix="/v1/connections", tags=["Connections"])
 
 MAX_PAGE = 200
 MIN_TTL = "Seconds that the token must live, or nine tenths of its whole life where that is less"
@@ -179,7 +175,7 @@ async def report(made: Made, scope: Connects, connection_id: str, body: Report) 
     return Reported()
 
 
-@router.post("/{connection_id}/reconnect")
+@router.post("/{connection_id}/reconnect", responses={400: {"model": ErrorBody}})
 async def reconnect(made: Made, scope: Connects, connection_id: str) -> models.ReconnectLink:
     """A link for the customer that mends this connection under its id."""
     row = await find(made, scope, connection_id)
