@@ -49,6 +49,15 @@ async def test_malformed_body_is_a_422_that_does_not_echo_it(product: httpx.Asyn
     assert "planted" not in answer.text
 
 
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain"])
+async def test_body_that_is_not_said_to_be_json_is_told_so(product: httpx.AsyncClient, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    for method, path in (("POST", "/api/v2/public/linked-account"), ("PUT", "/v1/applications/sandbox")):
+        answer = await product.request(method, path, content=b'{"account_id": "acme"}', headers=headers)
+        assert (answer.status_code, answer.json()["error_code"]) == (422, "invalid_request")
+        assert answer.json()["message"] == "the body has to be JSON, with content-type: application/json"
+
+
 async def test_nobody_assigns_another_organization(product: httpx.AsyncClient) -> None:
     body = {"account_id": "mine", "org_id": "another", "associated_org": "another", "environment": "production"}
     saved = (await product.post("/api/v2/public/linked-account", json=body)).json()
