@@ -49,6 +49,9 @@ class Report(Input):
     generation: Generation | None = Field(default=None, examples=[3], description="Of the credential that was refused")
 
 
+OF_ANY_GENERATION = Report()
+
+
 class Reported(BaseModel):
     accepted: bool = True
 
@@ -169,7 +172,7 @@ async def refresh_now(made: Made, scope: Connects, connection_id: str) -> models
 
 
 @router.post("/{connection_id}/report", status_code=202, responses={409: {"model": ErrorBody}})
-async def report(made: Made, scope: Connects, connection_id: str, body: Report) -> Reported:
+async def report(made: Made, scope: Connects, connection_id: str, body: Report = OF_ANY_GENERATION) -> Reported:
     """The provider refused the credential (a 401): it is verified before it is believed."""
     await report_rejected(made, await find(made, scope, connection_id), body.generation)
     return Reported()

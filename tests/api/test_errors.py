@@ -58,6 +58,16 @@ async def test_body_that_is_not_said_to_be_json_is_told_so(product: httpx.AsyncC
         assert answer.json()["message"] == "the body has to be JSON, with content-type: application/json"
 
 
+async def test_body_of_which_nothing_is_required_may_be_left_out(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    connection = await everlink.connect(product)
+    assert (await product.post(f"/v1/connections/{connection}/report")).status_code == 202
+    key_id = product.headers["x-api-key"].split("_")[1]
+    assert (await product.post(f"/v1/api-keys/{key_id}/rotate")).status_code == 201
+    assert (await product.put("/v1/applications/sandbox-key")).status_code == 200
+
+
 async def test_nobody_assigns_another_organization(product: httpx.AsyncClient) -> None:
     body = {"account_id": "mine", "org_id": "another", "associated_org": "another", "environment": "production"}
     saved = (await product.post("/api/v2/public/linked-account", json=body)).json()
