@@ -68,6 +68,13 @@ async def test_body_of_which_nothing_is_required_may_be_left_out(
     assert (await product.put("/v1/applications/sandbox-key")).status_code == 200
 
 
+async def test_linked_account_in_a_header_may_be_utf_8_or_latin_1(product: httpx.AsyncClient) -> None:
+    await product.post("/api/v2/public/linked-account", json={"account_id": "Müller"})
+    for given in ("Müller".encode(), "Müller".encode("latin-1")):
+        answer = await product.get("/api/v2/public/application", headers=[(b"linked_account_id", given)])
+        assert answer.status_code == 200, answer.text
+
+
 async def test_nobody_assigns_another_organization(product: httpx.AsyncClient) -> None:
     body = {"account_id": "mine", "org_id": "another", "associated_org": "another", "environment": "production"}
     saved = (await product.post("/api/v2/public/linked-account", json=body)).json()
