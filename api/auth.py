@@ -129,12 +129,20 @@ async def linked_account(
 ) -> str:
     """The linked account that a request with an API key is about; the header wins over the query."""
     scope = (await caller(request, made, api_key, None)).scope
-    account_id = header or query
+    account_id = _as_sent(header) if header else query
     if not account_id:
         raise ApiError(400, "linked_account_id_missing", "name a linked account by header or query")
     if await made.tenants.linked_account(scope, account_id) is None:
         raise not_found("linked_account")
     return account_id
+
+
+def _as_sent(header: str) -> str:
+    """The framework reads a header as Latin-1; most who send more than ASCII send UTF-8."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return header
 
 
 Reads = Annotated[Scope, Security(by_key, scopes=[KeyScope.READ])]

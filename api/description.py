@@ -7,7 +7,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.routes.seed.views import AuthUrl
 from everlink.contract import KeyScope
+from everlink.models import Token
 
 DESCRIPTION = """
 Keeps your customers' connections to other people's software alive, and says so at once when it can't.
@@ -20,7 +22,8 @@ Every error is `{status_code, http_error_type, error_code, message, request_id}`
 another organization or environment is answered like one that never was.
 
 A POST with an `Idempotency-Key` acts once: sent again within a day, it gets the first answer again, with the header
-`idempotent-replayed: true`. A GET answers an `ETag`; send it back as `If-None-Match`, and what is not new is a 304.
+`idempotent-replayed: true`. A GET answers an `ETag`, unless it holds a secret; send it back as `If-None-Match`, and
+what is not new is a 304.
 """
 
 TAGS = {
@@ -58,7 +61,7 @@ WORDS = {
 }
 ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
 
-NEVER_KEPT = {"TokenOut", "AuthUrl"}  # answers with `cache-control: no-store`
+NEVER_KEPT = {one.__name__ for one in (Token, AuthUrl)}  # answers with `cache-control: no-store`
 
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",

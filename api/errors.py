@@ -102,7 +102,10 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         # Where and what, never the value: it may be a secret.
         details = [{"loc": list(item["loc"]), "type": item["type"], "msg": item["msg"]} for item in error.errors()]
-        return render(request, ApiError(422, "invalid_request", "the request is not valid", details=details))
+        words = "the request is not valid"
+        if ["body"] in [one["loc"] for one in details] and "json" not in request.headers.get("content-type", ""):
+            words = "the body has to be JSON, with content-type: application/json"
+        return render(request, ApiError(422, "invalid_request", words, details=details))
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:

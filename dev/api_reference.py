@@ -112,11 +112,20 @@ def _about(parameter: Json, description: Json) -> str:
     schema = parameter["schema"]
     words = [parameter.get("description", schema.get("description", ""))]
     words.append(" or ".join(f"`{one}`" for one in resolved(schema, description).get("enum", ())))
+    words.append(_bounds(resolved(schema, description)))
     if parameter["required"]:
         words.append("required")
     if schema.get("default") is not None:
         words.append(f"by default `{schema['default']}`")
     return "; ".join(word for word in words if word)
+
+
+def _bounds(schema: Json) -> str:
+    """How small and how great a number may be."""
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is None:
+        return "" if most is None else f"at most {most}"
+    return f"at least {least}" if most is None else f"{least} to {most}"
 
 
 def _json(schema: Json, description: Json) -> str:

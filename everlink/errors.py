@@ -52,14 +52,20 @@ def error_for(status: int, body: dict[str, Any]) -> EverlinkError:
     kind = EverlinkError
     if status == 404:
         kind = NotFound
-    elif status in (429, 502, 503, 504):
+    elif status in (429, 502, 503, 504) or code == "idempotency_key_in_use":
         kind = Unavailable
     elif code == "reauth_required":
         kind = ReauthRequired
+    wrong = "; ".join(_named(one) for one in fields.get("details") or ())
     return kind(
-        str(body.get("message") or f"HTTP {status}"),
+        str(body.get("message") or f"HTTP {status}") + (f": {wrong}" if wrong else ""),
         status=status,
         error_code=code,
         request_id=str(body.get("request_id", "")),
         **fields,
     )
+
+
+def _named(detail: dict[str, Any]) -> str:
+    """Where something is not valid, and what it should be; what was sent is not in it."""
+    return f"{'.'.join(str(part) for part in detail.get('loc', ()))}: {detail.get('msg', '')}"

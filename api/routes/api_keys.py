@@ -40,6 +40,9 @@ class RotateInput(Input):
     )
 
 
+A_DAY_BESIDE = RotateInput()
+
+
 @router.get("")
 async def list_api_keys(made: Made, scope: Reads) -> list[models.ApiKey]:
     """Every key that there was, newest first, without the secrets."""
@@ -56,7 +59,7 @@ async def add_api_key(made: Made, caller: AdministersAs, given: KeyInput, respon
 
 @router.post("/{key_id}/rotate", status_code=201, responses=MISSING)
 async def rotate_api_key(
-    made: Made, caller: AdministersAs, key_id: str, given: RotateInput, response: Response
+    made: Made, caller: AdministersAs, key_id: str, response: Response, given: RotateInput = A_DAY_BESIDE
 ) -> models.NewApiKey:
     """A new key in place of this one, with its name and scopes, made to live as long as it was.
 

@@ -18,7 +18,7 @@ from store.scope import Scope
 from store.tables import Application
 from store.vault import Kind
 
-router = APIRouter(prefix="/v1/applications", tags=["Applications"], responses={404: {"model": ErrorBody}})
+router = APIRouter(prefix="/v1/applications", tags=["Applications"])
 
 DAY = int(timedelta(days=1).total_seconds())
 
@@ -39,6 +39,9 @@ class ApplicationInput(Input):
     )
 
 
+AS_IT_IS = ApplicationInput()
+
+
 @router.get("")
 async def list_applications(made: Made, scope: Reads) -> list[models.Application]:
     """The applications that are enabled, each with its client and what the provider holds against it."""
@@ -52,7 +55,9 @@ async def get_application(made: Made, scope: Reads, slug: str) -> models.Applica
 
 
 @router.put("/{slug}", responses={409: {"model": ErrorBody}})
-async def enable_application(made: Made, scope: Administers, slug: str, given: ApplicationInput) -> models.Application:
+async def enable_application(
+    made: Made, scope: Administers, slug: str, given: ApplicationInput = AS_IT_IS
+) -> models.Application:
     """Enable an application, or change its client. Idempotent.
 
     A client secret is replaced without downtime: where the provider refuses the new one, the one before is tried for

@@ -24,11 +24,7 @@ from store.connections import Standing
 from store.listing import ConnectionFilter
 from store.tables import Connection
 
-router = APIRouter(
-    prefix="/v1/connections",
-    tags=["Connections"],
-    responses={404: {"model": ErrorBody}},
-)
+router = APIRouter(prefix="/v1/connections", tags=["Connections"])
 
 MAX_PAGE = 200
 MIN_TTL = "Seconds that the token must live, or nine tenths of its whole life where that is less"
@@ -51,6 +47,9 @@ Generation = Annotated[int, Field(ge=1, le=2**31 - 1), NoStandIn]
 
 class Report(Input):
     generation: Generation | None = Field(default=None, examples=[3], description="Of the credential that was refused")
+
+
+OF_ANY_GENERATION = Report()
 
 
 class Reported(BaseModel):
@@ -173,13 +172,13 @@ async def refresh_now(made: Made, scope: Connects, connection_id: str) -> models
 
 
 @router.post("/{connection_id}/report", status_code=202, responses={409: {"model": ErrorBody}})
-async def report(made: Made, scope: Connects, connection_id: str, body: Report) -> Reported:
+async def report(made: Made, scope: Connects, connection_id: str, body: Report = OF_ANY_GENERATION) -> Reported:
     """The provider refused the credential (a 401): it is verified before it is believed."""
     await report_rejected(made, await find(made, scope, connection_id), body.generation)
     return Reported()
 
 
-@router.post("/{connection_id}/reconnect")
+@router.post("/{connection_id}/reconnect", responses={400: {"model": ErrorBody}})
 async def reconnect(made: Made, scope: Connects, connection_id: str) -> models.ReconnectLink:
     """A link for the customer that mends this connection under its id."""
     row = await find(made, scope, connection_id)

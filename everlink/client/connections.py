@@ -100,7 +100,7 @@ class Connections:
         Answers it as it is when the time is over: look at `status`.
         """
         params = {"status": status, "after": after, "timeout": timeout}
-        return await self._transport.get(_path(connection_id, "wait"), Connection, params)
+        return await self._transport.ask("GET", _path(connection_id, "wait"), Connection, params=params, waits=timeout)
 
     async def deliveries(self, connection_id: str) -> list[Delivery]:
         """How the connection's events fared at the webhook endpoints."""

@@ -46,13 +46,13 @@ class LinkedAccounts:
 
     async def applications(self, account_id: str) -> list[Connected]:
         """What a customer sees: each application, whether it is connected and whether it must be reconnected."""
-        listed = await self._transport.send("GET", f"{SEED}/application", headers=_for(account_id))
+        listed = await self._transport.send("GET", f"{SEED}/application", params=_for(account_id))
         return [Connected.model_validate(item) for item in listed]
 
     async def connect_link(self, account_id: str, slug: str) -> str:
         """A link that takes the customer's browser to the provider's consent page: good once, for 15 minutes."""
         path = f"{INTEGRATION}/oauth-url/{segment(slug)}"
-        return (await self._transport.ask("GET", path, ConnectLink, headers=_for(account_id))).auth_url
+        return (await self._transport.get(path, ConnectLink, _for(account_id))).auth_url
 
     async def save_key(
         self, account_id: str, slug: str, fields: Mapping[str, str], *, expires_at: datetime | None = None
@@ -63,8 +63,8 @@ class LinkedAccounts:
             EverlinkError: `credentials_refused` where the provider does not accept them; nothing is stored then.
         """
         path = f"{INTEGRATION}/save-key-credentials/{segment(slug)}"
-        params = {"expires_at": expires_at.isoformat() if expires_at else None}
-        await self._transport.send("PUT", path, json=dict(fields), params=params, headers=_for(account_id))
+        params = {**_for(account_id), "expires_at": expires_at.isoformat() if expires_at else None}
+        await self._transport.send("PUT", path, json=dict(fields), params=params)
 
     async def session_token(self, account_id: str) -> SessionToken:
         """A token for the customer's browser; one that is still good is given again."""
@@ -73,4 +73,5 @@ class LinkedAccounts:
 
 
 def _for(account_id: str) -> dict[str, str]:
+    """In the query: not every id fits a header."""
     return {"linked_account_id": account_id}

@@ -45,16 +45,16 @@ class Transport:
         *,
         params: Query | None = None,
         json: Any = None,
-        headers: Mapping[str, str] | None = None,
+        waits: float = 0.0,
     ) -> Any:
-        """The answer's JSON; None where it has no body.
+        """The answer's JSON; None where it has no body. `waits`: seconds for which the API was asked to hold it back.
 
         Raises:
             EverlinkError: the answer is no success; Unavailable where nobody answered in time.
         """
-        sent = {**self._headers, **(headers or {})}
+        headers = self._headers
         if method == "POST":
-            sent["idempotency-key"] = uuid4().hex
+            headers = {**headers, "idempotency-key": uuid4().hex}
         for last in (*[False] * (TRIES - 1), True):
             try:
                 response = await self._http.request(
@@ -62,15 +62,15 @@ class Transport:
                     self._url + path,
                     params={name: value for name, value in (params or {}).items() if value is not None},
                     json=json,
-                    headers=sent,
-                    timeout=self._timeout,
+                    headers=headers,
+                    timeout=self._timeout + waits,
                 )
             except httpx.TransportError:
                 if last:
                     raise Unavailable("Everlink cannot be reached") from None
                 await asyncio.sleep(0.5)
                 continue
-            if response.status_code in AGAIN and not last:
+            if _is_for_now(response) and not last:
                 await asyncio.sleep(_pause(response))
                 continue
             return _body(response)
@@ -98,6 +98,11 @@ class Transport:
 def segment(text: str) -> str:
     """A text as one segment of a path."""
     return quote(text, safe="")
+
+
+def _is_for_now(response: httpx.Response) -> bool:
+    """Whether the same request may fare better in a moment: a 409 says when, where the try before is under way."""
+    return response.status_code in AGAIN or (response.status_code == 409 and "retry-after" in response.headers)
 
 
 def _pause(response: httpx.Response) -> float:

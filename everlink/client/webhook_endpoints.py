@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from everlink.client.transport import Transport, segment
 from everlink.contract import EventType
@@ -17,14 +18,28 @@ class WebhookEndpoints:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def add(self, url: str, events: Iterable[EventType]) -> NewWebhookEndpoint:
-        """Send these events there. The answer has the secret that verifies them, this once."""
-        body = {"url": url, "events": list(events)}
+    async def add(
+        self,
+        url: str,
+        events: Iterable[EventType],
+        *,
+        headers: Mapping[str, str] | None = None,
+        method: str | None = None,
+        legacy_secret: str | None = None,
+    ) -> NewWebhookEndpoint:
+        """Send these events there. The answer has the secret that verifies them, this once.
+
+        A receiver that verifies `x-cobalt-signature` already is sent that header too, keyed with `legacy_secret`.
+        """
+        body = _given(url=url, events=list(events), headers=headers, method=method, legacy_secret=legacy_secret)
         return await self._transport.ask("POST", ENDPOINTS, NewWebhookEndpoint, json=body)
 
     async def all(self) -> list[WebhookEndpoint]:
         listed = await self._transport.send("GET", ENDPOINTS)
         return [WebhookEndpoint.model_validate(item) for item in listed]
+
+    async def get(self, endpoint_id: str) -> WebhookEndpoint:
+        return await self._transport.get(_path(endpoint_id), WebhookEndpoint)
 
     async def change(
         self,
@@ -32,13 +47,34 @@ class WebhookEndpoints:
         *,
         url: str | None = None,
         events: Iterable[EventType] | None = None,
+        headers: Mapping[str, str] | None = None,
+        method: str | None = None,
         is_enabled: bool | None = None,
+        legacy_secret: str | None = None,
     ) -> WebhookEndpoint:
-        """What is not given stays as it is."""
-        given = {"url": url, "events": None if events is None else list(events), "is_enabled": is_enabled}
-        body = {name: value for name, value in given.items() if value is not None}
-        return await self._transport.ask("PATCH", f"{ENDPOINTS}/{segment(endpoint_id)}", WebhookEndpoint, json=body)
+        """What is not given stays as it is; an empty `legacy_secret` turns that signature off."""
+        body = _given(
+            url=url,
+            events=None if events is None else list(events),
+            headers=headers,
+            method=method,
+            is_enabled=is_enabled,
+            legacy_secret=legacy_secret,
+        )
+        return await self._transport.ask("PATCH", _path(endpoint_id), WebhookEndpoint, json=body)
 
     async def remove(self, endpoint_id: str) -> None:
         """Deliveries on their way to it stop."""
-        await self._transport.send("DELETE", f"{ENDPOINTS}/{segment(endpoint_id)}")
+        await self._transport.send("DELETE", _path(endpoint_id))
+
+
+def _given(*, legacy_secret: str | None, **values: Any) -> dict[str, Any]:
+    """The body of what is given."""
+    body = {name: value for name, value in values.items() if value is not None}
+    if legacy_secret is not None:
+        body["legacy_signature"] = {"secret": legacy_secret} if legacy_secret else None
+    return body
+
+
+def _path(endpoint_id: str) -> str:
+    return f"{ENDPOINTS}/{segment(endpoint_id)}"

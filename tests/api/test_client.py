@@ -63,6 +63,18 @@ async def test_a_customers_life(everlink: Everlink, client: Client) -> None:
             await gone
 
 
+async def test_a_customer_whose_id_fits_no_header(everlink: Everlink, client: Client) -> None:
+    account_id = "Müller & Söhne / 7"
+    await client.linked_accounts.save(account_id)
+    assert [one.connected for one in await client.linked_accounts.applications(account_id)] == [False, False]
+    async with everlink.customer() as ada:
+        _, key = await ada.create_key()
+        await client.linked_accounts.save_key(account_id, "sandbox-key", {"api_key": key})
+        await ada.consent(await client.linked_accounts.connect_link(account_id, "sandbox"))
+    connected = [one.slug async for one in client.connections.all(linked_account_id=account_id)]
+    assert sorted(connected) == ["sandbox", "sandbox-key"]
+
+
 async def test_a_key(everlink: Everlink, client: Client) -> None:
     async with everlink.customer() as ada:
         _, key = await ada.create_key()
@@ -117,6 +129,22 @@ async def test_webhook_endpoints(client: Client) -> None:
     assert (changed.events, changed.is_enabled, changed.url) == ([EventType.CREATED], False, added.url)
     await client.webhook_endpoints.remove(added.id)
     assert await client.webhook_endpoints.all() == []
+
+
+async def test_webhook_endpoint_of_a_receiver_that_is_there_already(client: Client) -> None:
+    added = await client.webhook_endpoints.add(
+        "http://127.0.0.1/hooks",
+        [EventType.EXPIRED],
+        headers={"authorization": "Bearer planted"},
+        method="PUT",
+        legacy_secret="planted-legacy-secret",
+    )
+    assert (added.header_names, added.method) == (["authorization"], "PUT")
+    assert added.legacy_signature is not None and added.legacy_signature.header == "x-cobalt-signature"
+    assert (await client.webhook_endpoints.get(added.id)).legacy_signature == added.legacy_signature
+    kept = await client.webhook_endpoints.change(added.id, headers={})
+    assert kept.header_names == [] and kept.legacy_signature == added.legacy_signature
+    assert (await client.webhook_endpoints.change(added.id, legacy_secret="")).legacy_signature is None
 
 
 async def test_a_session_token_is_for_one_customer(everlink: Everlink, client: Client) -> None:

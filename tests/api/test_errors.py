@@ -49,6 +49,32 @@ async def test_malformed_body_is_a_422_that_does_not_echo_it(product: httpx.Asyn
     assert "planted" not in answer.text
 
 
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain"])
+async def test_body_that_is_not_said_to_be_json_is_told_so(product: httpx.AsyncClient, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    for method, path in (("POST", "/api/v2/public/linked-account"), ("PUT", "/v1/applications/sandbox")):
+        answer = await product.request(method, path, content=b'{"account_id": "acme"}', headers=headers)
+        assert (answer.status_code, answer.json()["error_code"]) == (422, "invalid_request")
+        assert answer.json()["message"] == "the body has to be JSON, with content-type: application/json"
+
+
+async def test_body_of_which_nothing_is_required_may_be_left_out(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    connection = await everlink.connect(product)
+    assert (await product.post(f"/v1/connections/{connection}/report")).status_code == 202
+    key_id = product.headers["x-api-key"].split("_")[1]
+    assert (await product.post(f"/v1/api-keys/{key_id}/rotate")).status_code == 201
+    assert (await product.put("/v1/applications/sandbox-key")).status_code == 200
+
+
+async def test_linked_account_in_a_header_may_be_utf_8_or_latin_1(product: httpx.AsyncClient) -> None:
+    await product.post("/api/v2/public/linked-account", json={"account_id": "Müller"})
+    for given in ("Müller".encode(), "Müller".encode("latin-1")):
+        answer = await product.get("/api/v2/public/application", headers=[(b"linked_account_id", given)])
+        assert answer.status_code == 200, answer.text
+
+
 async def test_nobody_assigns_another_organization(product: httpx.AsyncClient) -> None:
     body = {"account_id": "mine", "org_id": "another", "associated_org": "another", "environment": "production"}
     saved = (await product.post("/api/v2/public/linked-account", json=body)).json()

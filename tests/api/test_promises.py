@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dev.api_reference import FILE, reference, resolved
+from dev.api_reference import EVERYWHERE, FILE, reference, resolved
 from tests.api.conftest import Everlink
 from tests.api.every_route import every_route
 
@@ -90,6 +90,32 @@ def test_every_post_takes_an_idempotency_key(description: dict[str, Any]) -> Non
     assert len(posts) > 5
 
 
+def test_what_holds_a_secret_has_no_tag_to_poll_with(description: dict[str, Any]) -> None:
+    gets = [(name, one) for name, one in operations(description) if name.startswith("GET ")]
+    untagged = {name for name, operation in gets if "304" not in operation["responses"]}
+    assert untagged == {
+        "GET /v1/connections/{connection_id}/token",
+        "GET /api/v2/public/linked-account/integration/oauth-url/{slug}",
+        "GET /api/v1/{slug}/integrate",
+        "GET /v1/export",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "refusals"),
+    [
+        ("GET /v1/connections", set()),
+        ("GET /v1/applications", set()),
+        ("POST /v1/connections/{connection_id}/reconnect", {"400", "404", "409"}),
+        ("PUT /api/v2/public/linked-account/integration/save-key-credentials/{slug}", {"400", "404", "409", "502"}),
+        ("PUT /api/v2/public/migrate-token", {"400", "404", "409", "502"}),
+    ],
+)
+def test_a_route_names_the_refusals_of_its_own(description: dict[str, Any], name: str, refusals: set[str]) -> None:
+    found = dict(operations(description))[name]["responses"]
+    assert {status for status in found if status >= "400"} - EVERYWHERE == refusals
+
+
 def test_every_body_has_an_example(description: dict[str, Any]) -> None:
     """That they are accepted is shown by the owner's turn in test_tenancy.py."""
     for name, operation in operations(description):
@@ -100,6 +126,15 @@ def test_every_body_has_an_example(description: dict[str, Any]) -> None:
 
 def test_reference_page_is_current(description: dict[str, Any]) -> None:
     assert FILE.read_text() == reference(description), "make reference"
+
+
+def test_reference_page_says_how_much_a_parameter_may_be(description: dict[str, Any]) -> None:
+    for row in (
+        "`limit` | query | 1 to 200; by",
+        "`timeout` | query | Seconds; 0 to 60; by",
+        "count as 200; at least 1; by",
+    ):
+        assert row in reference(description)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,45 @@ async def test_what_fails_for_a_moment_is_tried_again_under_the_same_idempotency
     assert len(server.requests) == 3 and len(keys) == 1
 
 
+CONNECTION = {
+    "id": "con_1",
+    "linked_account_id": "acme",
+    "slug": "sandbox",
+    "identifier": "ada@acme.example",
+    "display_name": None,
+    "auth_type": "oauth2",
+    "status": "active",
+    "health": "ok",
+    "reason": None,
+    "status_since": "2030-01-01T00:00:00Z",
+    "connected_at": "2030-01-01T00:00:00Z",
+    "sequence": 1,
+    "workflow_url": "https://temporal.example",
+}
+
+
+async def test_a_long_poll_may_take_its_time_beside_that_of_any_request() -> None:
+    server = Server(httpx.Response(200, json=CONNECTION))
+    await server.client().connections.wait("con_1", after=1, timeout=60)
+    assert server.requests[0].extensions["timeout"]["read"] > 60
+
+
+async def test_a_try_that_goes_on_unseen_is_waited_for() -> None:
+    """The connection broke, and the API still works on what it carried."""
+    under_way = httpx.Response(409, json={"error_code": "idempotency_key_in_use"}, headers=AT_ONCE)
+    server = Server(httpx.ReadError("reset"), under_way, httpx.Response(200, json=REFRESHED))
+    assert (await server.client().connections.refresh("con_1")).generation == 2
+    with pytest.raises(Unavailable):
+        await Server(*[under_way] * 3).client().connections.refresh("con_1")
+
+
+async def test_what_is_not_valid_is_named() -> None:
+    details = [{"loc": ["body", "events", 0], "type": "enum", "msg": "Input should be 'Connection Expired'"}]
+    body = {"error_code": "invalid_request", "message": "the request is not valid", "details": details}
+    with pytest.raises(EverlinkError, match=r"not valid: body\.events\.0: Input should be 'Connection Expired'"):
+        await Server(httpx.Response(422, json=body)).client().connections.counts()
+
+
 async def test_two_calls_are_two_requests() -> None:
     server = Server(httpx.Response(200, json=REFRESHED), httpx.Response(200, json=REFRESHED))
     client = server.client()

@@ -30,7 +30,7 @@ async def oauth_url(made: Made, scope: Connects, account_id: Account, slug: str,
     return AuthUrl(auth_url=await start_link(made, scope, account_id, entry))
 
 
-@router.put("/save-key-credentials/{slug}")
+@router.put("/save-key-credentials/{slug}", responses={status: {"model": ErrorBody} for status in (409, 502)})
 async def save_key_credentials(
     made: Made,
     scope: Connects,

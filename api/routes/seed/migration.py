@@ -102,7 +102,7 @@ class AuthStructure(BaseModel):
     keybased: dict[str, str]
 
 
-@router.put("/migrate-token", responses={status: {"model": ErrorBody} for status in (400, 502)})
+@router.put("/migrate-token", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
 async def migrate_token(made: Made, scope: Connects, account_id: Account, given: Migration) -> Migrated:
     """Take over a connection that another system holds, without its customer.
 
