@@ -57,7 +57,9 @@ class Answers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, place: Place, request_sha256: str, now: datetime) -> Claim | KeptAnswer | Refused:
+    async def claim(
+        self, place: Place, request_sha256: str, now: datetime, lease: timedelta = LEASE
+    ) -> Claim | KeptAnswer | Refused:
         """Claim a key for a request, or learn what became of it. Of any number that ask at once, one gets the claim."""
         mine = Claim(place, uuid4().hex)
         values = {
@@ -82,7 +84,7 @@ class Answers:
                     return Refused.ANOTHER_REQUEST
                 if found.status is not None:
                     return KeptAnswer(found.status, found.sealed)
-                if found.started_at + LEASE > now:
+                if found.started_at + lease > now:
                     return Refused.IN_USE
             left = and_(_at(place), IDEMPOTENT_ANSWERS.c.claim == found.claim)
             taken = await connection.execute(update(IDEMPOTENT_ANSWERS).where(left).values(values))
