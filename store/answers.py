@@ -19,6 +19,14 @@ KEPT_FOR = timedelta(hours=24)
 SWEPT_AT_ONCE = 100
 
 
+TENANT = "tenant"  # owns what was answered to any of its keys
+
+
+def browsers_of(linked_account_id: str) -> str:
+    """Who owns what was answered to the session tokens of an account."""
+    return f"account:{linked_account_id}"
+
+
 @dataclass(frozen=True)
 class Place:
     """Where an answer is kept: nobody but this owner of this tenant finds it under this key."""
