@@ -123,7 +123,7 @@ class ConnectSession(SQLModel, table=True):
     linked_account_id: str
     body: dict[str, Any] = json(dict)  # what the product gave with it
     created_at: datetime = moment()
-    expires_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
     browser_sha256: str | None = None  # of the browser that opened the link first, and no other may
     __table_args__ = (
         addressable(),
