@@ -19,7 +19,7 @@ from starlette.types import Scope as ASGIScope
 
 from api.errors import ApiError
 from api.services import Services
-from store.answers import Claim, KeptAnswer, Place, Refused
+from store.answers import TENANT, Claim, KeptAnswer, Place, Refused, browsers_of
 from store.database import StoreUnavailable
 from store.scope import Scope
 from store.vault import Kind, VaultError
@@ -55,7 +55,7 @@ async def claim(
         return
     if len(keys) > 1 or not VISIBLE_ASCII.fullmatch(keys[0]):
         raise ApiError(422, "invalid_idempotency_key", "an idempotency key is 1 to 255 visible ASCII characters")
-    owner = "tenant" if linked_account_id is None else f"account:{linked_account_id}"
+    owner = TENANT if linked_account_id is None else browsers_of(linked_account_id)
     place = Place(scope, owner, keys[0])
     found = await made.answers.claim(place, await _fingerprint(request, rights), made.clock())
     if found is Refused.ANOTHER_REQUEST:

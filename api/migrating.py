@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.connecting import OurClient, oauth_client
-from api.errors import ApiError
+from api.errors import ApiError, unavailable
 from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
 from api.services import Services
 from everlink.contract import ConnectionStatus, Verdict
@@ -17,6 +19,8 @@ from providers.http import RequestFailed
 from providers.oauth2 import Client, refresh
 from providers.probe import probe
 from providers.verdict import ProbeVerdict, TokenVerdict, judge_token_answer
+from store.answers import Claim, Place
+from store.database import StoreUnavailable
 from store.hashing import sha256
 from store.scope import Scope
 from store.vault import Kind
@@ -24,6 +28,9 @@ from store.vault import Kind
 ALMOST_OVER = 10.0  # seconds: an access token that lives no longer is not worth asking with
 SOON = 60.0  # where nobody says when a token ends that a refresh can replace: the workflow then knows
 PAUSES = (0.5, 1.0)  # before asking once more whose grant it is, which cannot be given back any more
+LEASE = timedelta(minutes=5)  # longer than all of it takes: a claim that is older was left by a crash
+STORE_PATIENCE = timedelta(minutes=1)  # for a store that goes away once the provider has rotated
+STORE_PAUSE = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,25 +59,40 @@ async def take_over(made: Services, scope: Scope, account_id: str, entry: Catalo
     once, which a rotating provider answers to one system only.
 
     Raises:
-        ApiError: 422 `credentials_refused` or `already_expired`, 502 `provider_unreachable`: nothing is stored.
+        ApiError: 422 `credentials_refused` or `already_expired`, 502 `provider_unreachable`: nothing is stored. 503
+            `still_working` while another process takes over this very grant.
     """
     # A client that hangs up must not lose what the provider has just rotated.
-    return await asyncio.shield(asyncio.create_task(_once(made, Target(scope, account_id), entry, held)))
+    return await made.to_the_end(_once(made, Target(scope, account_id), entry, held))
 
 
 async def _once(made: Services, target: Target, entry: CatalogEntry, held: HeldGrant) -> bool:
     ours = await oauth_client(made, target.scope, entry)
     origin = sha256(held.credential.refresh_token or held.credential.access_token)
     # Of the same grant sent twice at once, the second finds the first: a refresh token used twice may end the grant.
-    async with made.taking_over.setdefault((target.scope, origin), asyncio.Lock()):
+    lock = made.taking_over.setdefault((target.scope, origin), asyncio.Lock())
+    async with lock, _claimed(made, target.scope, origin):
         if await _is_known(made, target, entry.slug, origin):
             return False
         credential = held.credential.model_copy(update={"origin": origin})
         verified = await _tried(made, entry, credential, held.expires_in)
         if verified is None:
             verified = await _renewed(made, entry, ours, credential)
-        await _keep(made, target, entry, verified)
+        await _keep_patiently(made, target, entry, verified)
         return True
+
+
+@asynccontextmanager
+async def _claimed(made: Services, scope: Scope, origin: str) -> AsyncIterator[None]:
+    """No other process has this grant meanwhile; and the store has been written before a token is spent."""
+    claim = await made.answers.claim(Place(scope, "migration", origin), origin, made.clock(), LEASE)
+    if not isinstance(claim, Claim):
+        raise unavailable("still_working", "another request is taking over this grant; send it again")
+    try:
+        yield
+    finally:
+        with suppress(StoreUnavailable):  # then it is free when its lease ends
+            await made.answers.give_up(claim)
 
 
 async def _is_known(made: Services, target: Target, slug: str, origin: str) -> bool:
@@ -140,6 +162,18 @@ async def _identified(made: Services, entry: CatalogEntry, credential: OAuthCred
         if _tells(entry, answer):
             return answer
     return None
+
+
+async def _keep_patiently(made: Services, target: Target, entry: CatalogEntry, verified: _Verified) -> None:
+    """The provider may have rotated already: a short outage of the store must not lose what only this process has."""
+    until = made.clock() + STORE_PATIENCE
+    while made.clock() < until:
+        try:
+            await _keep(made, target, entry, verified)
+            return
+        except StoreUnavailable:
+            await asyncio.sleep(STORE_PAUSE)
+    await _keep(made, target, entry, verified)
 
 
 async def _keep(made: Services, target: Target, entry: CatalogEntry, verified: _Verified) -> None:

@@ -19,6 +19,14 @@ KEPT_FOR = timedelta(hours=24)
 SWEPT_AT_ONCE = 100
 
 
+TENANT = "tenant"  # owns what was answered to any of its keys
+
+
+def browsers_of(linked_account_id: str) -> str:
+    """Who owns what was answered to the session tokens of an account."""
+    return f"account:{linked_account_id}"
+
+
 @dataclass(frozen=True)
 class Place:
     """Where an answer is kept: nobody but this owner of this tenant finds it under this key."""
@@ -57,7 +65,9 @@ class Answers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, place: Place, request_sha256: str, now: datetime) -> Claim | KeptAnswer | Refused:
+    async def claim(
+        self, place: Place, request_sha256: str, now: datetime, lease: timedelta = LEASE
+    ) -> Claim | KeptAnswer | Refused:
         """Claim a key for a request, or learn what became of it. Of any number that ask at once, one gets the claim."""
         mine = Claim(place, uuid4().hex)
         values = {
@@ -82,7 +92,7 @@ class Answers:
                     return Refused.ANOTHER_REQUEST
                 if found.status is not None:
                     return KeptAnswer(found.status, found.sealed)
-                if found.started_at + LEASE > now:
+                if found.started_at + lease > now:
                     return Refused.IN_USE
             left = and_(_at(place), IDEMPOTENT_ANSWERS.c.claim == found.claim)
             taken = await connection.execute(update(IDEMPOTENT_ANSWERS).where(left).values(values))

@@ -77,13 +77,15 @@ class ApiKeys:
             row = (await connection.execute(query)).one_or_none()
         return ApiKey(**row._mapping) if row is not None else None
 
-    async def expire(self, scope: Scope, public_id: str, at: datetime) -> None:
-        """Let a key end at that moment, or at its own end where that is sooner."""
+    async def replace(self, scope: Scope, public_id: str, until: datetime) -> None:
+        """Another key has taken its place: let it end at that moment, unless it ends sooner."""
         columns = API_KEYS.c
-        sooner = columns.expires_at.is_(None) | (columns.expires_at > at)
+        sooner = columns.overlap_until.is_(None) | (columns.overlap_until > until)
         async with self._database.writing() as connection:
             await connection.execute(
-                update(API_KEYS).where(columns.id == public_id, scope.owns(API_KEYS), sooner).values(expires_at=at)
+                update(API_KEYS)
+                .where(columns.id == public_id, scope.owns(API_KEYS), sooner)
+                .values(overlap_until=until)
             )
         self._recent.forget(public_id)
 
@@ -121,13 +123,14 @@ class ApiKeys:
         return result.rowcount == 1
 
     async def revoke_unless_last(self, scope: Scope, public_id: str, now: datetime) -> bool:
-        """Revoke a key, but not the last one that may make others: False, and it lives on."""
+        """Revoke a key, but not the last one that may make others and stays: False, and it lives on."""
         columns = API_KEYS.c
         # All of them, in one order, so that two keys that revoke each other take turns.
         mine = select(API_KEYS).where(scope.owns(API_KEYS)).order_by(columns.id).with_for_update()
         async with self._database.writing() as connection:
             rows = (await connection.execute(mine)).all()
-            admins = {row.id for row in rows if KeyScope.ADMIN in row.scopes and _lives(row, now)}
+            lasting = [row for row in rows if _lives(row, now) and row.overlap_until is None]
+            admins = {row.id for row in lasting if KeyScope.ADMIN in row.scopes}
             if admins == {public_id}:
                 return False
             await connection.execute(
@@ -138,4 +141,4 @@ class ApiKeys:
 
 
 def _lives(key: Any, now: datetime) -> bool:
-    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+    return key.revoked_at is None and all(at is None or at > now for at in (key.expires_at, key.overlap_until))

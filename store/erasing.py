@@ -17,9 +17,10 @@ from sqlalchemy import ColumnElement, Table, delete, select, tuple_, update
 from sqlmodel import SQLModel
 
 from everlink.contract import RemovalKind, RemovalTask
+from store.answers import browsers_of
 from store.database import Database
 from store.scope import Scope
-from store.tables import API_KEYS, APPLICATIONS, LINKED_ACCOUNTS, ORGANIZATIONS, REMOVALS
+from store.tables import API_KEYS, APPLICATIONS, IDEMPOTENT_ANSWERS, LINKED_ACCOUNTS, ORGANIZATIONS, REMOVALS
 
 BATCH = 1000  # rows in a statement, so that each is over within its time
 
@@ -83,6 +84,8 @@ def _of_tenant(table: Table, scope: Scope) -> ColumnElement[bool] | None:
 def _of_account(table: Table, scope: Scope, account_id: str) -> ColumnElement[bool] | None:
     if table is LINKED_ACCOUNTS:
         return scope.owns(table) & (table.c.id == account_id)
+    if table is IDEMPOTENT_ANSWERS:
+        return scope.owns(table) & (table.c.owner == browsers_of(account_id))
     if "linked_account_id" in table.columns:
         return scope.owns(table) & (table.c.linked_account_id == account_id)
     return None

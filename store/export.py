@@ -43,7 +43,7 @@ class Part:
 
 PARTS = (
     Part("settings", TENANT_SETTINGS, ("allowed_origins",)),
-    Part("api_key", API_KEYS, ("id", "name", "scopes", "created_at", "expires_at", "revoked_at")),
+    Part("api_key", API_KEYS, ("id", "name", "scopes", "created_at", "expires_at", "overlap_until", "revoked_at")),
     Part(
         "application",
         APPLICATIONS,

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import Environment
 from store.database import Database
@@ -90,21 +91,24 @@ class Sessions:
             return None
         pair = _new_pair(now, old.refresh_expires_at)
         row = await self._row(session.scope, session.linked_account_id, pair, family=old.family, now=now)
+        account = _of(session.scope, session.linked_account_id)
         async with self._database.writing() as connection:
+            await _take_turns(connection, session.scope, session.linked_account_id)
             ended = await connection.execute(
                 update(SESSION_TOKENS).where(mine, COLUMNS.revoked_at.is_(None)).values(revoked_at=now)
             )
             if ended.rowcount == 1:
                 await connection.execute(SESSION_TOKENS.insert().values(row))
                 return pair
-            family = and_(COLUMNS.family == old.family, session.scope.owns(SESSION_TOKENS))
-            await connection.execute(update(SESSION_TOKENS).where(family).values(revoked_at=now))
+            family = COLUMNS.family == old.family
+            await connection.execute(update(SESSION_TOKENS).where(account, family).values(revoked_at=now))
         return None
 
     async def revoke(self, scope: Scope, linked_account_id: str, now: datetime) -> int:
         """End every living session of a linked account; answers how many that were."""
         living = and_(COLUMNS.revoked_at.is_(None), COLUMNS.refresh_expires_at > now)
         async with self._database.writing() as connection:
+            await _take_turns(connection, scope, linked_account_id)
             ended = await connection.execute(
                 update(SESSION_TOKENS).where(_of(scope, linked_account_id), living).values(revoked_at=now)
             )
@@ -159,6 +163,15 @@ class Sessions:
             "expires_at": pair.expires_at,
             "refresh_expires_at": pair.refresh_expires_at,
         }
+
+
+async def _take_turns(connection: AsyncConnection, scope: Scope, linked_account_id: str) -> None:
+    """Of one account, renewing and revoking come after each other.
+
+    A revocation sees the rows that are there when it begins: not the pair that a renewal beside it has yet to commit.
+    """
+    mine = and_(scope.owns(LINKED_ACCOUNTS), LINKED_ACCOUNTS.c.id == linked_account_id)
+    await connection.execute(select(LINKED_ACCOUNTS.c.id).where(mine).with_for_update(key_share=True))
 
 
 def _of(scope: Scope, linked_account_id: str) -> ColumnElement[bool]:

@@ -40,7 +40,12 @@ class ApiKey(SQLModel, table=True):
     scopes: list[str] = json(lambda: list(KeyScope))
     created_at: datetime = moment()
     expires_at: datetime | None = moment(nullable=True, default=None)
+    overlap_until: datetime | None = moment(nullable=True, default=None)  # another has taken its place
     revoked_at: datetime | None = moment(nullable=True, default=None)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        return min((at for at in (self.expires_at, self.overlap_until) if at is not None), default=None)
 
 
 class Application(SQLModel, table=True):
@@ -118,7 +123,7 @@ class ConnectSession(SQLModel, table=True):
     linked_account_id: str
     body: dict[str, Any] = json(dict)  # what the product gave with it
     created_at: datetime = moment()
-    expires_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
     browser_sha256: str | None = None  # of the browser that opened the link first, and no other may
     __table_args__ = (
         addressable(),

@@ -66,17 +66,20 @@ async def rotate_api_key(
     Both live until the overlap has passed: put the new one in place meanwhile.
     """
     old, now = await _find(made, caller.scope, key_id), made.clock()
-    if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+    if old.revoked_at is not None or (old.ends_at is not None and old.ends_at <= now):
         raise ApiError(409, "api_key_ended", "the key has ended: make a new one")
     expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
     new = await _make(made, caller, old.name, {KeyScope(one) for one in old.scopes}, expires_at, response)
-    await made.api_keys.expire(caller.scope, key_id, now + timedelta(seconds=given.overlap_seconds))
+    await made.api_keys.replace(caller.scope, key_id, now + timedelta(seconds=given.overlap_seconds))
     return new
 
 
 @router.delete("/{key_id}", status_code=204, responses={**MISSING, 409: {"model": ErrorBody}})
 async def revoke_api_key(made: Made, scope: Administers, key_id: str) -> None:
-    """Revoke a key at once. The last one that may make others is not revoked: nobody locks themselves out."""
+    """Revoke a key at once. The last one that may make others is not revoked: nobody locks themselves out.
+
+    A key that was rotated does not count as such, though it may still live for a while.
+    """
     await _find(made, scope, key_id)
     if not await made.api_keys.revoke_unless_last(scope, key_id, made.clock()):
         raise ApiError(409, "last_admin_key", "this is the last key that may make others")
@@ -105,4 +108,4 @@ async def _make(
 
 
 def _out(row: ApiKey) -> models.ApiKey:
-    return models.ApiKey(**row.model_dump())
+    return models.ApiKey(**row.model_dump(exclude={"expires_at"}), expires_at=row.ends_at)

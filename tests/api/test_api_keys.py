@@ -82,6 +82,16 @@ async def test_rotation_without_overlap_ends_the_old_key_at_once(
     assert (again.status_code, again.json()["error_code"]) == (409, "api_key_ended")
 
 
+async def test_rotation_that_is_done_again_shortens_no_life(product: httpx.AsyncClient) -> None:
+    """As by an operator who lost the answer to the first one."""
+    old = (await product.post(KEYS, json={"name": "backend", "scopes": ["read"]})).json()
+    for _ in range(2):
+        new = (await product.post(f"{KEYS}/{old['id']}/rotate", json={"overlap_seconds": 3600})).json()
+        assert new["expires_at"] is None
+    listed = {row["id"]: row for row in (await product.get(KEYS)).json()}
+    assert listed[old["id"]]["expires_at"] is not None
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -137,6 +147,14 @@ async def test_last_admin_key_stays(product: httpx.AsyncClient) -> None:
     assert (await product.delete(f"{KEYS}/{mine}")).status_code == 204
     product.headers["x-api-key"] = other["key"]
     assert (await product.delete(f"{KEYS}/{other['id']}")).status_code == 409
+
+
+async def test_key_that_is_on_its_way_out_is_no_admin_to_rely_on(product: httpx.AsyncClient) -> None:
+    old = (await product.get(KEYS)).json()[0]["id"]
+    new = (await product.post(f"{KEYS}/{old}/rotate", json={})).json()
+    refused = await product.delete(f"{KEYS}/{new['id']}")
+    assert (refused.status_code, refused.json()["error_code"]) == (409, "last_admin_key")
+    assert (await product.delete(f"{KEYS}/{old}")).status_code == 204
 
 
 async def test_two_last_keys_that_revoke_each_other_leave_one(database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,13 @@ import httpx
 import pytest
 
 from api import migrating
+from api.services import open_services
 from everlink.contract import Verdict
 from providers.credential import OAuthCredential
 from providers.verdict import ProbeVerdict
-from store.database import utc_now
+from store.database import StoreUnavailable, utc_now
 from store.vault import Kind
-from tests.api.conftest import Everlink, until_status
+from tests.api.conftest import Everlink, running, until_status
 
 MIGRATE = "/api/v2/public/migrate-token"
 STRUCTURE = "/api/v2/public/auth-structure"
@@ -120,6 +122,59 @@ async def test_same_grant_many_times_at_once_is_refreshed_once(everlink: Everlin
     assert [answer.status_code for answer in answers] == [200] * 5
     connection = await only_connection(product)
     assert (await product.post(f"/v1/connections/{connection['id']}/refresh")).json()["verdict"] == "ok"
+
+
+async def test_same_grant_at_two_processes_at_once_is_refreshed_once(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    """A script that gave up waiting sends it again, and a balancer gives it to another process."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    moved = {"port": port, "public_url": f"http://127.0.0.1:{port}"}
+    held = {**await held_elsewhere(everlink), "expires_in": -5}
+    async with (
+        running(everlink.made.settings.model_copy(update=moved), everlink.sandbox, worker=False) as second,
+        httpx.AsyncClient(base_url=second.url, headers=product.headers, timeout=40) as there,
+    ):
+        answers = await asyncio.gather(migrate(product, held), migrate(there, held))
+        assert sorted(answer.status_code for answer in answers) in ([200, 200], [200, 503])
+        again = await migrate(there, held)
+        assert again.status_code == 200 and "nothing was changed" in again.json()["message"]
+    connection = await only_connection(product)
+    assert (await product.post(f"/v1/connections/{connection['id']}/refresh")).json()["verdict"] == "ok"
+
+
+async def test_store_that_goes_away_after_the_rotation_loses_no_grant(
+    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {**await held_elsewhere(everlink), "expires_in": 0}
+    connections, outages = everlink.made.connections, iter((1, 2))
+    find_or_create = connections.find_or_create
+
+    async def away(*args: Any, **kwargs: Any) -> object:
+        if next(outages, None) is not None:
+            raise StoreUnavailable("the database cannot be reached")
+        return await find_or_create(*args, **kwargs)
+
+    monkeypatch.setattr(connections, "find_or_create", away)
+    monkeypatch.setattr(migrating, "STORE_PAUSE", 0.01)
+    assert (await migrate(product, held)).status_code == 200
+    connection = await only_connection(product)
+    assert (await product.post(f"/v1/connections/{connection['id']}/refresh")).json()["verdict"] == "ok"
+
+
+async def test_process_that_ends_lets_a_grant_be_kept_whose_sender_has_gone(everlink: Everlink) -> None:
+    done = asyncio.Event()
+
+    async def keep() -> None:
+        await asyncio.sleep(0.3)
+        done.set()
+
+    async with open_services(everlink.made.settings) as made:
+        sender = asyncio.create_task(made.to_the_end(keep()))
+        await asyncio.sleep(0)
+        sender.cancel()
+    assert done.is_set()
 
 
 async def test_connection_that_waits_for_its_customer_is_mended_under_its_id(

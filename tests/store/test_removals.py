@@ -19,6 +19,7 @@ from everlink.contract import (
     Transition,
 )
 from store import erasing
+from store.answers import Answers, Claim, Place, browsers_of
 from store.connections import Connections, connection_ref
 from store.credentials import Credentials
 from store.database import Database
@@ -191,6 +192,21 @@ async def test_forgetting_in_steps_leaves_what_belongs_to_others(
     assert await Credentials(database).read(other, theirs.id) is not None
     await Erasing(database).finish(task, NOW)
     assert await removals.unfinished("", 10) == []
+
+
+async def test_answers_to_an_accounts_browsers_go_with_it(removals: Removals, database: Database, scope: Scope) -> None:
+    """An account of the same id, made later, must not be answered what was meant for this one."""
+    answers = Answers(database)
+    mine, others = [Place(scope, browsers_of(account), "key") for account in ("acme", "other")]
+    for place in (mine, others):
+        claim = await answers.claim(place, "request", NOW)
+        assert isinstance(claim, Claim)
+        await answers.keep(claim, 200, b"sealed")
+    task = await begin(removals, scope, ACCOUNT)
+    while await Erasing(database).forget(task):
+        pass
+    assert isinstance(await answers.claim(mine, "request", NOW), Claim)
+    assert not isinstance(await answers.claim(others, "request", NOW), Claim)
 
 
 async def test_row_that_is_still_referred_to_is_not_lost_by_chance(database: Database, connection: Connection) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from sqlalchemy import select
+
 from store.database import Database, utc_now
 from store.scope import Scope
 from store.sessions import Sessions
+from store.tables import SESSION_TOKENS
 from store.tenants import Tenants
 from store.vault import MasterKeys, Vault, new_master_key
 
@@ -44,3 +47,39 @@ async def test_origins_come_with_the_session(database: Database, scope: Scope) -
         await tenants.allow_origins(scope, origins)
         session = await sessions.authenticate(pair.token, now)
         assert session is not None and session.allowed_origins == tuple(origins)
+
+
+async def test_what_is_renewed_at_the_same_moment_is_revoked_with_the_rest(database: Database, scope: Scope) -> None:
+    """A revocation that began before the renewal was committed would not see the pair that it makes."""
+    sessions, now = sessions_of(database), utc_now()
+    first = await sessions.issue(scope, "acme", now, anew=True)
+    session = await sessions.of_refresh_token(first.refresh_token, now)
+    assert session is not None
+    async with database.writing() as held:
+        await held.execute(select(SESSION_TOKENS).with_for_update())
+        renewing = asyncio.create_task(sessions.renew(session, now))
+        await asyncio.wait([renewing], timeout=0.3)
+        revoking = asyncio.create_task(sessions.revoke(scope, "acme", now))
+        await asyncio.wait([revoking], timeout=0.3)
+    renewed, _ = await asyncio.gather(renewing, revoking)
+    assert renewed is not None and await sessions.authenticate(renewed.token, now) is None
+
+
+async def test_thief_who_renews_at_the_moment_of_the_discovery_gains_nothing(database: Database, scope: Scope) -> None:
+    sessions, now = sessions_of(database), utc_now()
+    first = await sessions.issue(scope, "acme", now, anew=True)
+    honest = await sessions.of_refresh_token(first.refresh_token, now)
+    assert honest is not None
+    stolen = await sessions.renew(honest, now)
+    assert stolen is not None
+    thief = await sessions.of_refresh_token(stolen.refresh_token, now)
+    assert thief is not None
+    async with database.writing() as held:
+        await held.execute(select(SESSION_TOKENS).with_for_update())
+        renewing = asyncio.create_task(sessions.renew(thief, now))
+        await asyncio.wait([renewing], timeout=0.3)
+        discovering = asyncio.create_task(sessions.renew(honest, now))
+        await asyncio.wait([discovering], timeout=0.3)
+    renewed, discovered = await asyncio.gather(renewing, discovering)
+    assert discovered is None and renewed is not None
+    assert await sessions.authenticate(renewed.token, now) is None
