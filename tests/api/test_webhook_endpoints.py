@@ -89,7 +89,7 @@ async def test_legacy_signature_is_off_until_asked_for_and_its_secret_never_show
     assert on.json()["legacy_signature"] == {"header": "x-cobalt-signature"}
     assert not any("planted" in answer.text or "whsec" in answer.text for answer in shown)
     async with everlink.made.database.reading() as reading:
-        rows = (await reading.execute(select(WEBHOOK_ENDPOINTS))).all()
+        rows = (await reading.execute(select(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == made["id"]))).all()
     assert "planted" not in repr(rows)
     assert (await product.patch(path, json={"is_enabled": False})).json()["legacy_signature"] is not None  # as it was
 
