@@ -66,6 +66,7 @@ class Tenants:
         values = {**scope.columns, "allowed_origins": origins}
         insert = self._database.insert(TENANT_SETTINGS).values(values)
         async with self._database.writing() as connection:
+            await refuse_while_erased(connection, scope)
             await connection.execute(
                 insert.on_conflict_do_update(
                     index_elements=["org_id", "environment"], set_={"allowed_origins": origins}
@@ -87,7 +88,7 @@ class Tenants:
         """
         row = {"id": uuid4().hex[:24], **scope.columns, "slug": slug, "scopes": [], "created_at": now}
         async with self._database.writing() as connection:
-            await _refuse_while_erased(connection, scope)
+            await refuse_while_erased(connection, scope)
             await connection.execute(self._database.insert_or_ignore(APPLICATIONS, row))
             mine = (APPLICATIONS.c.slug == slug) & scope.owns(APPLICATIONS)
             held = select(APPLICATIONS.c.id, APPLICATIONS.c.removed_at).where(mine).with_for_update()
@@ -127,7 +128,7 @@ class Tenants:
         """Whether it is new; where it is not, nothing is changed."""
         row: dict[str, Any] = {**scope.columns, "id": account_id, "name": None, "udf": {}, "created_at": now}
         async with self._database.writing() as connection:
-            await _refuse_while_erased(connection, scope)
+            await refuse_while_erased(connection, scope)
             result = await connection.execute(self._database.insert_or_ignore(LINKED_ACCOUNTS, {**row, **values}))
             return result.rowcount == 1
 
@@ -184,7 +185,7 @@ def _living(scope: Scope) -> ColumnElement[bool]:
     return scope.owns(LINKED_ACCOUNTS) & LINKED_ACCOUNTS.c.removed_at.is_(None)
 
 
-async def _refuse_while_erased(connection: AsyncConnection, scope: Scope) -> None:
+async def refuse_while_erased(connection: AsyncConnection, scope: Scope) -> None:
     """Nothing is made anew in an environment of which everything is being removed.
 
     The organization's row is held, so that such a removal begins before or after, and sees what was made.

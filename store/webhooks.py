@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, update
 from store.database import Database
 from store.scope import Scope
 from store.tables import CONNECTIONS, DELIVERIES, EVENTS, WEBHOOK_ENDPOINTS, Delivery, WebhookEndpoint
+from store.tenants import refuse_while_erased
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Webhooks:
     async def add(self, endpoint: WebhookEndpoint) -> None:
         values = {column.name: getattr(endpoint, column.name) for column in WEBHOOK_ENDPOINTS.columns}
         async with self._database.writing() as connection:
+            await refuse_while_erased(connection, Scope(endpoint.org_id, endpoint.environment))
             await connection.execute(WEBHOOK_ENDPOINTS.insert().values(values))
 
     async def endpoints(self, scope: Scope) -> list[WebhookEndpoint]:

@@ -47,7 +47,8 @@ async def erase(made: Made, scope: Administers, given: EraseInput) -> models.Rem
 
     Each connection is disconnected as when its linked account is removed. Then every row goes, within a day where
     somebody does not answer: with the key that everything was sealed under, and at last with the API keys and the
-    removal itself, so that its end is a 401. Until then nothing new can be made here. The other environment stays.
+    removal itself, so that its end is a 401. Until then nothing new can be made here but API keys, which go with the
+    others. The other environment stays.
     """
     if given.org_id != scope.org_id:
         raise ApiError(422, "another_organization", "name the organization that the API key belongs to")

@@ -26,6 +26,7 @@ from tests.api.test_removal_of_accounts import add_session
 
 ERASE, EXPORT = "/v1/erase", "/v1/export"
 PLANTED = "planted"
+EVENTS = ["Connection Expired"]
 
 
 async def until_erased(database: Database, scope: Scope, seconds: float = 90) -> None:
@@ -55,6 +56,8 @@ async def test_nothing_is_made_anew_while_everything_is_erased(everlink: Everlin
         await product.put("/v1/applications/slack", json={}),
         await product.post("/api/v2/public/linked-account", json={"account_id": "acme"}),
         await product.post("/api/v2/public/linked-account", json={"account_id": "new"}),
+        await product.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:1/", "events": EVENTS}),
+        await product.put("/v1/settings", json={"allowed_origins": []}),
     ):
         assert (answer.status_code, answer.json()["error_code"]) == (409, "removal_under_way")
     assert (await product.get(OAUTH_URL)).status_code == 404
