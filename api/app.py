@@ -11,7 +11,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.cors import Cors
-from api.description import DESCRIPTION, DescribedApi
+from api.description import DESCRIPTION, ERRORS, DescribedApi
 from api.errors import ErrorBody, add_error_handlers
 from api.etags import ETags
 from api.idempotency import add_idempotency
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = DescribedApi(
         title="Everlink",
         version="0.1.0",
-        description=DESCRIPTION,
+        description=DESCRIPTION + ERRORS,
         lifespan=lifespan,
         dependencies=[Depends(plain_address)],
         responses={422: {"model": ErrorBody}},

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.error_codes import table as error_code_table
 from api.routes.seed.views import AuthUrl
 from everlink.contract import KeyScope
 from everlink.models import Token
@@ -25,6 +26,7 @@ A POST with an `Idempotency-Key` acts once: sent again within a day, it gets the
 `idempotent-replayed: true`. A GET answers an `ETag`, unless it holds a secret; send it back as `If-None-Match`, and
 what is not new is a 304.
 """
+ERRORS = f"\n### Error codes\n\n{error_code_table()}\n"
 
 TAGS = {
     "Connections": "One linked account's grant for one application: its state, its history, and a fresh token.",

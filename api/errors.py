@@ -119,7 +119,9 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def on_defect(request: Request, error: Exception) -> JSONResponse:
         route = getattr(request.scope.get("route"), "path", "")  # the path itself may hold a link's secret
-        log.error("defect: %s at %s", type(error).__name__, route)
+        request_id = request.scope.get("request_id", "")
+        log.error("defect: %s at %s, request %s", type(error).__name__, route, request_id)
         answer = render(request, ApiError(500, "internal_error", "something went wrong here"))
-        answer.headers.update(request.scope.get(ANSWER_HEADERS, {}))  # it leaves from outside of all middleware
+        # It leaves from outside of all middleware.
+        answer.headers.update({**request.scope.get(ANSWER_HEADERS, {}), "x-request-id": request_id})
         return answer

@@ -9,7 +9,7 @@ class EverlinkError(Exception):
     """Everlink answered with an error, or not at all.
 
     `status` is the HTTP status, None where nobody answered; `error_code` is stable and meant for code,
-    the message for people; `request_id` finds the request in the service's logs.
+    the message for people; the service logs a defect (500) with its `request_id`.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class AccountChanges(Input):
 async def list_accounts(
     made: Made,
     scope: Reads,
-    cursor: Annotated[str | None, Query(max_length=MAX_ID)] = None,
+    cursor: Annotated[str | None, Query(max_length=MAX_ID, description="`next_cursor` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> models.LinkedAccountPage:
     """The linked accounts, page by page. What they have connected: `/v1/connections?linked_account_id=`."""

@@ -9,7 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from api.error_codes import ERROR_CODES
 from dev.api_reference import EVERYWHERE, FILE, reference, resolved
+from dev.config import ROOT
+from everlink.contract import RemovalKind
 from tests.api.conftest import Everlink
 from tests.api.every_route import every_route
 
@@ -114,6 +117,15 @@ def test_what_holds_a_secret_has_no_tag_to_poll_with(description: dict[str, Any]
 def test_a_route_names_the_refusals_of_its_own(description: dict[str, Any], name: str, refusals: set[str]) -> None:
     found = dict(operations(description))[name]["responses"]
     assert {status for status in found if status >= "400"} - EVERYWHERE == refusals
+
+
+def test_every_error_code_is_listed_and_no_other() -> None:
+    source = "\n".join(file.read_text() for file in (ROOT / "api").rglob("*.py"))
+    raised = {(int(status), code) for status, code in re.findall(r'ApiError\(\s*(\d{3}), "(\w+)"', source)}
+    raised |= {(503, code) for code in re.findall(r'unavailable\("(\w+)"', source)}
+    raised |= {(404, f"{what}_not_found") for what in (*re.findall(r'not_found\("(\w+)"\)', source), *RemovalKind)}
+    raised |= {(404, "not_found"), (405, "method_not_allowed")}  # the framework's
+    assert raised == {(status, code) for status, codes in ERROR_CODES.items() for code in codes}
 
 
 def test_every_body_has_an_example(description: dict[str, Any]) -> None:

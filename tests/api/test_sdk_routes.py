@@ -114,6 +114,7 @@ async def test_disconnecting_ends_every_account_of_the_application(
     assert (await browser.get(f"{APPS}/sandbox")).json()["connected"] is False
     assert (await browser.get(f"{APPS}/sandbox-key")).json()["connected"] is True
     assert (await browser.delete(f"{REMOVE}/sandbox", params={"auth_type": "magic"})).status_code == 422
+    assert (await browser.delete(f"{REMOVE}/sandbox", params={"auth_type": ""})).status_code == 200
 
 
 async def test_browser_reaches_no_other_linked_account(

@@ -244,6 +244,17 @@ async def test_choice_is_shown_with_its_options_and_nothing_else_is_taken(
         assert (await product.put(SAVE_KEY, json={"api_key": key, **fields})).json() == {"success": True}
 
 
+@pytest.mark.parametrize(("auth_type", "left"), [("", 0), ("oauth2", 0), ("keybased", 1)])
+async def test_disconnecting_by_auth_type_where_an_empty_one_is_none(
+    everlink: Everlink, product: httpx.AsyncClient, auth_type: str, left: int
+) -> None:
+    await everlink.connect(product)
+    path = "/api/v2/public/linked-account/integration/sandbox"
+    assert (await product.delete(path, params={"auth_type": "magic"})).status_code == 422
+    assert (await product.delete(path, params={"auth_type": auth_type})).status_code == 200
+    assert len((await application(product))["connected_accounts"]) == left
+
+
 async def test_removing_what_is_not_there_is_fine(everlink: Everlink, product: httpx.AsyncClient) -> None:
     path = "/api/v2/public/linked-account/integration/sandbox"
     assert (await product.delete(path)).status_code == 200

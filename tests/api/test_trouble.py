@@ -50,7 +50,7 @@ async def test_token_that_cannot_be_refreshed_now_is_given_for_as_long_as_it_liv
 
 
 async def test_defect_is_a_500_that_tells_nothing(
-    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise KeyError("planted-secret")
@@ -58,7 +58,9 @@ async def test_defect_is_a_500_that_tells_nothing(
     monkeypatch.setattr(everlink.made.connections, "page", broken)
     answer = await product.get("/v1/connections")
     assert (answer.status_code, answer.json()["error_code"]) == (500, "internal_error")
-    assert answer.json()["request_id"]
+    request_id = answer.json()["request_id"]
+    assert request_id and answer.headers["x-request-id"] == request_id
+    assert any(request_id in record.getMessage() for record in caplog.records if record.name == "everlink.api")
     assert "planted" not in answer.text and "KeyError" not in answer.text and "Traceback" not in answer.text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime
@@ -14,12 +14,17 @@ from api.inputs import KeyFields
 from api.lifecycle import disconnect
 from api.routes.seed.lookups import account_seen, enabled, living
 from api.routes.seed.views import AccountView, AuthUrl, Success
+from everlink.contract import AuthType
 
 router = APIRouter(
     prefix="/api/v2/public/linked-account/integration",
     tags=["Seed API"],
     responses={400: {"model": ErrorBody}, 404: {"model": ErrorBody}},
 )
+
+GivenAuthType = Annotated[
+    AuthType | Literal[""] | None, Query(description="Only what was connected this way; empty: whatever it is")
+]
 
 
 @router.get("/oauth-url/{slug}")
@@ -53,11 +58,11 @@ async def remove_integration(
     scope: Connects,
     account_id: Account,
     slug: str,
-    auth_type: Annotated[str | None, Query(description="Only what was connected this way", examples=["oauth2"])] = None,
+    auth_type: GivenAuthType = None,
 ) -> AccountView:
     """Disconnect every account of this application. 200 even where none was connected."""
     for connection in await living(made, scope, account_id, slug):
-        if auth_type is None or connection.auth_type == auth_type:
+        if not auth_type or connection.auth_type == auth_type:
             await disconnect(made, connection)
     account = await made.tenants.linked_account(scope, account_id)
     if account is None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, NoReturn
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Made, Session
 from api.connecting import save_key, start_link
 from api.errors import ApiError, ErrorBody, not_found
 from api.inputs import KeyFields
-from api.lifecycle import disconnect
-from api.routes.seed import applications
-from api.routes.seed.lookups import account_seen, enabled, living
+from api.routes.seed import applications, integrations
+from api.routes.seed.lookups import account_seen, enabled
 from api.routes.seed.views import AccountView, ApplicationView, AuthUrl, Success
-from everlink.contract import AuthType
 
 router = APIRouter(tags=["Browser SDK"], responses={403: {"model": ErrorBody}, 404: {"model": ErrorBody}})
 
@@ -78,13 +76,10 @@ async def save(
 
 @router.delete("/api/v1/linked-acc/integration/{slug}")
 async def remove_integration(
-    made: Made, session: Session, slug: str, auth_type: Annotated[AuthType | None, Query()] = None
+    made: Made, session: Session, slug: str, auth_type: integrations.GivenAuthType = None
 ) -> AccountView:
     """Disconnect every account of this application. 200 even where none was connected."""
-    for connection in await living(made, session.scope, session.linked_account_id, slug):
-        if auth_type in (None, connection.auth_type):
-            await disconnect(made, connection)
-    return await _account(made, session)
+    return await integrations.remove_integration(made, session.scope, session.linked_account_id, slug, auth_type)
 
 
 @router.get("/api/v3/org/basics")
