@@ -18,6 +18,7 @@ from tests.api.removing import add_connections, connections_of, rows_of, scope_o
 from tests.api.visitor import Visitor
 
 PATH = "/v1/applications/sandbox"
+SEEN = "/api/v2/public/application"
 CLIENT = {"client_id": "everlink-sandbox", "client_secret": "sandbox-secret"}
 
 
@@ -55,6 +56,10 @@ async def test_connections_ask_for_their_customers_and_live_again_under_their_id
         assert (refresh.status_code, refresh.json()["reason"]) == (409, "application_deleted")
         link = await product.post(f"/v1/connections/{connection}/reconnect")
         assert (link.status_code, link.json()["error_code"]) == (400, "application_not_configured")
+        listed = {one["slug"]: one for one in (await product.get(SEEN)).json()}
+        assert (await product.get(f"{SEEN}/sandbox")).json() == listed["sandbox"]
+        deleted = listed["sandbox"]  # as the seed has it: the flag is in the application's object
+        assert (deleted["app_id"], deleted["connected"], deleted["reauth_required"]) == (None, True, True)
 
         assert (await product.put(PATH, json=CLIENT)).status_code == 200
         link = await product.post(f"/v1/connections/{connection}/reconnect")
@@ -133,7 +138,7 @@ async def test_nothing_new_is_connected_while_the_removal_is_under_way(
         refused = await product.put(PATH, json=body)
         assert (refused.status_code, refused.json()["error_code"]) == (409, "removal_under_way")
     assert (await product.get("/v1/applications")).json() == []
-    assert (await product.get("/api/v2/public/application")).json() == []
+    assert [(one["slug"], one["app_id"]) for one in (await product.get(SEEN)).json()] == [("sandbox", None)]
     assert [row["id"] for row in await connections_of(product)] == [living]
 
     under_way = [await product.delete(PATH) for _ in range(3)]

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 
 from api.auth import Account, Made, Reads
 from api.errors import ErrorBody
-from api.routes.seed.lookups import application_views, enabled, living
-from api.routes.seed.views import ApplicationView, application_view
+from api.routes.seed.lookups import application_seen, application_views
+from api.routes.seed.views import ApplicationView
 
 router = APIRouter(
     prefix="/api/v2/public/application",
@@ -34,7 +34,8 @@ async def list_applications(
     """The organization's applications, with what this linked account has connected and what needs a reconnect.
 
     All filters that are given must hold. `reauth_required` is true while any of an application's accounts has to
-    reconnect; which one, its `status` in `connected_accounts` tells (`expired`).
+    reconnect; which one, its `status` in `connected_accounts` tells (`expired`). One that the organization deleted is
+    listed to whom had it connected, without an `app_id`.
     """
     wanted = {tag.strip().casefold() for given in tags or () for tag in given.split(",")} - {""}
     return [
@@ -50,5 +51,4 @@ async def list_applications(
 @router.get("/{slug}")
 async def get_application(made: Made, scope: Reads, account_id: Account, slug: str) -> ApplicationView:
     """One application, as this linked account sees it."""
-    application, entry = await enabled(made, scope, slug)
-    return application_view(application, entry, await living(made, scope, account_id, slug))
+    return await application_seen(made, scope, account_id, slug)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from api.errors import not_found
 from api.routes.seed.views import AccountView, ApplicationView, account_view, application_view
 from api.services import Services
+from everlink.contract import ConnectionStatus
 from providers.catalog import CatalogEntry
 from store.scope import Scope
 from store.tables import Application, Connection, LinkedAccount
@@ -30,6 +31,14 @@ async def application_views(made: Services, scope: Scope, account_id: str) -> li
     return (await _seen_by(made, scope, [account_id]))[account_id]
 
 
+async def application_seen(made: Services, scope: Scope, account_id: str, slug: str) -> ApplicationView:
+    """One application, as this linked account sees it."""
+    for view in await application_views(made, scope, account_id):
+        if view.slug == slug:
+            return view
+    raise not_found("application")
+
+
 async def account_views(made: Services, scope: Scope, rows: Sequence[LinkedAccount]) -> list[AccountView]:
     """Linked accounts, each with what it has connected."""
     seen = await _seen_by(made, scope, [row.id for row in rows])
@@ -45,8 +54,17 @@ async def _seen_by(made: Services, scope: Scope, account_ids: Sequence[str]) -> 
     connections: dict[str, list[Connection]] = defaultdict(list)
     for connection in await made.connections.living(scope, account_ids):
         connections[connection.linked_account_id].append(connection)
-    applications = [(row, made.catalog.get(row.slug)) for row in await made.tenants.applications(scope)]
+    enabled_ids = {row.slug: row.id for row in await made.tenants.applications(scope)}
     return {
-        account_id: [application_view(row, entry, connections[account_id]) for row, entry in applications if entry]
+        account_id: [
+            application_view(enabled_ids.get(slug), entry, connections[account_id])
+            for slug in sorted(enabled_ids.keys() | _connected(connections[account_id]))
+            if (entry := made.catalog.get(slug)) is not None
+        ]
         for account_id in account_ids
     }
+
+
+def _connected(connections: Sequence[Connection]) -> set[str]:
+    """What somebody has connected stays to be seen where the application was deleted: it has to be mended."""
+    return {row.slug for row in connections if row.status != ConnectionStatus.PENDING}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from everlink.contract import ConnectionStatus
 from providers.catalog import CatalogEntry
-from store.tables import Application, Connection, LinkedAccount
+from store.tables import Connection, LinkedAccount
 
 
 class Version(BaseModel):
@@ -39,7 +39,9 @@ class FormField(BaseModel):
 class ApplicationView(BaseModel):
     """An application as one linked account sees it."""
 
-    app_id: str
+    app_id: str | None = Field(
+        description="null: the organization deleted it; what was connected needs a reconnect once it is enabled again"
+    )
     name: str = Field(examples=["Slack"])
     description: str
     icon: str
@@ -62,7 +64,7 @@ class Integration(BaseModel):
     type: str = Field(examples=["slack"], description="The application's slug")
     name: str = Field(examples=["Slack"])
     icon: str
-    app_id: str
+    app_id: str | None
     auth_type: str
     connected_accounts: list[ConnectedAccount]
     reauth_required: bool
@@ -95,11 +97,11 @@ class Message(BaseModel):
     message: str
 
 
-def application_view(application: Application, entry: CatalogEntry, connections: list[Connection]) -> ApplicationView:
+def application_view(app_id: str | None, entry: CatalogEntry, connections: list[Connection]) -> ApplicationView:
     mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]
     fields = [FormField(**field.model_dump()) for field in entry.fields]
     return ApplicationView(
-        app_id=application.id,
+        app_id=app_id,
         name=entry.name,
         description=entry.description,
         icon=entry.icon,
