@@ -19,7 +19,7 @@ UP = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {UP}"
 PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); {UP}"
 SUPERVISOR = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from dev.config import logs
 from dev.stack import Process, Stack, StackConfig
@@ -29,6 +29,7 @@ async def main():
     async with Stack(StackConfig.on_free_ports(Path(sys.argv[1])), [worker]):
         await asyncio.Event().wait()
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 asyncio.run(main())
 """
 
