@@ -81,4 +81,4 @@ class RefreshActivities:
         except NotNow as refusal:
             return not_now(task, refusal)
         request = TokenRequest(shared, task, entry.oauth2, client, stored, credential)
-        return await shared.to_the_end(request.send(turn))
+        return await shared.shielded.run(request.send(turn))

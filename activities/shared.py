@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import httpx
 from temporalio.client import Client as TemporalClient
@@ -28,10 +26,9 @@ from store.credentials import Credentials, StoredClient
 from store.database import Clock, Database, utc_now
 from store.scope import Scope
 from store.settings import Settings
+from store.shielding import Shielded
 from store.vault import Kind, MasterKeys, Vault
 from store.webhooks import Webhooks
-
-Result = TypeVar("Result")
 
 log = logging.getLogger("everlink.application")
 
@@ -47,24 +44,13 @@ class Shared:
     clock: Clock = utc_now
     temporal: TemporalClient | None = None  # set when the worker has connected
     limiter: Limiter = field(default_factory=Limiter)
-    _shielded: set[asyncio.Task[Any]] = field(default_factory=set)
+    shielded: Shielded = field(default_factory=Shielded)
 
     def __post_init__(self) -> None:
         self.credentials = Credentials(self.database)
         self.connections = Connections(self.database)
         self.webhooks = Webhooks(self.database)
         self._alarms = Alarms(self.database)
-
-    async def to_the_end(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run work that neither a cancellation nor a graceful shutdown may cut off."""
-        task = asyncio.create_task(work)
-        self._shielded.add(task)
-        task.add_done_callback(self._shielded.discard)
-        return await asyncio.shield(task)
-
-    async def finish(self) -> None:
-        """Wait for everything that runs to its end; called before the process exits."""
-        await asyncio.gather(*self._shielded, return_exceptions=True)
 
     async def open(self, ref: ConnectionRef, sealed: bytes) -> Credential:
         secret = await self.vault.open(Scope.of(ref), Kind.CREDENTIAL, ref.connection_id, sealed)
@@ -149,5 +135,5 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
         try:
             yield shared
         finally:
-            await shared.finish()
+            await shared.shielded.finish()
             await database.close()

@@ -94,49 +94,48 @@ class TokenRequest:
                 await credentials.close(intent, IntentOutcome.NOT_SENT)
                 return self._outcome(Verdict.TRANSIENT, "the worker stood still before the request; nothing was sent")
             try:
-                answer, client = await self._ask(turn, intent, deadline)
+                answer, verdict, client = await self._ask(turn, intent, deadline)
             except RequestFailed as failure:
                 turn.failed()
                 await credentials.close(intent, IntentOutcome.UNKNOWN if failure.sent else IntentOutcome.NOT_SENT)
                 return self._outcome(Verdict.TRANSIENT, str(failure))
-            return await self._act_on(answer, client, intent, turn)
+            return await self._act_on(answer, verdict, client, intent, turn)
 
-    async def _ask(self, turn: Turn, intent: Intent, deadline: float) -> tuple[Answer, Client]:
+    async def _ask(self, turn: Turn, intent: Intent, deadline: float) -> tuple[Answer, TokenVerdict, Client]:
         """One request; and a second with the client secret before, only where the provider refuses the present one.
 
         A client that is refused has not used the grant (RFC 6749 section 5.2). Both come within one deadline.
         """
         client = self.client[1]
-        answer = await self._request(turn, client, deadline)
-        if self._judge(answer).verdict is not Verdict.APPLICATION_ERROR:
-            return answer, client
+        answer, verdict = await self._request(turn, client, deadline)
+        if verdict.verdict is not Verdict.APPLICATION_ERROR:
+            return answer, verdict, client
         former = await self._former_client()
         if former is None:
-            return answer, client
+            return answer, verdict, client
         ends_at = intent.lease_until - lease(self.oauth2) + timedelta(seconds=deadline)
         left = (ends_at - self.shared.clock()).total_seconds()
         if left < LEAST_SECONDS:
             raise RequestFailed("no time was left to try the former client secret", sent=False)
         log.warning("the present client secret of %s is refused, the former one is tried", self.task.ref.slug)
-        return await self._request(turn, former, left), former
+        return *await self._request(turn, former, left), former
 
-    async def _request(self, turn: Turn, client: Client, seconds: float) -> Answer:
+    async def _request(self, turn: Turn, client: Client, seconds: float) -> tuple[Answer, TokenVerdict]:
+        """What the provider said, and what it means."""
         answer = await refresh(self.shared.http, self.oauth2, client, self.credential, seconds)
         turn.answered(answer.status)
         if answer.status == 429:
             turn.asked_to_wait(answer.retry_after())
-        return answer
-
-    def _judge(self, answer: Answer) -> TokenVerdict:
-        return judge_token_answer(answer, self.oauth2, self.credential)
+        return answer, judge_token_answer(answer, self.oauth2, self.credential)
 
     async def _former_client(self) -> Client | None:
         with suppress(StoreUnavailable):
             return await self.shared.former_client(self.task.ref, self.client)
         return None
 
-    async def _act_on(self, answer: Answer, client: Client, intent: Intent, turn: Turn) -> CredentialOutcome:
-        verdict = self._judge(answer)
+    async def _act_on(
+        self, answer: Answer, verdict: TokenVerdict, client: Client, intent: Intent, turn: Turn
+    ) -> CredentialOutcome:
         if verdict.verdict is Verdict.OK:
             return await self._keep(intent, verdict, client)
         # Only a clear refusal proves that the request changed nothing.

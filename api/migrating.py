@@ -63,7 +63,7 @@ async def take_over(made: Services, scope: Scope, account_id: str, entry: Catalo
             `still_working` while another process takes over this very grant.
     """
     # A client that hangs up must not lose what the provider has just rotated.
-    return await made.to_the_end(_once(made, Target(scope, account_id), entry, held))
+    return await made.shielded.run(_once(made, Target(scope, account_id), entry, held))
 
 
 async def _once(made: Services, target: Target, entry: CatalogEntry, held: HeldGrant) -> bool:

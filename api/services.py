@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import httpx
@@ -32,12 +31,11 @@ from store.removals import Removals
 from store.scope import Scope
 from store.sessions import Sessions
 from store.settings import Settings
+from store.shielding import Shielded
 from store.tenants import Tenants
 from store.tickets import Tickets
 from store.vault import MasterKeys, Vault
 from store.webhooks import Webhooks
-
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Services:
     temporal: TemporalClient
     clock: Clock = utc_now
     refreshing: dict[str, asyncio.Task[ConnectionView]] = field(default_factory=dict)
-    _shielded: set[asyncio.Task[Any]] = field(default_factory=set)
+    shielded: Shielded = field(default_factory=Shielded)
     taking_over: WeakValueDictionary[tuple[Scope, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
@@ -70,17 +68,6 @@ class Services:
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
         self.removals = Removals(self.database)
-
-    async def to_the_end(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run work that is not cut off by a client that hangs up, nor by the end of the process."""
-        task = asyncio.create_task(work)
-        self._shielded.add(task)
-        task.add_done_callback(self._shielded.discard)
-        return await asyncio.shield(task)
-
-    async def finish(self) -> None:
-        """Wait for everything that runs to its end."""
-        await asyncio.gather(*self._shielded, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -105,7 +92,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         made = Services(settings, database, vault, Catalog.load(settings.catalog_dir), guard, http, temporal)
         yield made
         await made.waiting.close()
-        await made.finish()
+        await made.shielded.finish()
     await database.close()
 
 

@@ -151,4 +151,4 @@ async def refreshing(database: Database, endpoint: Endpoint) -> AsyncIterator[Re
             scope, row.id, await shared.seal(ref, FIRST), renewable=True, expires_at=None, now=now
         )
         yield Refreshing(shared, endpoint, scope, CredentialTask(ref=ref, generation=1))
-        await shared.finish()
+        await shared.shielded.finish()

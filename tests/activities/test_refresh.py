@@ -155,7 +155,7 @@ async def test_cancelled_refresh_still_stores_what_was_granted(refreshing: Refre
     refreshing.endpoint.gate.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await refreshing.shared.finish()
+    await refreshing.shared.shielded.finish()
     assert (await refreshing.kept())[0] == 2
 
 

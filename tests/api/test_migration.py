@@ -171,7 +171,7 @@ async def test_process_that_ends_lets_a_grant_be_kept_whose_sender_has_gone(ever
         done.set()
 
     async with open_services(everlink.made.settings) as made:
-        sender = asyncio.create_task(made.to_the_end(keep()))
+        sender = asyncio.create_task(made.shielded.run(keep()))
         await asyncio.sleep(0)
         sender.cancel()
     assert done.is_set()

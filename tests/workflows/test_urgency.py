@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from everlink.contract import (
@@ -19,21 +17,7 @@ from everlink.contract import (
     Signal,
     Verdict,
 )
-from tests.servers import start_dev_server
-from tests.workflows.provider import HOURLY, Life, dead, living, ok, transient, unsupported, works
-
-
-@pytest.fixture
-async def life(skipping: WorkflowEnvironment) -> AsyncIterator[Life]:
-    async with living(skipping.client) as one:
-        yield one
-
-
-@pytest.fixture
-async def real_life() -> AsyncIterator[Life]:
-    """On the real server: the skipping one may forget to cancel an activity that fails at that moment."""
-    async with await start_dev_server() as server, living(server.client) as one:
-        yield one
+from tests.workflows.provider import HOURLY, Life, dead, ok, transient, unsupported, works
 
 
 async def test_forced_refresh_that_fails_answers_after_one_try_however_often(real_life: Life) -> None:

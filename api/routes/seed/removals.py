@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 
 from api.auth import Connects, Made
 from api.errors import ErrorBody
 from api.removals import remove
+from api.routes.seed.views import Message
 from everlink.contract import RemovalKind
 
 router = APIRouter(prefix="/api/v2/public/linked-account", tags=["Seed API"])
-
-
-class Message(BaseModel):
-    message: str = Field(examples=["the linked account is being removed"])
 
 
 @router.delete("/{account_id:path}", responses={404: {"model": ErrorBody}})
