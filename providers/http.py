@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from math import isfinite
 from typing import Any
 
 import httpx
@@ -40,11 +41,12 @@ class Answer:
     def json(self) -> dict[str, Any] | None:
         """The body as a JSON object; None for anything else.
 
-        All of it can be kept: half a character, as of an emoji cut in two, becomes a question mark, and an
-        object nested deeper than what reads it again is none.
+        All of it can be kept: half a character, as of an emoji cut in two, becomes a question mark, a number
+        that JSON does not have (`NaN`) becomes null, and an object nested deeper than what reads it again is none.
         """
         try:
-            whole = json.dumps(json.loads(self.body), ensure_ascii=False).encode(errors="replace")
+            said = json.loads(self.body, parse_float=_finite, parse_constant=_finite)
+            whole = json.dumps(said, ensure_ascii=False).encode(errors="replace")
             value = from_json(whole)
         except (ValueError, RecursionError):
             return None
@@ -62,6 +64,11 @@ class Answer:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if isfinite(value) else None
 
 
 def make_client(guard: TargetGuard) -> httpx.AsyncClient:

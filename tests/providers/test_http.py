@@ -11,7 +11,7 @@ import pytest
 
 from dev.config import ROOT
 from providers.guard import GuardedTransport, TargetGuard
-from providers.http import MAX_BYTES, RequestFailed, send
+from providers.http import MAX_BYTES, Answer, RequestFailed, send
 from tests.providers.server import HEAD, Behaviour, Server, abort, answering, answering_with
 
 
@@ -175,3 +175,9 @@ async def test_guarded_transport_takes_no_proxy_either(monkeypatch: pytest.Monke
     transport = GuardedTransport(TargetGuard(["127.0.0.1"]))
     async with Server(answering_with(b"{}")) as url, httpx.AsyncClient(transport=transport) as bare:
         assert (await bare.get(url)).status_code == 200
+
+
+def test_what_json_has_no_number_for_is_null_and_loses_no_grant() -> None:
+    body = b'{"access_token": "new", "a": NaN, "b": -Infinity, "c": 1e999, "d": [1.5, 7]}'
+    kept = Answer(200, httpx.Headers(), body).json
+    assert kept == {"access_token": "new", "a": None, "b": None, "c": None, "d": [1.5, 7]}
