@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.shared import Shared
-from activities.starting import start_delivery
-from everlink.contract import Activity, DeliveryTask, TransitionTask
+from everlink.contract import Activity, TransitionTask
+from store.scope import Scope
 
 
 class RecordActivities:
@@ -16,18 +16,6 @@ class RecordActivities:
     @activity.defn(name=Activity.RECORD_TRANSITION)
     async def record_transition(self, task: TransitionTask) -> None:
         """One transaction for the transition and its event, then a delivery for each endpoint. Idempotent."""
-        shared, ref = self._shared, task.ref
-        due = await shared.connections.record(ref, task.transition, shared.clock())
-        event_id = str(task.transition.event_id(ref.connection_id))
-        for endpoint_id in due:
-            assert shared.temporal is not None
-            delivery = DeliveryTask(
-                org_id=ref.org_id, environment=ref.environment, event_id=event_id, endpoint_id=endpoint_id
-            )
-            await start_delivery(
-                shared.temporal,
-                delivery,
-                event=str(task.transition.event),
-                slug=ref.slug,
-                linked_account_id=ref.linked_account_id,
-            )
+        announced = await self._shared.connections.record(task.ref, task.transition, self._shared.clock())
+        if announced is not None:
+            await self._shared.start_deliveries(Scope.of(task.ref), announced)

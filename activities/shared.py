@@ -20,10 +20,11 @@ from providers.credential import Credential, KeyCredential, OAuthCredential, to_
 from providers.guard import TargetGuard
 from providers.http import make_client
 from providers.oauth2 import Client
-from store.alarms import Alarms, Announced
+from store.alarms import Alarms
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
 from store.database import Clock, Database, utc_now
+from store.outbox import Announced
 from store.scope import Scope
 from store.settings import Settings
 from store.shielding import Shielded
@@ -93,23 +94,21 @@ class Shared:
         """The provider refuses the application's client, or with None accepts it again: said once for all."""
         announced = await self._alarms.change(Scope.of(ref), ref.slug, words, self.clock())
         if announced is not None:
-            log.warning("%s: %s in the %s environment of %s", announced.type, ref.slug, ref.environment, ref.org_id)
-            await self._start_deliveries(ref, announced)
+            event = announced.event.type
+            log.warning("%s: %s in the %s environment of %s", event, ref.slug, ref.environment, ref.org_id)
+            with suppress(RPCError):  # upkeep does it
+                await self.start_deliveries(Scope.of(ref), announced)
 
-    async def _start_deliveries(self, ref: ConnectionRef, announced: Announced) -> None:
-        """At once; where that fails, upkeep does it."""
+    async def start_deliveries(self, scope: Scope, announced: Announced) -> None:
+        """Set an event on its way to each endpoint that it is due at. Idempotent."""
+        event = announced.event
         for endpoint_id in announced.endpoints:
-            delivery = DeliveryTask(
-                org_id=ref.org_id,
-                environment=ref.environment,
-                event_id=announced.event_id,
-                endpoint_id=endpoint_id,
-            )
             assert self.temporal is not None
-            with suppress(RPCError):
-                await start_delivery(
-                    self.temporal, delivery, event=announced.type, slug=ref.slug, linked_account_id=None
-                )
+            delivery = DeliveryTask(
+                org_id=scope.org_id, environment=scope.environment, event_id=event.id, endpoint_id=endpoint_id
+            )
+            account = event.body.get("linked_account_id")
+            await start_delivery(self.temporal, delivery, event=event.type, slug=event.slug, linked_account_id=account)
 
     def entry(self, ref: ConnectionRef) -> CatalogEntry:
         entry = self.catalog.get(ref.slug)

@@ -5,17 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from everlink.contract import (
-    TASK_QUEUE,
-    DeliveryTask,
-    Workflow,
-    delivery_attributes,
-    delivery_workflow_id,
-)
-from store.starting import removal_start_options
+from everlink.contract import DeliveryTask, Workflow
+from store.starting import delivery_start_options, removal_start_options
 from store.tables import Removal
 
 START_TIMEOUT = timedelta(seconds=10)
@@ -25,17 +18,9 @@ async def start_delivery(
     temporal: Client, delivery: DeliveryTask, *, event: str, slug: str, linked_account_id: str | None
 ) -> bool:
     """Whether it was started: not where one runs or has come to its own end, but again where one was cut off."""
+    options = delivery_start_options(delivery, event=event, slug=slug, linked_account_id=linked_account_id)
     try:
-        await temporal.start_workflow(
-            Workflow.DELIVERY,
-            delivery,
-            id=delivery_workflow_id(delivery.event_id, delivery.endpoint_id),
-            task_queue=TASK_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            search_attributes=delivery_attributes(delivery.org_id, delivery.environment, slug, linked_account_id),
-            static_summary=" · ".join(filter(None, (event, linked_account_id, slug))),
-            rpc_timeout=START_TIMEOUT,
-        )
+        await temporal.start_workflow(Workflow.DELIVERY, **options, rpc_timeout=START_TIMEOUT)
     except WorkflowAlreadyStartedError:
         return False
     return True

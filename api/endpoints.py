@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import httpcore
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, WithJsonSchema
 
 from api.errors import ApiError, not_found
 from api.inputs import Input
 from api.services import Services
-from everlink.contract import EventType
+from everlink.contract import SUBSCRIBABLE, EventType
 from providers.guard import TargetRefused
 from providers.signature import LEGACY_HEADER, new_secret
 from store.scope import Scope
@@ -55,6 +55,19 @@ SafeHeaders = Annotated[
     dict[str, str],
     Field(description="Sent with each event", examples=[{"authorization": "Bearer ..."}]),
     AfterValidator(_safe_headers),
+]
+
+
+def _subscribable(events: list[EventType]) -> list[EventType]:
+    if not set(events) <= set(SUBSCRIBABLE):
+        raise ValueError("this event is not one to subscribe to")
+    return events
+
+
+Subscriptions = Annotated[
+    list[EventType],
+    AfterValidator(_subscribable),
+    WithJsonSchema({"type": "array", "items": {"enum": [str(event) for event in SUBSCRIBABLE]}, "minItems": 1}),
 ]
 
 

@@ -22,7 +22,7 @@ from dev.config import StackConfig, StackError, StackInfo, running_stack, say
 from dev.listener import Listener
 from dev.stack import Stack
 from everlink import Client, EverlinkError
-from everlink.contract import ConnectionStatus, EventType, ReauthReason
+from everlink.contract import SUBSCRIBABLE, ConnectionStatus, ReauthReason
 from everlink.models import Connected, Connection, Token
 from sandbox.customer import Customer
 
@@ -242,7 +242,7 @@ async def run(config: StackConfig) -> None:
             Customer(info.addresses.sandbox, "ada", "ada-password") as ada,
         ):
             await everlink.linked_accounts.save(account)
-            endpoint = await everlink.webhook_endpoints.add(listener.url, list(EventType))
+            endpoint = await everlink.webhook_endpoints.add(listener.url, SUBSCRIBABLE)
             listener.trust(endpoint.secret)
             demo = Demo(everlink, info.addresses.sandbox, listener, account, config)
             say(f"\n{'time':<9} {'took':>7}   what happened")

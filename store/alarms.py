@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
@@ -12,18 +11,9 @@ from sqlalchemy import update
 
 from everlink.contract import EventType
 from store.database import Database
-from store.outbox import NewEvent, announce
+from store.outbox import Announced, NewEvent, announce
 from store.scope import Scope
 from store.tables import APPLICATIONS
-
-
-@dataclass(frozen=True)
-class Announced:
-    """An event that was just written, and the endpoints that it is due at."""
-
-    event_id: str
-    type: EventType
-    endpoints: list[str]
 
 
 class Alarms:
@@ -48,7 +38,7 @@ class Alarms:
             changed = await connection.execute(update(APPLICATIONS).where(mine, other).values(values))
             if changed.rowcount != 1:
                 return None
-            return Announced(event.id, kind, await announce(self._database, connection, scope, event, now))
+            return await announce(self._database, connection, scope, event, now)
 
 
 def _body(scope: Scope, kind: EventType, slug: str, event_id: str, now: datetime) -> dict[str, Any]:

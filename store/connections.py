@@ -25,7 +25,7 @@ from everlink.contract import (
 from store.credentials import StoredCredential
 from store.database import Access, Database
 from store.listing import ConnectionFilter, counts_query, living_query, page_query
-from store.outbox import NewEvent, announce
+from store.outbox import Announced, NewEvent, announce
 from store.scope import Scope
 from store.tables import (
     CONNECTIONS,
@@ -200,20 +200,19 @@ class Connections:
             rows = (await connection.execute(query)).all()
         return [TransitionRow(**row._mapping) for row in rows]
 
-    async def record(self, ref: ConnectionRef, transition: Transition, now: datetime) -> list[str]:
+    async def record(self, ref: ConnectionRef, transition: Transition, now: datetime) -> Announced | None:
         """Write a transition, the connection's new state and the event in one transaction.
 
-        Idempotent; of a connection that is not there any more, nothing is written. Answers the ids of the webhook
-        endpoints that the event is due at.
+        Idempotent; of a connection that is not there any more, nothing is written. Answers the event, if there is one.
         """
         scope = Scope.of(ref)
         async with self._database.writing() as connection:
             moved = (await connection.execute(_projection(scope, ref, transition))).rowcount == 1
             if not moved and not await _is_there(connection, scope, ref.connection_id):
-                return []  # a removal has forgotten it; its workflow may come to its end all the same
+                return None  # a removal has forgotten it; its workflow may come to its end all the same
             await connection.execute(self._database.insert_or_ignore(TRANSITIONS, _transition_values(ref, transition)))
             if transition.event is None:
-                return []
+                return None
             event = NewEvent(
                 id=str(transition.event_id(ref.connection_id)),
                 type=transition.event,

@@ -9,15 +9,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from everlink.contract import EventType
+from everlink.contract import DeliveryStatus, EventType
 from store.database import Database
 from store.scope import Scope
-from store.tables import DELIVERIES, EVENTS, WEBHOOK_ENDPOINTS
+from store.tables import DELIVERIES, EVENT_COUNTERS, EVENTS, WEBHOOK_ENDPOINTS
 
 
 @dataclass(frozen=True)
 class NewEvent:
-    """What is announced; an event of an application has no connection."""
+    """What is announced; an event of an application has no connection, and one of an endpoint no application."""
 
     id: str
     type: EventType
@@ -27,39 +27,80 @@ class NewEvent:
     sequence: int = 0
 
 
+@dataclass(frozen=True)
+class Announced:
+    """An event that is written, and the endpoints that it is due at."""
+
+    event: NewEvent
+    endpoints: list[str]
+
+
+def wants(endpoint: Any, kind: EventType, slug: str, body: dict[str, Any]) -> bool:
+    """Whether an event goes to an endpoint (its row, enabled or not)."""
+    match kind:
+        case EventType.TEST:
+            return bool(endpoint.id == body["endpoint_id"])
+        case EventType.ENDPOINT_DISABLED:
+            return bool(endpoint.id != body["endpoint_id"])
+        case EventType.EXPIRED_REMINDER:
+            subscribed = endpoint.reminders and EventType.EXPIRED in endpoint.events
+        case _:
+            subscribed = kind in endpoint.events
+    return subscribed and (not endpoint.applications or slug in endpoint.applications)
+
+
 async def announce(
     database: Database, connection: AsyncConnection, scope: Scope, event: NewEvent, now: datetime
-) -> list[str]:
-    """Write an event, once, and a delivery for each endpoint that wants it; answers these endpoints' ids."""
+) -> Announced:
+    """Write an event, once, and a delivery for each endpoint that wants it.
+
+    Of an event that is there already, nothing is written, and the deliveries are those that it got then.
+    """
+    position = await _next_position(database, connection, scope)
     values = {
         "id": event.id,
         **scope.columns,
         "connection_id": event.connection_id,
         "sequence": event.sequence,
+        "position": position,
         "type": event.type.value,
         "slug": event.slug,
         "body": event.body,
         "created_at": now,
     }
-    await connection.execute(database.insert_or_ignore(EVENTS, values))
-    endpoints = (
-        await connection.execute(
-            select(WEBHOOK_ENDPOINTS.c.id, WEBHOOK_ENDPOINTS.c.events).where(
-                scope.owns(WEBHOOK_ENDPOINTS), WEBHOOK_ENDPOINTS.c.is_enabled.is_(True)
-            )
-        )
-    ).all()
-    due = [row.id for row in endpoints if event.type in row.events]
-    for endpoint_id in due:
-        delivery = {
-            "event_id": event.id,
-            "endpoint_id": endpoint_id,
-            **scope.columns,
-            "status": "scheduled",
-            "attempts": 0,
-            "last_note": "",
-            "next_attempt_at": now,
-            "updated_at": now,
-        }
-        await connection.execute(database.insert_or_ignore(DELIVERIES, delivery))
-    return due
+    written = await connection.execute(database.insert_or_ignore(EVENTS, values))
+    if written.rowcount != 1:
+        mine = (DELIVERIES.c.event_id == event.id) & scope.owns(DELIVERIES)
+        there = (await connection.execute(select(DELIVERIES.c.endpoint_id).where(mine))).scalars()
+        return Announced(event, list(there))
+    enabled = scope.owns(WEBHOOK_ENDPOINTS) & WEBHOOK_ENDPOINTS.c.is_enabled.is_(True)
+    endpoints = (await connection.execute(select(WEBHOOK_ENDPOINTS).where(enabled))).all()
+    due = [row.id for row in endpoints if wants(row, event.type, event.slug, event.body)]
+    if due:
+        deliveries = [_scheduled(scope, event.id, endpoint_id, position, now) for endpoint_id in due]
+        await connection.execute(DELIVERIES.insert(), deliveries)
+    return Announced(event, due)
+
+
+async def _next_position(database: Database, connection: AsyncConnection, scope: Scope) -> int:
+    """Counted under a lock that is held until the commit: positions become visible in their order."""
+    counter = database.insert(EVENT_COUNTERS).values(**scope.columns, last=1)
+    counted = counter.on_conflict_do_update(
+        index_elements=["org_id", "environment"], set_={"last": EVENT_COUNTERS.c.last + 1}
+    ).returning(EVENT_COUNTERS.c.last)
+    return int((await connection.execute(counted)).scalar_one())
+
+
+def _scheduled(scope: Scope, event_id: str, endpoint_id: str, position: int, now: datetime) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "endpoint_id": endpoint_id,
+        **scope.columns,
+        "position": position,
+        "status": DeliveryStatus.SCHEDULED,
+        "round": 0,
+        "attempts": 0,
+        "last_note": "",
+        "next_attempt_at": now,
+        "updated_at": now,
+    }

@@ -15,11 +15,14 @@ from everlink.contract import (
     TASK_QUEUE,
     ConnectionState,
     ConnectionStatus,
+    DeliveryTask,
     Health,
     Lifetimes,
     ReauthReason,
     RemovalState,
     connection_workflow_id,
+    delivery_attributes,
+    delivery_workflow_id,
     removal_attributes,
     removal_workflow_id,
     search_attributes,
@@ -46,6 +49,20 @@ def start_options(
         "search_attributes": search_attributes(ref, None if never_lived else row.status),
         "static_summary": static_summary(ref),
         "static_details": static_details(ref),
+    }
+
+
+def delivery_start_options(
+    delivery: DeliveryTask, *, event: str, slug: str, linked_account_id: str | None
+) -> dict[str, Any]:
+    """The same of a delivery's workflow."""
+    return {
+        "arg": delivery,
+        "id": delivery_workflow_id(delivery.event_id, delivery.endpoint_id, delivery.round),
+        "task_queue": TASK_QUEUE,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        "search_attributes": delivery_attributes(delivery.org_id, delivery.environment, slug, linked_account_id),
+        "static_summary": " · ".join(filter(None, (event, linked_account_id, slug))),
     }
 
 

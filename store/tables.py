@@ -5,11 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Index, LargeBinary, Table, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from everlink.contract import AuthType, ConnectionStatus, Environment, Health, KeyScope, RemovalKind
-from store.columns import addressable, belongs_to, few, json, moment, sealed, word
+from everlink.contract import (
+    AuthType,
+    ConnectionStatus,
+    DeliveryStatus,
+    DisabledReason,
+    Environment,
+    Health,
+    KeyScope,
+    RemovalKind,
+)
+from store.columns import Word, addressable, belongs_to, few, json, moment, sealed, word
+
+REMINDER_DAYS = (1.0, 3.0, 7.0)
 
 
 class Organization(SQLModel, table=True):
@@ -62,6 +73,8 @@ class Application(SQLModel, table=True):
     scopes: list[str] = json(list)
     alarm: str | None = None  # the provider refuses the application itself, in static words
     alarm_at: datetime | None = moment(nullable=True, default=None)
+    outage_since: datetime | None = moment(nullable=True, default=None)  # the provider is out, and that was announced
+    outage_ended_at: datetime | None = moment(nullable=True, default=None)
     created_at: datetime = moment()
     removed_at: datetime | None = moment(nullable=True, default=None)  # its removal is under way
     __table_args__ = (UniqueConstraint("org_id", "environment", "slug"),)
@@ -87,6 +100,7 @@ class TenantSettings(SQLModel, table=True):
     org_id: str = Field(primary_key=True, foreign_key="organization.id")
     environment: Environment = word(Environment, primary_key=True)
     allowed_origins: list[str] = json(list)
+    reminder_days: list[float] = json(lambda: list(REMINDER_DAYS))  # after "Connection Expired"; none: no reminders
 
 
 class SessionToken(SQLModel, table=True):
@@ -270,15 +284,29 @@ class Event(SQLModel, table=True):
     environment: Environment = word(Environment)
     connection_id: str | None = None  # none: the event is an application's
     sequence: int
+    position: int = Field(sa_column=Column(BigInteger, nullable=False))  # among the tenant's, as they were committed
     type: str
-    slug: str
+    slug: str  # empty: the event is a webhook endpoint's
     body: dict[str, Any] = json(dict)
     created_at: datetime = moment()
     __table_args__ = (
         addressable(),
         UniqueConstraint("connection_id", "sequence"),
         belongs_to("connection", "connection_id"),
+        Index("event_position", "org_id", "environment", "position", unique=True),
     )
+
+
+class EventCounter(SQLModel, table=True):
+    """The position of a tenant's last event. Who announces one holds the row until the event is committed.
+
+    So whoever has read up to a position has missed none before it.
+    """
+
+    __tablename__ = "event_counter"
+    org_id: str = Field(primary_key=True, foreign_key="organization.id")
+    environment: Environment = word(Environment, primary_key=True)
+    last: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
 class WebhookEndpoint(SQLModel, table=True):
@@ -288,10 +316,18 @@ class WebhookEndpoint(SQLModel, table=True):
     environment: Environment = word(Environment)
     url: str
     events: list[str] = json(list)
+    applications: list[str] = json(list)  # whose events it wants; none: all
+    reminders: bool = True
     headers: dict[str, str] = json(dict)
     method: str = "POST"
     is_enabled: bool = True
+    disabled_reason: DisabledReason | None = Field(default=None, sa_column=Column(Word(DisabledReason), nullable=True))
+    disabled_at: datetime | None = moment(nullable=True, default=None)
+    failing_since: datetime | None = moment(nullable=True, default=None)  # nothing but failures since then
+    failed_at: datetime | None = moment(nullable=True, default=None)  # the last of them
     secret: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    previous_secret: bytes | None = sealed()  # signs beside the new one
+    previous_secret_until: datetime | None = moment(nullable=True, default=None)
     legacy_secret: bytes | None = sealed()  # the caller's own, for the seed's signature header; none: it is off
     created_at: datetime = moment()
     __table_args__ = (addressable(),)
@@ -304,8 +340,11 @@ class Delivery(SQLModel, table=True):
     endpoint_id: str = Field(primary_key=True)
     org_id: str
     environment: Environment = word(Environment)
-    status: str = "scheduled"  # scheduled | delivered | failed
-    attempts: int = 0
+    position: int = Field(sa_column=Column(BigInteger, nullable=False))  # the event's
+    status: DeliveryStatus = word(DeliveryStatus, default=DeliveryStatus.SCHEDULED)
+    round: int = 0  # how often it was replayed
+    replay_id: str | None = None  # the replay that began this round, where it was one of many events
+    attempts: int = 0  # in this round
     last_note: str = ""
     next_attempt_at: datetime | None = moment(nullable=True, default=None)
     updated_at: datetime = moment()
@@ -313,6 +352,49 @@ class Delivery(SQLModel, table=True):
         belongs_to("event", "event_id"),
         belongs_to("webhook_endpoint", "endpoint_id"),
         few("scheduled_delivery", "event_id", "endpoint_id", where="status = 'scheduled'"),
+        Index("delivery_of_endpoint", "org_id", "environment", "endpoint_id", "position"),
+    )
+
+
+class DeliveryAttempt(SQLModel, table=True):
+    """What was sent and what came back. The body that was sent is the event's."""
+
+    __tablename__ = "delivery_attempt"
+    event_id: str = Field(primary_key=True)
+    endpoint_id: str = Field(primary_key=True)
+    round: int = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    org_id: str
+    environment: Environment = word(Environment)
+    at: datetime = moment()
+    seconds: float
+    url: str
+    method: str
+    request_headers: dict[str, str] = json(dict)  # without the endpoint's own, whose values may be secret
+    status: int | None = None  # none: no answer came
+    note: str
+    answer: bytes | None = sealed()  # headers and body: a receiver may send back what it was sent
+    __table_args__ = (belongs_to("event", "event_id"), belongs_to("webhook_endpoint", "endpoint_id"))
+
+
+class Replay(SQLModel, table=True):
+    """Events that are sent to an endpoint once more: how far that is."""
+
+    id: str = Field(primary_key=True)
+    org_id: str
+    environment: Environment = word(Environment)
+    endpoint_id: str
+    after_position: int = Field(sa_column=Column(BigInteger, nullable=False))
+    until_position: int = Field(sa_column=Column(BigInteger, nullable=False))
+    position: int = Field(sa_column=Column(BigInteger, nullable=False))  # all up to here are on their way
+    replayed: int = 0  # events
+    note: str = ""
+    started_at: datetime = moment()
+    finished_at: datetime | None = moment(nullable=True, default=None)
+    __table_args__ = (
+        addressable(),
+        belongs_to("webhook_endpoint", "endpoint_id"),
+        few("unfinished_replay", "id", where="finished_at IS NULL"),
     )
 
 
@@ -363,7 +445,10 @@ CREDENTIALS = _table(Credential)
 REFRESH_INTENTS = _table(RefreshIntent)
 TRANSITIONS = _table(TransitionRow)
 EVENTS = _table(Event)
+EVENT_COUNTERS = _table(EventCounter)
 WEBHOOK_ENDPOINTS = _table(WebhookEndpoint)
 DELIVERIES = _table(Delivery)
+DELIVERY_ATTEMPTS = _table(DeliveryAttempt)
+REPLAYS = _table(Replay)
 CONNECT_TICKETS = _table(ConnectTicket)
 OAUTH_STATES = _table(OAuthState)

@@ -8,9 +8,19 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
+from everlink.contract import DeliveryStatus
 from store.database import Database
 from store.scope import Scope
-from store.tables import CONNECTIONS, DELIVERIES, EVENTS, WEBHOOK_ENDPOINTS, Delivery, WebhookEndpoint
+from store.tables import (
+    CONNECTIONS,
+    DELIVERIES,
+    DELIVERY_ATTEMPTS,
+    EVENTS,
+    REPLAYS,
+    WEBHOOK_ENDPOINTS,
+    Delivery,
+    WebhookEndpoint,
+)
 from store.tenants import refuse_while_erased
 
 
@@ -62,9 +72,8 @@ class Webhooks:
     async def remove(self, scope: Scope, endpoint_id: str) -> None:
         """Forget an endpoint and how its deliveries fared; the events stay."""
         async with self._database.writing() as connection:
-            await connection.execute(
-                delete(DELIVERIES).where(DELIVERIES.c.endpoint_id == endpoint_id, scope.owns(DELIVERIES))
-            )
+            for table in (DELIVERY_ATTEMPTS, DELIVERIES, REPLAYS):
+                await connection.execute(delete(table).where(table.c.endpoint_id == endpoint_id, scope.owns(table)))
             await connection.execute(
                 delete(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
             )
@@ -115,7 +124,7 @@ class Webhooks:
     async def closed(
         self, scope: Scope, event_id: str, endpoint_id: str, *, delivered: bool, note: str, now: datetime
     ) -> None:
-        status = "delivered" if delivered else "failed"
+        status = DeliveryStatus.DELIVERED if delivered else DeliveryStatus.FAILED
         values = {"status": status, "last_note": note, "next_attempt_at": None, "updated_at": now}
         await self._update_delivery(scope, event_id, endpoint_id, values)
 

@@ -12,6 +12,7 @@ from api.endpoints import (
     LegacySignature,
     Method,
     SafeHeaders,
+    Subscriptions,
     add_endpoint,
     change_endpoint,
     find_endpoint,
@@ -21,7 +22,6 @@ from api.endpoints import (
 from api.errors import ErrorBody
 from api.inputs import Input, left_out
 from everlink import models
-from everlink.contract import EventType
 from providers.signature import LEGACY_HEADER
 from store.tables import WebhookEndpoint
 
@@ -32,7 +32,7 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
 
 class EndpointInput(Input):
     url: HttpUrl = Field(examples=["https://product.example/hooks/everlink"])
-    events: list[EventType] = Field(min_length=1, examples=[["Connection Expired"]])
+    events: Subscriptions = Field(min_length=1, examples=[["Connection Expired"]])
     headers: SafeHeaders = {}
     method: Method = Method.POST
     is_enabled: bool = True
@@ -43,7 +43,7 @@ class EndpointChanges(Input):
     """What is left out stays as it is; nothing but `legacy_signature` can be null."""
 
     url: HttpUrl = left_out(examples=["https://product.example/hooks/everlink"])
-    events: list[EventType] = left_out(min_length=1, examples=[["Connection Expired"]])
+    events: Subscriptions = left_out(min_length=1, examples=[["Connection Expired"]])
     headers: SafeHeaders = left_out()
     method: Method = left_out()
     is_enabled: bool = left_out()

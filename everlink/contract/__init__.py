@@ -50,11 +50,14 @@ from everlink.contract.tasks import (
     UpkeepState,
 )
 from everlink.contract.words import (
+    SUBSCRIBABLE,
     TASK_QUEUE,
     UPKEEP_SCHEDULE,
     Activity,
     AuthType,
     ConnectionStatus,
+    DeliveryStatus,
+    DisabledReason,
     Environment,
     EventType,
     Health,
@@ -71,6 +74,7 @@ from everlink.contract.words import (
     connection_workflow_id,
     delivery_workflow_id,
     removal_workflow_id,
+    replay_workflow_id,
 )
 
 __all__ = [
@@ -78,6 +82,7 @@ __all__ = [
     "SEARCH_ATTRIBUTES",
     "SEEN_LENGTH",
     "STATUS",
+    "SUBSCRIBABLE",
     "TASK_QUEUE",
     "TIMELINE_LENGTH",
     "TRANSIENT",
@@ -96,7 +101,9 @@ __all__ = [
     "CredentialOutcome",
     "CredentialRejected",
     "CredentialTask",
+    "DeliveryStatus",
     "DeliveryTask",
+    "DisabledReason",
     "DisconnectCommand",
     "Environment",
     "EventType",
@@ -133,6 +140,7 @@ __all__ = [
     "is_searchable",
     "removal_attributes",
     "removal_workflow_id",
+    "replay_workflow_id",
     "search_attributes",
     "static_details",
     "static_summary",

@@ -53,6 +53,7 @@ class DeliveryTask(Message):
     environment: Environment
     event_id: str
     endpoint_id: str
+    round: int = 0  # how often the event was replayed to this endpoint
     attempts: int = 0  # those that an earlier run of the workflow has made
 
 
@@ -66,7 +67,8 @@ class AttemptOutcome(Message):
     """How one attempt to deliver ended."""
 
     delivered: bool = False
-    stop: bool = False  # the endpoint is gone, disabled or refused: no further attempt
+    stop: bool = False  # the endpoint is gone or disabled, or a replay goes on: no further attempt
+    deferred: bool = False  # nothing was sent, for the endpoint has enough on its hands; come again after `retry_after`
     retry_after: float | None = None  # seconds
     note: str
 

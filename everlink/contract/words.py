@@ -88,6 +88,34 @@ class EventType(StrEnum):
     RECOVERED = "Connection Recovered"
     APPLICATION_REFUSED = "Application Refused"  # the provider refuses our own client: no customer can help
     APPLICATION_ACCEPTED = "Application Accepted"
+    APPLICATION_DEGRADED = "Application Degraded"  # the provider is out: said once, not by each connection
+    APPLICATION_RECOVERED = "Application Recovered"
+    EXPIRED_REMINDER = "Connection Expired Reminder"  # nobody has reconnected yet
+    ENDPOINT_DISABLED = "Webhook Endpoint Disabled"  # told to the other endpoints
+    TEST = "Webhook Test"  # on request, to one endpoint
+
+
+# What endpoints name among their events. The others go where they concern somebody.
+SUBSCRIBABLE = tuple(
+    event
+    for event in EventType
+    if event not in (EventType.EXPIRED_REMINDER, EventType.ENDPOINT_DISABLED, EventType.TEST)
+)
+
+
+class DeliveryStatus(StrEnum):
+    """How an event fares at a webhook endpoint."""
+
+    SCHEDULED = "scheduled"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # tried to the end, or the endpoint was disabled; it can be replayed
+
+
+class DisabledReason(StrEnum):
+    """Why Everlink disabled a webhook endpoint by itself."""
+
+    GONE = "gone"  # it answered 410
+    FAILING = "failing"  # nothing but failures for five days
 
 
 class Verdict(StrEnum):
@@ -116,6 +144,7 @@ class Workflow(StrEnum):
     DELIVERY = "Delivery"
     UPKEEP = "Upkeep"
     REMOVAL = "Removal"
+    REPLAY = "Replay"
 
 
 class Update(StrEnum):
@@ -151,9 +180,12 @@ class Activity(StrEnum):
     SWEEP_OVERDUE = "sweep_overdue"
     SWEEP_FLEET = "sweep_fleet"
     SWEEP_REMOVALS = "sweep_removals"
+    SWEEP_REPLAYS = "sweep_replays"
     REMOVE_CONNECTIONS = "remove_connections"
     SETTLE_REMOVAL = "settle_removal"
     FINISH_REMOVAL = "finish_removal"
+    REPLAY_EVENTS = "replay_events"
+    FINISH_REPLAY = "finish_replay"
 
 
 UPKEEP_SCHEDULE = "everlink-upkeep"
@@ -168,9 +200,15 @@ def connect_update_id(generation: int) -> str:
     return f"connect-{generation}"
 
 
-def delivery_workflow_id(event_id: str, endpoint_id: str) -> str:
-    return f"delivery/{event_id}/{endpoint_id}"
+def delivery_workflow_id(event_id: str, endpoint_id: str, round: int = 0) -> str:
+    """`round` counts the replays."""
+    first = f"delivery/{event_id}/{endpoint_id}"
+    return first if round == 0 else f"{first}/{round}"
 
 
 def removal_workflow_id(removal_id: str) -> str:
     return f"removal/{removal_id}"
+
+
+def replay_workflow_id(replay_id: str) -> str:
+    return f"replay/{replay_id}"

@@ -128,7 +128,8 @@ async def due(refreshing: Refreshing) -> AttemptTask:
         health=Health.OK,
         event=EventType.CREATED,
     )
-    assert await shared.connections.record(ref, transition, utc_now()) == ["we_1"]
+    announced = await shared.connections.record(ref, transition, utc_now())
+    assert announced is not None and announced.endpoints == ["we_1"]
     event_id = str(transition.event_id(ref.connection_id))
     delivery = DeliveryTask(org_id=scope.org_id, environment=scope.environment, event_id=event_id, endpoint_id="we_1")
     return AttemptTask(delivery=delivery, attempt=1, next_delay=5.0)

@@ -37,7 +37,7 @@ async def test_alarm_is_raised_and_cleared_once_and_announced_each_time(
     alarms = Alarms(database)
     raised = await asyncio.gather(*[alarms.change(scope, "sandbox", WORDS, NOW) for _ in range(8)])
     [announced] = [one for one in raised if one is not None]
-    assert (announced.type, announced.endpoints) == (EventType.APPLICATION_REFUSED, ["we_1"])
+    assert (announced.event.type, announced.endpoints) == (EventType.APPLICATION_REFUSED, ["we_1"])
     client = await Credentials(database).read_client(scope, "sandbox")
     assert client is not None and client.alarm == WORDS
     cleared = [await alarms.change(scope, "sandbox", None, NOW) for _ in range(2)]
@@ -46,7 +46,7 @@ async def test_alarm_is_raised_and_cleared_once_and_announced_each_time(
         events = (await read.execute(select(EVENTS.c.type, EVENTS.c.connection_id, EVENTS.c.body))).all()
         deliveries = (await read.execute(select(DELIVERIES.c.event_id))).scalars().all()
     assert sorted(event.type for event in events) == ["Application Accepted", "Application Refused"]
-    assert {event.connection_id for event in events} == {None} and deliveries == [announced.event_id]
+    assert {event.connection_id for event in events} == {None} and deliveries == [announced.event.id]
     assert {event.body["slug"] for event in events} == {"sandbox"}
 
 

@@ -31,7 +31,9 @@ class Outbox:
     ref: ConnectionRef
 
     async def record(self, transition: Transition) -> list[str]:
-        return await Connections(self.database).record(self.ref, transition, NOW)
+        """The endpoints that its event is due at."""
+        announced = await Connections(self.database).record(self.ref, transition, NOW)
+        return [] if announced is None else announced.endpoints
 
     async def count(self) -> tuple[int, ...]:
         async with self.database.reading() as read:

@@ -63,8 +63,9 @@ async def deliveries(database: Database, scope: Scope, connection: Connection) -
             health=Health.OK,
             event=EventType.CREATED,
         )
-        due = await Connections(database).record(connection_ref(connection), transition, NOW)
-        keys += [(str(transition.event_id(connection.id)), endpoint) for endpoint in due]
+        announced = await Connections(database).record(connection_ref(connection), transition, NOW)
+        assert announced is not None
+        keys += [(announced.event.id, endpoint) for endpoint in announced.endpoints]
     return sorted(keys)
 
 
@@ -92,7 +93,7 @@ async def test_overdue_delivery_of_an_application_is_found_too(
         await writing.execute(update(WEBHOOK_ENDPOINTS).values(events=["Application Refused"]))
     announced = await Alarms(database).change(scope, "sandbox", "refused", NOW)
     assert announced is not None
-    found = [one for one in await strays.deliveries(LATER, ("", ""), 10) if one.event_id == announced.event_id]
+    found = [one for one in await strays.deliveries(LATER, ("", ""), 10) if one.event_id == announced.event.id]
     assert sorted(one.endpoint_id for one in found) == sorted(announced.endpoints) != []
     assert {(one.scope, one.slug, one.linked_account_id) for one in found} == {(scope, "sandbox", None)}
 

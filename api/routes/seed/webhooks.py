@@ -12,7 +12,7 @@ from api.endpoints import Method, SafeHeaders, add_endpoint, change_endpoint, fi
 from api.errors import ApiError, ErrorBody
 from api.inputs import Input, left_out
 from api.routes.seed.views import Message
-from everlink.contract import EventType
+from everlink.contract import SUBSCRIBABLE, EventType
 from store.tables import WebhookEndpoint
 
 router = APIRouter(
@@ -24,7 +24,7 @@ router = APIRouter(
 # Described as it is, and taken as it comes: what is not an event is refused in the seed's own words.
 Events = Annotated[
     list[str],
-    WithJsonSchema({"type": "array", "items": {"enum": [str(event) for event in EventType]}, "minItems": 1}),
+    WithJsonSchema({"type": "array", "items": {"enum": [str(event) for event in SUBSCRIBABLE]}, "minItems": 1}),
     Field(
         description="At least one; none, or one that is unknown, is a 400 `INVALID_EVENT`",
         examples=[["Connection Expired"]],
@@ -104,7 +104,7 @@ async def remove_webhook(made: Made, scope: Administers, webhook_id: str) -> Mes
 
 
 def _events(given: list[str]) -> list[EventType]:
-    known = [event for event in EventType if event in given]
+    known: list[EventType] = [event for event in SUBSCRIBABLE if event in given]
     if not given or set(given) - set(known):
         raise ApiError(400, "INVALID_EVENT", "name at least one event, and only events that there are")
     return known
