@@ -203,6 +203,7 @@ class Connection(SQLModel, table=True):
     status_since: datetime = moment()
     connected_at: datetime | None = moment(nullable=True, default=None)
     sequence: int = 0
+    in_outage: bool = False  # its `degraded` was told by the application's outage, and not by itself
     created_at: datetime = moment()
     __table_args__ = (
         addressable(),
@@ -318,7 +319,9 @@ class WebhookEndpoint(SQLModel, table=True):
     events: list[str] = json(list)
     applications: list[str] = json(list)  # whose events it wants; none: all
     reminders: bool = True
-    headers: dict[str, str] = json(dict)
+    header_names: list[str] = json(list)
+    sealed_headers: bytes | None = sealed()  # of those names; their values may be secret
+    headers: dict[str, str] = json(dict)  # of rows that were made when they were not sealed
     method: str = "POST"
     is_enabled: bool = True
     disabled_reason: DisabledReason | None = Field(default=None, sa_column=Column(Word(DisabledReason), nullable=True))

@@ -15,7 +15,7 @@ from sqlalchemy import insert, update
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 
-from activities import record
+from activities import shared
 from api import temporal
 from dev.listener import Listener
 from everlink.contract import (
@@ -296,7 +296,7 @@ async def test_delivery_whose_start_was_lost_is_made(
     async with Listener() as listener:
         await listener.subscribe(product)
         with monkeypatch.context() as unlucky:
-            unlucky.setattr(record, "start_delivery", lost)
+            unlucky.setattr(shared, "start_delivery", lost)
             connection = await everlink.connect(product)
         await overdue(everlink)
 

@@ -52,6 +52,7 @@ def _of(table: str, local: str) -> sa.ForeignKeyConstraint:
 def upgrade() -> None:
     op.add_column("application", _moment("outage_since", nullable=True))
     op.add_column("application", _moment("outage_ended_at", nullable=True))
+    op.add_column("connection", sa.Column("in_outage", sa.Boolean(), nullable=False, server_default=sa.false()))
     days = sa.text("'[1.0, 3.0, 7.0]'")
     op.add_column("tenant_settings", sa.Column("reminder_days", sa.JSON(), nullable=False, server_default=days))
     _order_events()
@@ -121,8 +122,10 @@ def _extend_endpoints() -> None:
     nothing, yes = sa.text("'[]'"), sa.true()
     op.add_column("webhook_endpoint", sa.Column("applications", sa.JSON(), nullable=False, server_default=nothing))
     op.add_column("webhook_endpoint", sa.Column("reminders", sa.Boolean(), nullable=False, server_default=yes))
+    op.add_column("webhook_endpoint", sa.Column("header_names", sa.JSON(), nullable=False, server_default=nothing))
     op.add_column("webhook_endpoint", _text("disabled_reason", nullable=True))
-    op.add_column("webhook_endpoint", sa.Column("previous_secret", sa.LargeBinary(), nullable=True))
+    for name in ("sealed_headers", "previous_secret"):
+        op.add_column("webhook_endpoint", sa.Column(name, sa.LargeBinary(), nullable=True))
     for name in ("disabled_at", "failing_since", "failed_at", "previous_secret_until"):
         op.add_column("webhook_endpoint", _moment(name, nullable=True))
 
@@ -135,12 +138,13 @@ def downgrade() -> None:
         op.drop_column("delivery", column)
     for column in (
         "applications", "reminders", "disabled_reason", "disabled_at", "failing_since", "failed_at", "previous_secret",
-        "previous_secret_until",
+        "previous_secret_until", "sealed_headers", "header_names",
     ):  # fmt: skip
         op.drop_column("webhook_endpoint", column)
     op.drop_table("event_counter")
     op.drop_index("event_position", "event")
     op.drop_column("event", "position")
     op.drop_column("tenant_settings", "reminder_days")
+    op.drop_column("connection", "in_outage")
     op.drop_column("application", "outage_since")
     op.drop_column("application", "outage_ended_at")
