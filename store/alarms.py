@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from email.utils import format_datetime
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import update
 
 from everlink.contract import EventType
 from store.database import Database
-from store.outbox import Announced, NewEvent, announce
+from store.outbox import Announced, NewEvent, announce, event_head
 from store.scope import Scope
 from store.tables import APPLICATIONS
 
@@ -31,24 +29,10 @@ class Alarms:
         mine = (APPLICATIONS.c.slug == slug) & scope.owns(APPLICATIONS)
         kind = EventType.APPLICATION_REFUSED if words else EventType.APPLICATION_ACCEPTED
         event_id = str(uuid4())
-        body = _body(scope, kind, slug, event_id, now)
-        event = NewEvent(id=event_id, type=kind, slug=slug, body=body)
+        event = NewEvent(id=event_id, type=kind, slug=slug, body=event_head(scope, kind, slug, event_id, now))
         async with self._database.writing() as connection:
             values = {"alarm": words, "alarm_at": now if words else None}
             changed = await connection.execute(update(APPLICATIONS).where(mine, other).values(values))
             if changed.rowcount != 1:
                 return None
             return await announce(self._database, connection, scope, event, now)
-
-
-def _body(scope: Scope, kind: EventType, slug: str, event_id: str, now: datetime) -> dict[str, Any]:
-    """The fields of a connection's event that an application has, too."""
-    return {
-        "org_id": scope.org_id,
-        "environment": scope.environment.value,
-        "type": "General",
-        "event": kind.value,
-        "slug": slug,
-        "createdAt": format_datetime(now, usegmt=True),
-        "event_id": event_id,
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -33,6 +34,19 @@ class Announced:
 
     event: NewEvent
     endpoints: list[str]
+
+
+def event_head(scope: Scope, kind: EventType, slug: str, event_id: str, now: datetime) -> dict[str, Any]:
+    """The fields of a connection's event that every other event has, too."""
+    return {
+        "org_id": scope.org_id,
+        "environment": scope.environment.value,
+        "type": "General",
+        "event": kind.value,
+        "slug": slug,
+        "createdAt": format_datetime(now, usegmt=True),
+        "event_id": event_id,
+    }
 
 
 def wants(endpoint: Any, kind: EventType, slug: str, body: dict[str, Any]) -> bool:

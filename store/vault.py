@@ -53,6 +53,8 @@ class Kind(StrEnum):
     CLIENT_SECRET = "client_secret"
     WEBHOOK_SECRET = "webhook_secret"
     LEGACY_WEBHOOK_SECRET = "legacy_webhook_secret"
+    WEBHOOK_HEADERS = "webhook_headers"
+    WEBHOOK_ANSWER = "webhook_answer"
     PKCE_VERIFIER = "pkce_verifier"
     ANSWER = "answer"
     SESSION_TOKEN = "session_token"
