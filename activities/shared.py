@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +15,7 @@ from temporalio.service import RPCError
 
 from activities.limits import Limiter
 from activities.starting import start_delivery
+from activities.turns import Turns
 from everlink.contract import ConnectionRef, DeliveryTask
 from providers.catalog import Catalog, CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
@@ -24,6 +26,7 @@ from store.alarms import Alarms
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
 from store.database import Clock, Database, utc_now
+from store.deliveries import Deliveries
 from store.outbox import Announced
 from store.scope import Scope
 from store.settings import Settings
@@ -45,12 +48,14 @@ class Shared:
     clock: Clock = utc_now
     temporal: TemporalClient | None = None  # set when the worker has connected
     limiter: Limiter = field(default_factory=Limiter)
+    turns: Turns = field(default_factory=Turns)
     shielded: Shielded = field(default_factory=Shielded)
 
     def __post_init__(self) -> None:
         self.credentials = Credentials(self.database)
         self.connections = Connections(self.database)
         self.webhooks = Webhooks(self.database)
+        self.deliveries = Deliveries(self.database)
         self._alarms = Alarms(self.database)
 
     async def open(self, ref: ConnectionRef, sealed: bytes) -> Credential:
@@ -98,6 +103,17 @@ class Shared:
             log.warning("%s: %s in the %s environment of %s", event, ref.slug, ref.environment, ref.org_id)
             with suppress(RPCError):  # upkeep does it
                 await self.start_deliveries(Scope.of(ref), announced)
+
+    async def custom_headers(
+        self, scope: Scope, endpoint_id: str, sealed_headers: bytes | None, headers: dict[str, str]
+    ) -> dict[str, str]:
+        """What an endpoint wants to be sent beside ours; `headers` are of a row that was made when none were sealed."""
+        if sealed_headers is None:
+            return headers
+        opened: dict[str, str] = json.loads(
+            await self.vault.open(scope, Kind.WEBHOOK_HEADERS, endpoint_id, sealed_headers)
+        )
+        return opened
 
     async def start_deliveries(self, scope: Scope, announced: Announced) -> None:
         """Set an event on its way to each endpoint that it is due at. Idempotent."""
