@@ -19,6 +19,8 @@ reads      tokens read as fast as an API process answers, from SQLite and from P
            memory, by 1, 16 and 64 callers over loopback, beside a route of the same process that touches nothing: each
            ratio is of two neighbouring stretches.
 lists      the database's time for a page of every combination of filters, of 1,000 connections and of 100,000.
+isolation  from an event's commit to its arrival at ten healthy webhook endpoints, while an eleventh, which was sent a
+           burst of 200 before, answers or hangs: each ratio is of two neighbouring stretches (SQLite).
 
 A figure with brackets is a median with its minimum and maximum. Ratios, events, bytes and counts can be compared
 between machines; cycles/s and milliseconds cannot, nor between a quiet hour and a busy one: `load_before` and
@@ -34,7 +36,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import histories, lists, rates, reads, sleeping, storm
+from bench import histories, isolation, lists, rates, reads, sleeping, storm
 from bench.lab import laboratory
 from bench.report import Part, machine, table, write
 
@@ -46,6 +48,7 @@ PARTS = {
     "storm": storm.measure,
     "reads": reads.measure,
     "lists": lists.measure,
+    "isolation": isolation.measure,
 }
 
 
