@@ -58,8 +58,10 @@ class DeliverActivities:
         now = self._shared.clock()
         body = json.dumps(due.body, separators=(",", ":"), ensure_ascii=False).encode()
         signatures = await self._signatures(task, scope, due, body, now)
+        endpoint_id = task.delivery.endpoint_id
+        custom = await self._shared.custom_headers(scope, endpoint_id, due.sealed_headers, due.headers)
         # Ours come last, so that no custom header replaces them.
-        headers = {**due.headers, "content-type": "application/json", **signatures}
+        headers = {**custom, "content-type": "application/json", **signatures}
         try:
             answer = await send(
                 self._shared.http,

@@ -23,6 +23,7 @@ from providers.oauth2 import Client
 from store.alarms import Alarms
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
+from store.custom_headers import open_headers
 from store.database import Clock, Database, utc_now
 from store.outbox import Announced
 from store.scope import Scope
@@ -89,6 +90,12 @@ class Shared:
             return None
         opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, sealed)
         return Client(client[1].client_id, opened.decode())
+
+    async def custom_headers(
+        self, scope: Scope, endpoint_id: str, sealed_headers: bytes | None, headers: dict[str, str]
+    ) -> dict[str, str]:
+        """A webhook endpoint's own headers, opened; `headers` are those of a row that was never sealed."""
+        return await open_headers(self.vault, scope, endpoint_id, sealed_headers, headers)
 
     async def alarm(self, ref: ConnectionRef, words: str | None) -> None:
         """The provider refuses the application's client, or with None accepts it again: said once for all."""

@@ -55,6 +55,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "invalid_fields": "`missing`, `unknown` and `wrong` name the fields; `auth_input_map` describes them",
         "invalid_idempotency_key": "give one, of 1 to 255 visible ASCII characters",
         "invalid_request": "`details` says what is not valid, and where",
+        "unknown_application": "name applications by their slugs in the catalog",
         "webhook_url_refused": "give an address that resolves and is public",
     },
     429: {"too_many_requests": "wait for `retry-after` seconds"},

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from everlink.contract import (
     AuthType,
     ConnectionStatus,
+    DisabledReason,
     EventType,
     Health,
     KeyScope,
@@ -176,11 +177,19 @@ class WebhookEndpoint(BaseModel):
     id: str = Field(examples=["we_5f2c..."])
     url: str
     events: list[EventType]
+    applications: list[str] = Field(examples=[["sandbox"]], description="Whose events are sent; none: of all")
+    reminders: bool = Field(description="Whether it is reminded of a `Connection Expired` that nobody has answered")
     header_names: list[str] = Field(
         description="Of the headers that are sent with each event; their values may be secret"
     )
     method: str
-    is_enabled: bool = Field(description="Turned off by itself where the endpoint answers 410")
+    is_enabled: bool
+    disabled_reason: DisabledReason | None = Field(
+        description="Why Everlink disabled it: it answered 410, or nothing but failures for days"
+    )
+    disabled_at: datetime | None = Field(description="When Everlink did")
+    failing_since: datetime | None = Field(description="Every attempt since then has failed")
+    previous_secret_until: datetime | None = Field(description="Until when the secret before signs, too")
     legacy_signature: LegacySignature | None = Field(description="null: off")
     created_at: datetime
 

@@ -35,6 +35,7 @@ class DueDelivery:
     is_enabled: bool
     body: dict[str, Any]
     sealed_legacy_secret: bytes | None = None
+    sealed_headers: bytes | None = None
 
 
 class Webhooks:
@@ -88,6 +89,7 @@ class Webhooks:
                 WEBHOOK_ENDPOINTS.c.is_enabled,
                 EVENTS.c.body,
                 WEBHOOK_ENDPOINTS.c.legacy_secret,
+                WEBHOOK_ENDPOINTS.c.sealed_headers,
             )
             .join_from(DELIVERIES, EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
             .join(WEBHOOK_ENDPOINTS, WEBHOOK_ENDPOINTS.c.id == DELIVERIES.c.endpoint_id)

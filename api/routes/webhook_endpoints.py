@@ -9,6 +9,7 @@ from pydantic import Field, HttpUrl
 
 from api.auth import Administers, Made, Reads
 from api.endpoints import (
+    Applications,
     LegacySignature,
     Method,
     SafeHeaders,
@@ -27,12 +28,17 @@ from store.tables import WebhookEndpoint
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"])
 
+GIVEN = {"events", "applications", "reminders", "headers", "method", "is_enabled"}
+SHOWN = GIVEN - {"headers"} | {"id", "url", "disabled_reason", "disabled_at", "failing_since", "created_at"}
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
+REMINDERS = "Whether it is reminded of a `Connection Expired` that no customer has answered, where it is sent those"
 
 
 class EndpointInput(Input):
     url: HttpUrl = Field(examples=["https://product.example/hooks/everlink"])
     events: Subscriptions = Field(min_length=1, examples=[["Connection Expired"]])
+    applications: Applications = []
+    reminders: bool = Field(default=True, description=REMINDERS)
     headers: SafeHeaders = {}
     method: Method = Method.POST
     is_enabled: bool = True
@@ -44,40 +50,41 @@ class EndpointChanges(Input):
 
     url: HttpUrl = left_out(examples=["https://product.example/hooks/everlink"])
     events: Subscriptions = left_out(min_length=1, examples=[["Connection Expired"]])
+    applications: Applications = left_out()
+    reminders: bool = left_out(description=REMINDERS)
     headers: SafeHeaders = left_out()
     method: Method = left_out()
-    is_enabled: bool = left_out()
+    is_enabled: bool = left_out(description="true after Everlink disabled it: what was missed can be replayed")
     legacy_signature: LegacySignature | None = Field(default=None, description="null turns it off")
 
 
 @router.post("", status_code=201)
 async def add(made: Made, scope: Administers, given: EndpointInput) -> models.NewWebhookEndpoint:
     """Send these events to a public address. Its secret is in this answer only."""
-    values = given.model_dump(include={"headers", "method", "is_enabled"}, mode="json")
-    row, secret = await add_endpoint(made, scope, given.url, given.events, values, given.legacy_signature)
-    return models.NewWebhookEndpoint(**_out(row).model_dump(), secret=secret)
+    values = given.model_dump(include=GIVEN, mode="json")
+    row, secret = await add_endpoint(made, scope, given.url, values, given.legacy_signature)
+    return models.NewWebhookEndpoint(**_out(made, row).model_dump(), secret=secret)
 
 
 @router.get("")
 async def list_endpoints(made: Made, scope: Reads) -> list[models.WebhookEndpoint]:
     """Where events go, without the secrets."""
-    return [_out(row) for row in await made.webhooks.endpoints(scope)]
+    return [_out(made, row) for row in await made.webhooks.endpoints(scope)]
 
 
 @router.get("/{endpoint_id}", responses=NOT_FOUND)
 async def get_endpoint(made: Made, scope: Reads, endpoint_id: str) -> models.WebhookEndpoint:
     """One endpoint, without its secrets."""
-    return _out(await find_endpoint(made, scope, endpoint_id))
+    return _out(made, await find_endpoint(made, scope, endpoint_id))
 
 
 @router.patch("/{endpoint_id}", responses=NOT_FOUND)
 async def change(made: Made, scope: Administers, endpoint_id: str, changes: EndpointChanges) -> models.WebhookEndpoint:
     """Change an endpoint. Deliveries on their way to it go where, and how, it says by then."""
-    given = changes.model_fields_set
-    values = changes.model_dump(include=given & {"headers", "method", "is_enabled"}, mode="json")
-    if "legacy_signature" in given:
+    values = changes.model_dump(include=GIVEN, exclude_unset=True, mode="json")
+    if "legacy_signature" in changes.model_fields_set:
         values["legacy_secret"] = await seal_legacy(made, scope, endpoint_id, changes.legacy_signature)
-    return _out(await change_endpoint(made, scope, endpoint_id, values, url=changes.url, events=changes.events))
+    return _out(made, await change_endpoint(made, scope, endpoint_id, values, url=changes.url))
 
 
 @router.delete("/{endpoint_id}", status_code=204, responses=NOT_FOUND)
@@ -86,9 +93,11 @@ async def remove(made: Made, scope: Administers, endpoint_id: str) -> None:
     await remove_endpoint(made, scope, endpoint_id)
 
 
-def _out(row: WebhookEndpoint) -> models.WebhookEndpoint:
+def _out(made: Made, row: WebhookEndpoint) -> models.WebhookEndpoint:
+    until = row.previous_secret_until
     return models.WebhookEndpoint(
-        **row.model_dump(include={"id", "url", "events", "method", "is_enabled", "created_at"}),
-        header_names=sorted(row.headers),
+        **row.model_dump(include=SHOWN),
+        header_names=sorted(row.headers) or row.header_names,
+        previous_secret_until=until if until is not None and until > made.clock() else None,
         legacy_signature=None if row.legacy_secret is None else models.LegacySignature(header=LEGACY_HEADER),
     )
