@@ -75,8 +75,8 @@ Subscriptions = Annotated[
 
 Applications = Annotated[
     list[Annotated[str, StringConstraints(max_length=100)]],
-    AfterValidator(lambda slugs: list(dict.fromkeys(slugs))),
     Field(max_length=1000, description="Slugs: only events of these are sent; none: of all", examples=[["sandbox"]]),
+    AfterValidator(lambda slugs: list(dict.fromkeys(slugs))),
 ]
 
 
