@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 
 from activities.limits import Limiter
 from activities.starting import start_delivery
+from activities.turns import Turns
 from everlink.contract import ConnectionRef, DeliveryTask
 from providers.catalog import Catalog, CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
@@ -25,6 +26,7 @@ from store.connections import Connections
 from store.credentials import Credentials, StoredClient
 from store.custom_headers import open_headers
 from store.database import Clock, Database, utc_now
+from store.deliveries import Deliveries
 from store.outbox import Announced
 from store.scope import Scope
 from store.settings import Settings
@@ -46,12 +48,14 @@ class Shared:
     clock: Clock = utc_now
     temporal: TemporalClient | None = None  # set when the worker has connected
     limiter: Limiter = field(default_factory=Limiter)
+    turns: Turns = field(default_factory=Turns)
     shielded: Shielded = field(default_factory=Shielded)
 
     def __post_init__(self) -> None:
         self.credentials = Credentials(self.database)
         self.connections = Connections(self.database)
         self.webhooks = Webhooks(self.database)
+        self.deliveries = Deliveries(self.database)
         self._alarms = Alarms(self.database)
 
     async def open(self, ref: ConnectionRef, sealed: bytes) -> Credential:

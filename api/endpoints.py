@@ -14,26 +14,14 @@ from api.inputs import Input
 from api.services import Services
 from everlink.contract import SUBSCRIBABLE, EventType
 from providers.guard import TargetRefused
-from providers.signature import LEGACY_HEADER, new_secret
+from providers.headers import is_reserved
+from providers.signature import new_secret
 from store.custom_headers import seal_headers
 from store.scope import Scope
 from store.tables import WebhookEndpoint
 from store.vault import Kind
 
 MAX_HEADER_BYTES = 8 * 1024
-RESERVED_HEADERS = {
-    LEGACY_HEADER,
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
 NO_FAILURES = {"disabled_reason": None, "disabled_at": None, "failing_since": None, "failed_at": None}
 
 
@@ -42,7 +30,7 @@ def _safe_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not name or not all(letter.isalnum() or letter in "-_" for letter in name) or not name.isascii():
             raise ValueError("a header's name has characters that are not allowed")
-        if name.lower().startswith("webhook-") or name.lower() in RESERVED_HEADERS:
+        if is_reserved(name):
             raise ValueError("this header cannot be replaced")
         if not value.isascii() or not value.isprintable() or value != value.strip():
             raise ValueError("a header's value has characters that are not allowed")

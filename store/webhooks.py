@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from everlink.contract import DeliveryStatus
 from store.database import Database
 from store.scope import Scope
 from store.tables import (
@@ -22,20 +19,6 @@ from store.tables import (
     WebhookEndpoint,
 )
 from store.tenants import refuse_while_erased
-
-
-@dataclass(frozen=True)
-class DueDelivery:
-    """An event and the endpoint that it goes to; the secret is still sealed."""
-
-    url: str
-    method: str
-    headers: dict[str, str]
-    sealed_secret: bytes
-    is_enabled: bool
-    body: dict[str, Any]
-    sealed_legacy_secret: bytes | None = None
-    sealed_headers: bytes | None = None
 
 
 class Webhooks:
@@ -77,69 +60,6 @@ class Webhooks:
                 await connection.execute(delete(table).where(table.c.endpoint_id == endpoint_id, scope.owns(table)))
             await connection.execute(
                 delete(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
-            )
-
-    async def due(self, scope: Scope, event_id: str, endpoint_id: str) -> DueDelivery | None:
-        query = (
-            select(
-                WEBHOOK_ENDPOINTS.c.url,
-                WEBHOOK_ENDPOINTS.c.method,
-                WEBHOOK_ENDPOINTS.c.headers,
-                WEBHOOK_ENDPOINTS.c.secret,
-                WEBHOOK_ENDPOINTS.c.is_enabled,
-                EVENTS.c.body,
-                WEBHOOK_ENDPOINTS.c.legacy_secret,
-                WEBHOOK_ENDPOINTS.c.sealed_headers,
-            )
-            .join_from(DELIVERIES, EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
-            .join(WEBHOOK_ENDPOINTS, WEBHOOK_ENDPOINTS.c.id == DELIVERIES.c.endpoint_id)
-            .where(
-                DELIVERIES.c.event_id == event_id,
-                DELIVERIES.c.endpoint_id == endpoint_id,
-                scope.owns(DELIVERIES),
-            )
-        )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return DueDelivery(*row) if row is not None else None
-
-    async def attempted(
-        self,
-        scope: Scope,
-        event_id: str,
-        endpoint_id: str,
-        *,
-        attempts: int,
-        note: str,
-        now: datetime,
-        next_delay: float | None,
-    ) -> None:
-        next_at = None if next_delay is None else now + timedelta(seconds=next_delay)
-        values = {
-            "attempts": attempts,
-            "last_note": note,
-            "next_attempt_at": next_at,
-            "updated_at": now,
-        }
-        await self._update_delivery(scope, event_id, endpoint_id, values)
-
-    async def closed(
-        self, scope: Scope, event_id: str, endpoint_id: str, *, delivered: bool, note: str, now: datetime
-    ) -> None:
-        status = DeliveryStatus.DELIVERED if delivered else DeliveryStatus.FAILED
-        values = {"status": status, "last_note": note, "next_attempt_at": None, "updated_at": now}
-        await self._update_delivery(scope, event_id, endpoint_id, values)
-
-    async def _update_delivery(self, scope: Scope, event_id: str, endpoint_id: str, values: dict[str, Any]) -> None:
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(DELIVERIES)
-                .where(
-                    DELIVERIES.c.event_id == event_id,
-                    DELIVERIES.c.endpoint_id == endpoint_id,
-                    scope.owns(DELIVERIES),
-                )
-                .values(values)
             )
 
     async def deliveries(self, scope: Scope, connection_id: str) -> list[Delivery]:
