@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr, StringConstraint
 from api.errors import ApiError, not_found
 from api.inputs import Input
 from api.services import Services
+from api.starting import start_deliveries
 from everlink.contract import SUBSCRIBABLE, EventType
 from providers.guard import TargetRefused
 from providers.headers import is_reserved
@@ -20,6 +22,7 @@ from store.custom_headers import seal_headers
 from store.scope import Scope
 from store.tables import WebhookEndpoint
 from store.vault import Kind
+from store.webhooks import EndpointDisabled
 
 MAX_HEADER_BYTES = 8 * 1024
 NO_FAILURES = {"disabled_reason": None, "disabled_at": None, "failing_since": None, "failed_at": None}
@@ -100,7 +103,7 @@ async def add_endpoint(
         org_id=scope.org_id,
         environment=scope.environment,
         url=str(url),
-        secret=await seal_secret(made, scope, endpoint_id, secret),
+        secret=await _seal_secret(made, scope, endpoint_id, secret),
         legacy_secret=await seal_legacy(made, scope, endpoint_id, legacy),
         created_at=made.clock(),
         **await _columns(made, scope, endpoint_id, given),
@@ -125,8 +128,35 @@ async def change_endpoint(
     return await find_endpoint(made, scope, endpoint_id)
 
 
-async def seal_secret(made: Services, scope: Scope, endpoint_id: str, secret: str) -> bytes:
-    """What the row holds of a signing secret."""
+async def rotate_secret(
+    made: Services, scope: Scope, endpoint_id: str, overlap: timedelta
+) -> tuple[WebhookEndpoint, str]:
+    """The endpoint with a new secret, and that in the clear: it is answered once.
+
+    Raises:
+        ApiError: 409 where another rotation came first, whose answer must not turn out to be wrong.
+    """
+    before, secret = await find_endpoint(made, scope, endpoint_id), new_secret()
+    sealed = await _seal_secret(made, scope, endpoint_id, secret)
+    until = made.clock() + overlap if overlap else None
+    if not await made.webhooks.replace_secret(scope, before, sealed, until):
+        await find_endpoint(made, scope, endpoint_id)
+        raise ApiError(409, "secret_just_rotated", "another rotation of the secret came first")
+    return await find_endpoint(made, scope, endpoint_id), secret
+
+
+async def send_test(made: Services, scope: Scope, endpoint_id: str) -> str:
+    """The id of a test event that is on its way to the endpoint."""
+    await find_endpoint(made, scope, endpoint_id)
+    try:
+        announced = await made.webhooks.announce_test(scope, endpoint_id, made.clock())
+    except EndpointDisabled:
+        raise ApiError(409, "endpoint_disabled", "the webhook endpoint is disabled") from None
+    await start_deliveries(made, scope, announced)
+    return announced.event.id
+
+
+async def _seal_secret(made: Services, scope: Scope, endpoint_id: str, secret: str) -> bytes:
     return await made.vault.seal(scope, Kind.WEBHOOK_SECRET, endpoint_id, secret.encode())
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 from pydantic import Field, HttpUrl
 
 from api.auth import Administers, Made, Reads
+from api.cursors import from_cursor, to_cursor
+from api.deliveries import delivery_out
 from api.endpoints import (
     Applications,
     LegacySignature,
@@ -18,15 +21,21 @@ from api.endpoints import (
     change_endpoint,
     find_endpoint,
     remove_endpoint,
+    rotate_secret,
     seal_legacy,
+    send_test,
 )
 from api.errors import ErrorBody
-from api.inputs import Input, left_out
+from api.inputs import Input, NoStandIn, left_out
 from everlink import models
+from everlink.contract import DeliveryStatus
 from providers.signature import LEGACY_HEADER
 from store.tables import WebhookEndpoint
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"])
+
+DAY = int(timedelta(days=1).total_seconds())
+MAX_PAGE = 200
 
 GIVEN = {"events", "applications", "reminders", "headers", "method", "is_enabled"}
 SHOWN = GIVEN - {"headers"} | {"id", "url", "disabled_reason", "disabled_at", "failing_since", "created_at"}
@@ -56,6 +65,15 @@ class EndpointChanges(Input):
     method: Method = left_out()
     is_enabled: bool = left_out(description="true after Everlink disabled it: what was missed can be replayed")
     legacy_signature: LegacySignature | None = Field(default=None, description="null turns it off")
+
+
+class SecretRotation(Input):
+    overlap_seconds: Annotated[int, Field(ge=0, le=7 * DAY), NoStandIn] = Field(
+        default=DAY, examples=[DAY], description="How long the secret before signs beside the new one"
+    )
+
+
+A_DAY_BESIDE = SecretRotation()
 
 
 @router.post("", status_code=201)
@@ -91,6 +109,52 @@ async def change(made: Made, scope: Administers, endpoint_id: str, changes: Endp
 async def remove(made: Made, scope: Administers, endpoint_id: str) -> None:
     """Remove an endpoint. Deliveries on their way to it stop."""
     await remove_endpoint(made, scope, endpoint_id)
+
+
+@router.post("/{endpoint_id}/rotate-secret", responses={**NOT_FOUND, 409: {"model": ErrorBody}})
+async def rotate(
+    made: Made, scope: Administers, endpoint_id: str, response: Response, given: SecretRotation = A_DAY_BESIDE
+) -> models.NewWebhookEndpoint:
+    """A new secret, which is in this answer only. Until the overlap has passed, the one before signs beside it.
+
+    Never more than two sign: rotated once more within the overlap, the secret that was replaced first signs no longer.
+    Of two rotations at the same moment one is a 409, `secret_just_rotated`, and changes nothing.
+    """
+    row, secret = await rotate_secret(made, scope, endpoint_id, timedelta(seconds=given.overlap_seconds))
+    response.headers["cache-control"] = "no-store"
+    return models.NewWebhookEndpoint(**_out(made, row).model_dump(), secret=secret)
+
+
+@router.post("/{endpoint_id}/test", status_code=202, responses={**NOT_FOUND, 409: {"model": ErrorBody}})
+async def test(made: Made, scope: Administers, endpoint_id: str) -> models.SentTest:
+    """Send a `Webhook Test` to this endpoint, whatever it subscribes to, and to no other.
+
+    How it fares: `GET /v1/events/{event_id}/deliveries/{endpoint_id}`. 409 `endpoint_disabled` where it is disabled.
+    """
+    return models.SentTest(event_id=await send_test(made, scope, endpoint_id))
+
+
+@router.get(
+    "/{endpoint_id}/deliveries",
+    responses={**NOT_FOUND, 422: {"model": ErrorBody, "description": "`invalid_cursor`, or not valid"}},
+)
+async def list_deliveries(
+    made: Made,
+    scope: Reads,
+    endpoint_id: str,
+    status: Annotated[DeliveryStatus | None, Query()] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> models.DeliveryPage:
+    """What was due at this endpoint and how it fared, of the newest event first."""
+    await find_endpoint(made, scope, endpoint_id)
+    name = f"deliveries/{endpoint_id}"
+    position = await from_cursor(made, scope, name, cursor)
+    before = None if position is None else int(position)
+    found = await made.delivery_log.of_endpoint(scope, endpoint_id, status, before=before, limit=limit + 1)
+    page = [delivery_out(logged) for logged in found[:limit]]
+    more = await to_cursor(made, scope, name, str(page[-1].position)) if len(found) > limit else None
+    return models.DeliveryPage(deliveries=page, next_cursor=more)
 
 
 def _out(made: Made, row: WebhookEndpoint) -> models.WebhookEndpoint:
