@@ -34,13 +34,7 @@ class DeliveryLog:
         self, scope: Scope, endpoint_id: str, status: DeliveryStatus | None, *, before: int | None, limit: int
     ) -> list[LoggedDelivery]:
         """Those of one endpoint, of the newest event first, from before a position."""
-        query = _logged(scope).where(DELIVERIES.c.endpoint_id == endpoint_id)
-        if before is not None:
-            query = query.where(DELIVERIES.c.position < before)
-        if status is not None:
-            # Written out: an index of few is found by the words of its condition.
-            query = query.where(DELIVERIES.c.status == literal_column(f"'{status.value}'"))
-        return await self._read(query.order_by(DELIVERIES.c.position.desc()).limit(limit))
+        return await self._read(of_endpoint_query(scope, endpoint_id, status, before=before, limit=limit))
 
     async def of_event(self, scope: Scope, event_id: str) -> list[LoggedDelivery] | None:
         """One event at every endpoint that it was due at; None: there is no such event."""
@@ -74,6 +68,19 @@ class DeliveryLog:
     async def _read(self, query: Select[Any]) -> list[LoggedDelivery]:
         async with self._database.reading() as connection:
             return [_logged_delivery(row) for row in (await connection.execute(query)).all()]
+
+
+def of_endpoint_query(
+    scope: Scope, endpoint_id: str, status: DeliveryStatus | None, *, before: int | None, limit: int
+) -> Select[Any]:
+    """Along an index of positions: of an endpoint's deliveries, or of those that failed."""
+    query = _logged(scope).where(DELIVERIES.c.endpoint_id == endpoint_id)
+    if before is not None:
+        query = query.where(DELIVERIES.c.position < before)
+    if status is not None:
+        # Written out: an index of few is found by the words of its condition.
+        query = query.where(DELIVERIES.c.status == literal_column(f"'{status.value}'"))
+    return query.order_by(DELIVERIES.c.position.desc()).limit(limit)
 
 
 def _logged(scope: Scope) -> Select[Any]:
