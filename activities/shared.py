@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +24,7 @@ from providers.oauth2 import Client
 from store.alarms import Alarms
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
+from store.custom_headers import open_headers
 from store.database import Clock, Database, utc_now
 from store.deliveries import Deliveries
 from store.outbox import Announced
@@ -95,6 +95,12 @@ class Shared:
         opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, sealed)
         return Client(client[1].client_id, opened.decode())
 
+    async def custom_headers(
+        self, scope: Scope, endpoint_id: str, sealed_headers: bytes | None, headers: dict[str, str]
+    ) -> dict[str, str]:
+        """A webhook endpoint's own headers, opened; `headers` are those of a row that was never sealed."""
+        return await open_headers(self.vault, scope, endpoint_id, sealed_headers, headers)
+
     async def alarm(self, ref: ConnectionRef, words: str | None) -> None:
         """The provider refuses the application's client, or with None accepts it again: said once for all."""
         announced = await self._alarms.change(Scope.of(ref), ref.slug, words, self.clock())
@@ -103,17 +109,6 @@ class Shared:
             log.warning("%s: %s in the %s environment of %s", event, ref.slug, ref.environment, ref.org_id)
             with suppress(RPCError):  # upkeep does it
                 await self.start_deliveries(Scope.of(ref), announced)
-
-    async def custom_headers(
-        self, scope: Scope, endpoint_id: str, sealed_headers: bytes | None, headers: dict[str, str]
-    ) -> dict[str, str]:
-        """What an endpoint wants to be sent beside ours; `headers` are of a row that was made when none were sealed."""
-        if sealed_headers is None:
-            return headers
-        opened: dict[str, str] = json.loads(
-            await self.vault.open(scope, Kind.WEBHOOK_HEADERS, endpoint_id, sealed_headers)
-        )
-        return opened
 
     async def start_deliveries(self, scope: Scope, announced: Announced) -> None:
         """Set an event on its way to each endpoint that it is due at. Idempotent."""

@@ -1,24 +1,23 @@
-"""Webhook endpoints and what was delivered to them."""
+"""Webhook endpoints: where events go, with which secrets."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import delete, select, update
 
+from everlink.contract import EventType
 from store.database import Database
+from store.outbox import Announced, NewEvent, announce, event_head
 from store.scope import Scope
-from store.tables import (
-    CONNECTIONS,
-    DELIVERIES,
-    DELIVERY_ATTEMPTS,
-    EVENTS,
-    REPLAYS,
-    WEBHOOK_ENDPOINTS,
-    Delivery,
-    WebhookEndpoint,
-)
+from store.tables import DELIVERIES, DELIVERY_ATTEMPTS, REPLAYS, WEBHOOK_ENDPOINTS, WebhookEndpoint
 from store.tenants import refuse_while_erased
+
+
+class EndpointDisabled(Exception):
+    """A webhook endpoint that is disabled is sent nothing."""
 
 
 class Webhooks:
@@ -53,6 +52,37 @@ class Webhooks:
                 .values(values)
             )
 
+    async def replace_secret(
+        self, scope: Scope, endpoint: WebhookEndpoint, sealed: bytes, previous_until: datetime | None
+    ) -> bool:
+        """A new signing secret; the one before signs beside it until then, None: no more.
+
+        False where the secret is not the one that `endpoint` was read with: of two who replace it at once, one does.
+        """
+        former = endpoint.secret if previous_until is not None else None
+        values = {"secret": sealed, "previous_secret": former, "previous_secret_until": previous_until}
+        unchanged = (WEBHOOK_ENDPOINTS.c.id == endpoint.id) & (WEBHOOK_ENDPOINTS.c.secret == endpoint.secret)
+        async with self._database.writing() as connection:
+            replaced = await connection.execute(
+                update(WEBHOOK_ENDPOINTS).where(unchanged, scope.owns(WEBHOOK_ENDPOINTS)).values(values)
+            )
+            return replaced.rowcount == 1
+
+    async def announce_test(self, scope: Scope, endpoint_id: str, now: datetime) -> Announced:
+        """An event for this endpoint alone, which says nothing.
+
+        Raises:
+            EndpointDisabled: it is sent nothing; there is no event then.
+        """
+        event_id, kind = str(uuid4()), EventType.TEST
+        body = {**event_head(scope, kind, "", event_id, now), "endpoint_id": endpoint_id}
+        async with self._database.writing() as connection:
+            event = NewEvent(event_id, kind, "", body)
+            announced = await announce(self._database, connection, scope, event, now)
+            if not announced.endpoints:
+                raise EndpointDisabled
+            return announced
+
     async def remove(self, scope: Scope, endpoint_id: str) -> None:
         """Forget an endpoint and how its deliveries fared; the events stay."""
         async with self._database.writing() as connection:
@@ -61,16 +91,3 @@ class Webhooks:
             await connection.execute(
                 delete(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
             )
-
-    async def deliveries(self, scope: Scope, connection_id: str) -> list[Delivery]:
-        """How the events of one connection fared."""
-        query = (
-            select(DELIVERIES)
-            .join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
-            .join(CONNECTIONS, CONNECTIONS.c.id == EVENTS.c.connection_id)
-            .where(EVENTS.c.connection_id == connection_id, scope.owns(DELIVERIES))
-            .order_by(EVENTS.c.sequence)
-        )
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        return [Delivery(**row._mapping) for row in rows]
