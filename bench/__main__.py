@@ -19,7 +19,7 @@ reads      tokens read as fast as an API process answers, from SQLite and from P
            memory, by 1, 16 and 64 callers over loopback, beside a route of the same process that touches nothing: each
            ratio is of two neighbouring stretches.
 lists      the database's time for a page of every combination of filters, of 1,000 connections and of 100,000.
-isolation  from an event's commit to its arrival at ten healthy webhook endpoints, while an eleventh, which was sent a
+isolation  from an event's commit to its arrival at five healthy webhook endpoints, while a sixth, which was sent a
            burst of 200 before, answers or hangs: each ratio is of two neighbouring stretches (SQLite).
 
 A figure with brackets is a median with its minimum and maximum. Ratios, events, bytes and counts can be compared
