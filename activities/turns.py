@@ -13,6 +13,8 @@ from random import uniform
 from time import monotonic
 
 AT_ONCE = 10
+HANGING_AT_ONCE = 2  # many that hang at once must not take all slots either
+HANGING_SECONDS = 15.0
 FIRST_GUESS_SECONDS = 1.0
 MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 1.0, 300.0
 
@@ -54,11 +56,12 @@ class _Lane:
         self._last_call = 0.0  # when the latest of those who were sent away is to come back
 
     def enter(self) -> None:
-        if self._running < AT_ONCE:
+        at_once = AT_ONCE if self._seconds < HANGING_SECONDS else HANGING_AT_ONCE
+        if self._running < at_once:
             self._running += 1
             return
         now = monotonic()
-        self._last_call = min(max(self._last_call, now) + self._seconds / AT_ONCE, now + MAX_WAIT_SECONDS)
+        self._last_call = min(max(self._last_call, now) + self._seconds / at_once, now + MAX_WAIT_SECONDS)
         raise Busy(max(self._last_call - now, MIN_WAIT_SECONDS) * uniform(1.0, 1.2))
 
     def leave(self, seconds: float) -> None:
