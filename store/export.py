@@ -54,7 +54,7 @@ PARTS = (
         WEBHOOK_ENDPOINTS,
         (
             "id", "url", "events", "applications", "reminders", "header_names", "method", "is_enabled",
-            "disabled_reason", "disabled_at", "failing_since", "previous_secret_until", "created_at",
+            "disabled_reason", "disabled_at", "failing_since", "created_at",
         ),
     ),
     Part("linked_account", LINKED_ACCOUNTS, ("id", "name", "udf", "created_at", "removed_at")),

@@ -9,8 +9,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from dev.listener import Listener
 from everlink import Client, EverlinkError, NotFound, ReauthRequired
-from everlink.contract import ConnectionStatus, EventType, KeyScope, ReauthReason
+from everlink.contract import ConnectionStatus, DeliveryStatus, EventType, KeyScope, ReauthReason
 from everlink.models import Removal
 from store.database import utc_now
 from tests.api.conftest import Everlink
@@ -145,6 +146,42 @@ async def test_webhook_endpoint_of_a_receiver_that_is_there_already(client: Clie
     kept = await client.webhook_endpoints.change(added.id, headers={})
     assert kept.header_names == [] and kept.legacy_signature == added.legacy_signature
     assert (await client.webhook_endpoints.change(added.id, legacy_secret="")).legacy_signature is None
+
+
+async def test_webhook_endpoint_of_one_application_whose_secret_is_rotated(client: Client) -> None:
+    added = await client.webhook_endpoints.add(
+        "http://127.0.0.1/hooks", [EventType.EXPIRED], applications=["sandbox"], reminders=False
+    )
+    assert (added.applications, added.reminders) == (["sandbox"], False)
+    changed = await client.webhook_endpoints.change(added.id, applications=[], reminders=True)
+    assert (changed.applications, changed.reminders) == ([], True)
+    rotated = await client.webhook_endpoints.rotate_secret(added.id, overlap_seconds=60)
+    assert rotated.secret not in ("", added.secret) and rotated.previous_secret_until is not None
+    assert (await client.webhook_endpoints.rotate_secret(added.id, overlap_seconds=0)).previous_secret_until is None
+
+
+async def test_deliveries(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everlink.client.webhook_endpoints.PAGE", 2)
+    async with Listener() as listener:
+        added = await client.webhook_endpoints.add(listener.url, [EventType.EXPIRED])
+        listener.trust(added.secret)
+        events = [await client.webhook_endpoints.test(added.id) for _ in range(5)]
+        async with asyncio.timeout(20):
+            while set(listener.ids) != set(events):
+                await asyncio.sleep(0.05)
+    listed = [one async for one in client.webhook_endpoints.deliveries(added.id)]
+    assert [one.event_id for one in listed] == events[::-1] and {one.event for one in listed} == {EventType.TEST}
+    async with asyncio.timeout(20):
+        while (found := await client.deliveries.get(events[0], added.id)).delivery.status is DeliveryStatus.SCHEDULED:
+            await asyncio.sleep(0.05)
+    assert [one.status for one in found.attempts] == [204] and found.body["endpoint_id"] == added.id
+    assert await client.deliveries.of_event(events[0]) == [found.delivery]
+    failed = client.webhook_endpoints.deliveries(added.id, status=DeliveryStatus.FAILED)
+    assert [one async for one in failed] == []
+    await client.webhook_endpoints.change(added.id, is_enabled=False)
+    with pytest.raises(EverlinkError) as refused:
+        await client.webhook_endpoints.test(added.id)
+    assert (refused.value.status, refused.value.error_code) == (409, "endpoint_disabled")
 
 
 async def test_a_session_token_is_for_one_customer(everlink: Everlink, client: Client) -> None:
