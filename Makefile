@@ -21,7 +21,7 @@ chaos: .venv/.installed  ## kill and stop workers at every step of a refresh (ST
 demo: .venv/.installed  ## see a connection die and come back
 	@exec $(BIN)/python -m dev.demo
 
-bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads (20 minutes)
+bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks (25 minutes)
 	@exec $(BIN)/python -m bench
 
 lint: .venv/.installed  ## check style and format

@@ -1,7 +1,7 @@
 """How fast and how dear Everlink is beside the plainest loop that Temporal can run: `make bench`.
 
 Everything runs on this machine, on one Temporal dev server (SQLite file, WAL, as `make run` has it), one token
-endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twenty minutes;
+endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twenty-five minutes;
 `python -m bench rates` (or another part) takes few. Linux only: costs are read from /proc.
 
 rates      cycles/s and CPU of an empty loop (a timer of a second, an activity that does nothing) against real
