@@ -26,6 +26,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "api_key_not_found": "there is none of this id here",
         "application_not_found": "it is not enabled here, or is in no catalog",
         "connection_not_found": "there is none of this id here",
+        "event_not_found": "there is none of this id here",
         "linked_account_not_found": "create it first; one that is being removed counts as gone",
         "not_found": "there is no such address",
         "organization_not_found": "everything has been erased",

@@ -99,6 +99,24 @@ class ReconnectLink(BaseModel):
     connect_url: str
 
 
+class Event(BaseModel):
+    """Something that happened, as it was announced."""
+
+    id: str = Field(examples=["5b0e5a9c-..."], description="The `webhook-id` of its deliveries")
+    position: int = Field(examples=[4711], description="Among your events: each has a higher one than those before it")
+    type: EventType = Field(examples=["Connection Expired"])
+    slug: str = Field(examples=["sandbox"], description="The application's; empty where it is about none")
+    connection_id: str | None = Field(examples=["con_5f2c..."])
+    created_at: datetime
+    body: dict[str, Any] = Field(description="What webhook endpoints are sent")
+
+
+class EventPage(BaseModel):
+    events: list[Event]
+    next_cursor: str = Field(description="Give it back as `after`, now or later: it goes on behind this page")
+    has_more: bool = Field(description="Whether there is more now")
+
+
 class Delivery(BaseModel):
     """How one event fares at one webhook endpoint."""
 
