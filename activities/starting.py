@@ -9,6 +9,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from everlink.contract import DeliveryTask, Workflow
 from store.starting import delivery_start_options, removal_start_options
+from store.strays import ScheduledDelivery
 from store.tables import Removal
 
 START_TIMEOUT = timedelta(seconds=10)
@@ -24,6 +25,17 @@ async def start_delivery(
     except WorkflowAlreadyStartedError:
         return False
     return True
+
+
+async def start_scheduled(temporal: Client, delivery: ScheduledDelivery) -> bool:
+    """The same where the store says how far it is."""
+    return await start_delivery(
+        temporal,
+        delivery.task,
+        event=delivery.event,
+        slug=delivery.slug,
+        linked_account_id=delivery.linked_account_id,
+    )
 
 
 async def start_removal(temporal: Client, removal: Removal) -> bool:

@@ -16,13 +16,12 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.pages import each
 from activities.shared import Shared
-from activities.starting import START_TIMEOUT, start_delivery, start_removal
+from activities.starting import START_TIMEOUT, start_removal, start_scheduled
 from everlink.contract import (
     Activity,
     ConnectCommand,
     ConnectionStatus,
     ConnectionView,
-    DeliveryTask,
     Lifetimes,
     SweepOutcome,
     SweepTask,
@@ -34,7 +33,7 @@ from store.connections import connection_ref
 from store.removals import Removals
 from store.scope import Scope
 from store.starting import start_options
-from store.strays import Held, OverdueDelivery, Strays
+from store.strays import Held, ScheduledDelivery, Strays
 from store.tables import Removal
 
 PAGE = 100
@@ -51,7 +50,7 @@ class UpkeepActivities:
         """Deliveries whose next attempt is overdue are started, unless their workflow runs."""
         event_id, _, endpoint_id = (task.after or "").partition("/")
         page = await self._strays.deliveries(self._shared.clock(), (event_id, endpoint_id), PAGE)
-        return await each(page, self._deliver, lambda last: f"{last.event_id}/{last.endpoint_id}", PAGE)
+        return await each(page, self._deliver, lambda last: f"{last.task.event_id}/{last.task.endpoint_id}", PAGE)
 
     @activity.defn(name=Activity.SWEEP_GRANTS)
     async def sweep_grants(self, task: SweepTask) -> SweepOutcome:
@@ -83,21 +82,8 @@ class UpkeepActivities:
     async def _remove(self, removal: Removal) -> bool:
         return await start_removal(self._temporal, removal)
 
-    async def _deliver(self, overdue: OverdueDelivery) -> bool:
-        delivery = DeliveryTask(
-            org_id=overdue.scope.org_id,
-            environment=overdue.scope.environment,
-            event_id=overdue.event_id,
-            endpoint_id=overdue.endpoint_id,
-            attempts=overdue.attempts,
-        )
-        return await start_delivery(
-            self._temporal,
-            delivery,
-            event=overdue.event,
-            slug=overdue.slug,
-            linked_account_id=overdue.linked_account_id,
-        )
+    async def _deliver(self, overdue: ScheduledDelivery) -> bool:
+        return await start_scheduled(self._temporal, overdue)
 
     async def _connect(self, held: Held) -> bool:
         assert held.unconfirmed is not None

@@ -88,7 +88,9 @@ async def announce(
         there = (await connection.execute(select(DELIVERIES.c.endpoint_id).where(mine))).scalars()
         return Announced(event, list(there))
     enabled = scope.owns(WEBHOOK_ENDPOINTS) & WEBHOOK_ENDPOINTS.c.is_enabled.is_(True)
-    endpoints = (await connection.execute(select(WEBHOOK_ENDPOINTS).where(enabled))).all()
+    # Held as the deliveries' foreign keys hold them: none is removed between this look and the commit.
+    held = select(WEBHOOK_ENDPOINTS).where(enabled).with_for_update(read=True, key_share=True)
+    endpoints = (await connection.execute(held)).all()
     due = [row.id for row in endpoints if wants(row, event.type, event.slug, event.body)]
     if due:
         deliveries = [_scheduled(scope, event.id, endpoint_id, position, now) for endpoint_id in due]
