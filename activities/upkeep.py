@@ -16,7 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.pages import each
 from activities.shared import Shared
-from activities.starting import START_TIMEOUT, start_removal, start_scheduled
+from activities.starting import START_TIMEOUT, start_removal, start_replay, start_scheduled
 from everlink.contract import (
     Activity,
     ConnectCommand,
@@ -31,10 +31,11 @@ from everlink.contract import (
 )
 from store.connections import connection_ref
 from store.removals import Removals
+from store.replays import Replays
 from store.scope import Scope
 from store.starting import start_options
 from store.strays import Held, ScheduledDelivery, Strays
-from store.tables import Removal
+from store.tables import Removal, Replay
 
 PAGE = 100
 
@@ -44,6 +45,7 @@ class UpkeepActivities:
         self._shared = shared
         self._strays = Strays(shared.database)
         self._removals = Removals(shared.database)
+        self._replays = Replays(shared.database)
 
     @activity.defn(name=Activity.SWEEP_DELIVERIES)
     async def sweep_deliveries(self, task: SweepTask) -> SweepOutcome:
@@ -78,6 +80,15 @@ class UpkeepActivities:
         """Removals that have not finished have a workflow: Temporal may have been away when they began."""
         page = await self._removals.unfinished(task.after or "", PAGE)
         return await each(page, self._remove, lambda last: last.id, PAGE)
+
+    @activity.defn(name=Activity.SWEEP_REPLAYS)
+    async def sweep_replays(self, task: SweepTask) -> SweepOutcome:
+        """The same of replays."""
+        page = await self._replays.unfinished(task.after or "", PAGE)
+        return await each(page, self._replay, lambda last: last.id, PAGE)
+
+    async def _replay(self, replay: Replay) -> bool:
+        return await start_replay(self._temporal, replay)
 
     async def _remove(self, removal: Removal) -> bool:
         return await start_removal(self._temporal, removal)

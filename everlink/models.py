@@ -128,6 +128,24 @@ class Delivery(BaseModel):
     next_attempt_at: datetime | None
 
 
+class Replay(BaseModel):
+    """Events that are sent to an endpoint once more, and how far that is. Positions are those of events."""
+
+    id: str = Field(examples=["rep_9f86d081884c7d659a2feaa0c55ad015"])
+    endpoint_id: str = Field(examples=["we_5f2c..."])
+    missed_only: bool
+    after: int = Field(examples=[4711], description="It began behind this position")
+    until: int = Field(examples=[5200], description="The last event that there was then")
+    position: int = Field(examples=[4900], description="All events up to here are on their way, or need not be")
+    replayed: int = Field(examples=[120], description="Events that are sent again")
+    scheduled: int = Field(examples=[20], description="Of those: on their way")
+    delivered: int = Field(examples=[99])
+    failed: int = Field(examples=[1])
+    note: str = Field(description="Why it ended early")
+    started_at: datetime
+    finished_at: datetime | None = Field(description="When all were on their way; None before")
+
+
 class Application(BaseModel):
     """A catalog entry that the organization enabled."""
 

@@ -93,7 +93,7 @@ async def announce(
     endpoints = (await connection.execute(held)).all()
     due = [row.id for row in endpoints if wants(row, event.type, event.slug, event.body)]
     if due:
-        deliveries = [_scheduled(scope, event.id, endpoint_id, position, now) for endpoint_id in due]
+        deliveries = [new_delivery(scope, event.id, endpoint_id, position, now) for endpoint_id in due]
         await connection.execute(DELIVERIES.insert(), deliveries)
     return Announced(event, due)
 
@@ -107,7 +107,8 @@ async def _next_position(database: Database, connection: AsyncConnection, scope:
     return int((await connection.execute(counted)).scalar_one())
 
 
-def _scheduled(scope: Scope, event_id: str, endpoint_id: str, position: int, now: datetime) -> dict[str, Any]:
+def new_delivery(scope: Scope, event_id: str, endpoint_id: str, position: int, now: datetime) -> dict[str, Any]:
+    """A row for an event that is due at an endpoint."""
     return {
         "event_id": event_id,
         "endpoint_id": endpoint_id,

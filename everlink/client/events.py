@@ -7,7 +7,7 @@ from datetime import datetime
 
 from everlink.client.transport import Transport, segment
 from everlink.contract import EventType
-from everlink.models import Event, EventPage
+from everlink.models import Delivery, Event, EventPage
 
 EVENTS = "/v1/events"
 PAGE = 200
@@ -73,6 +73,11 @@ class Events:
     async def get(self, event_id: str) -> Event:
         return await self._transport.get(_path(event_id), Event)
 
+    async def replay(self, event_id: str, endpoint_id: str) -> Delivery:
+        """Send it to an endpoint once more, also where it was never due there; not twice where it is on its way."""
+        path = _path(event_id, "deliveries", segment(endpoint_id), "replay")
+        return await self._transport.ask("POST", path, Delivery)
 
-def _path(event_id: str) -> str:
-    return f"{EVENTS}/{segment(event_id)}"
+
+def _path(event_id: str, *parts: str) -> str:
+    return "/".join((EVENTS, segment(event_id), *parts))
