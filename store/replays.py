@@ -23,7 +23,7 @@ from store.strays import ScheduledDelivery, scheduled_delivery, scheduled_query
 from store.tables import DELIVERIES, EVENT_COUNTERS, EVENTS, REPLAYS, WEBHOOK_ENDPOINTS, Delivery, Replay
 
 PAGE = 100  # events
-MOST_ON_THEIR_WAY = 500  # deliveries of one replay: a month of events does not storm an endpoint
+MOST_ON_THEIR_WAY = 200  # deliveries of one replay: a month of events does not storm an endpoint
 
 
 class EndpointDisabled(Exception):

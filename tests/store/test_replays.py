@@ -284,7 +284,7 @@ async def test_replay_stops_where_the_endpoint_is_disabled_or_removed(
     assert await replays.get(scope, task.id) is None
 
 
-async def test_what_a_replay_looks_at_is_found_by_its_indexes(database: Database, sqlite_url: str) -> None:
+async def test_what_a_replay_looks_at_is_found_by_its_indexes(sqlite_url: str) -> None:
     store = Database(sqlite_url)
     asked: list[tuple[str, Any]] = []
     event.listen(store._engine.sync_engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
