@@ -16,13 +16,12 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.pages import each
 from activities.shared import Shared
-from activities.starting import START_TIMEOUT, start_delivery, start_removal
+from activities.starting import START_TIMEOUT, start_removal, start_replay, start_scheduled
 from everlink.contract import (
     Activity,
     ConnectCommand,
     ConnectionStatus,
     ConnectionView,
-    DeliveryTask,
     Lifetimes,
     SweepOutcome,
     SweepTask,
@@ -32,10 +31,11 @@ from everlink.contract import (
 )
 from store.connections import connection_ref
 from store.removals import Removals
+from store.replays import Replays
 from store.scope import Scope
 from store.starting import start_options
-from store.strays import Held, OverdueDelivery, Strays
-from store.tables import Removal
+from store.strays import Held, ScheduledDelivery, Strays
+from store.tables import Removal, Replay
 
 PAGE = 100
 
@@ -45,13 +45,14 @@ class UpkeepActivities:
         self._shared = shared
         self._strays = Strays(shared.database)
         self._removals = Removals(shared.database)
+        self._replays = Replays(shared.database)
 
     @activity.defn(name=Activity.SWEEP_DELIVERIES)
     async def sweep_deliveries(self, task: SweepTask) -> SweepOutcome:
         """Deliveries whose next attempt is overdue are started, unless their workflow runs."""
         event_id, _, endpoint_id = (task.after or "").partition("/")
         page = await self._strays.deliveries(self._shared.clock(), (event_id, endpoint_id), PAGE)
-        return await each(page, self._deliver, lambda last: f"{last.event_id}/{last.endpoint_id}", PAGE)
+        return await each(page, self._deliver, lambda last: f"{last.task.event_id}/{last.task.endpoint_id}", PAGE)
 
     @activity.defn(name=Activity.SWEEP_GRANTS)
     async def sweep_grants(self, task: SweepTask) -> SweepOutcome:
@@ -80,24 +81,20 @@ class UpkeepActivities:
         page = await self._removals.unfinished(task.after or "", PAGE)
         return await each(page, self._remove, lambda last: last.id, PAGE)
 
+    @activity.defn(name=Activity.SWEEP_REPLAYS)
+    async def sweep_replays(self, task: SweepTask) -> SweepOutcome:
+        """The same of replays."""
+        page = await self._replays.unfinished(task.after or "", PAGE)
+        return await each(page, self._replay, lambda last: last.id, PAGE)
+
+    async def _replay(self, replay: Replay) -> bool:
+        return await start_replay(self._temporal, replay)
+
     async def _remove(self, removal: Removal) -> bool:
         return await start_removal(self._temporal, removal)
 
-    async def _deliver(self, overdue: OverdueDelivery) -> bool:
-        delivery = DeliveryTask(
-            org_id=overdue.scope.org_id,
-            environment=overdue.scope.environment,
-            event_id=overdue.event_id,
-            endpoint_id=overdue.endpoint_id,
-            attempts=overdue.attempts,
-        )
-        return await start_delivery(
-            self._temporal,
-            delivery,
-            event=overdue.event,
-            slug=overdue.slug,
-            linked_account_id=overdue.linked_account_id,
-        )
+    async def _deliver(self, overdue: ScheduledDelivery) -> bool:
+        return await start_scheduled(self._temporal, overdue)
 
     async def _connect(self, held: Held) -> bool:
         assert held.unconfirmed is not None

@@ -88,10 +88,12 @@ async def announce(
         there = (await connection.execute(select(DELIVERIES.c.endpoint_id).where(mine))).scalars()
         return Announced(event, list(there))
     enabled = scope.owns(WEBHOOK_ENDPOINTS) & WEBHOOK_ENDPOINTS.c.is_enabled.is_(True)
-    endpoints = (await connection.execute(select(WEBHOOK_ENDPOINTS).where(enabled))).all()
+    # Held as the deliveries' foreign keys hold them: none is removed between this look and the commit.
+    held = select(WEBHOOK_ENDPOINTS).where(enabled).with_for_update(read=True, key_share=True)
+    endpoints = (await connection.execute(held)).all()
     due = [row.id for row in endpoints if wants(row, event.type, event.slug, event.body)]
     if due:
-        deliveries = [_scheduled(scope, event.id, endpoint_id, position, now) for endpoint_id in due]
+        deliveries = [new_delivery(scope, event.id, endpoint_id, position, now) for endpoint_id in due]
         await connection.execute(DELIVERIES.insert(), deliveries)
     return Announced(event, due)
 
@@ -105,7 +107,8 @@ async def _next_position(database: Database, connection: AsyncConnection, scope:
     return int((await connection.execute(counted)).scalar_one())
 
 
-def _scheduled(scope: Scope, event_id: str, endpoint_id: str, position: int, now: datetime) -> dict[str, Any]:
+def new_delivery(scope: Scope, event_id: str, endpoint_id: str, position: int, now: datetime) -> dict[str, Any]:
+    """A row for an event that is due at an endpoint."""
     return {
         "event_id": event_id,
         "endpoint_id": endpoint_id,

@@ -20,11 +20,14 @@ from everlink.contract import (
     Lifetimes,
     ReauthReason,
     RemovalState,
+    ReplayState,
     connection_workflow_id,
     delivery_attributes,
     delivery_workflow_id,
     removal_attributes,
     removal_workflow_id,
+    replay_attributes,
+    replay_workflow_id,
     search_attributes,
     static_details,
     static_summary,
@@ -32,7 +35,8 @@ from everlink.contract import (
 from store.connections import connection_ref
 from store.credentials import StoredCredential
 from store.removals import removal_task
-from store.tables import Connection, Removal
+from store.replays import replay_task
+from store.tables import Connection, Removal, Replay
 
 
 def start_options(
@@ -76,6 +80,19 @@ def removal_start_options(removal: Removal) -> dict[str, Any]:
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": removal_attributes(task),
         "static_summary": f"remove {removal.kind.value.replace('_', ' ')} · {removal.subject}",
+    }
+
+
+def replay_start_options(replay: Replay) -> dict[str, Any]:
+    """The same of the workflow of a replay of many events."""
+    task = replay_task(replay)
+    return {
+        "arg": ReplayState(task=task),
+        "id": replay_workflow_id(replay.id),
+        "task_queue": TASK_QUEUE,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        "search_attributes": replay_attributes(task),
+        "static_summary": f"replay to {replay.endpoint_id}",
     }
 
 

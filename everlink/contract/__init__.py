@@ -20,6 +20,14 @@ from everlink.contract.removal import (
     RemovalTask,
     removal_attributes,
 )
+from everlink.contract.replay import (
+    FinishReplayTask,
+    ReplayPage,
+    ReplayPageTask,
+    ReplayState,
+    ReplayTask,
+    replay_attributes,
+)
 from everlink.contract.state import (
     REAUTH_REASON,
     SEARCH_ATTRIBUTES,
@@ -107,6 +115,7 @@ __all__ = [
     "DisconnectCommand",
     "Environment",
     "EventType",
+    "FinishReplayTask",
     "Health",
     "KeyScope",
     "LateSuccess",
@@ -122,6 +131,10 @@ __all__ = [
     "RemovalPageTask",
     "RemovalState",
     "RemovalTask",
+    "ReplayPage",
+    "ReplayPageTask",
+    "ReplayState",
+    "ReplayTask",
     "Signal",
     "StoreSealedTask",
     "SweepOutcome",
@@ -140,6 +153,7 @@ __all__ = [
     "is_searchable",
     "removal_attributes",
     "removal_workflow_id",
+    "replay_attributes",
     "replay_workflow_id",
     "search_attributes",
     "static_details",

@@ -112,6 +112,7 @@ class UpkeepState(BaseModel):
         Activity.SWEEP_OVERDUE,
         Activity.SWEEP_FLEET,
         Activity.SWEEP_REMOVALS,
+        Activity.SWEEP_REPLAYS,
     ]
     after: str | None = None  # within the first thing to do
     # Every run visits one part of the fleet: with a run a minute, all of it within the hour.

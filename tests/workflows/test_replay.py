@@ -11,7 +11,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from everlink.contract import STATUS, ConnectionState, Workflow
-from tests.record_histories import DELIVERIES, FOLDER, REMOVAL, SCENARIOS, UPKEEP
+from tests.record_histories import DELIVERIES, FOLDER, REMOVAL, REPLAYS, SCENARIOS, UPKEEP
 from worker import plugin
 from workflows import ConnectionWorkflow
 
@@ -19,7 +19,7 @@ HISTORIES = sorted(FOLDER.glob("*.json"))
 
 
 def test_every_scenario_has_its_history() -> None:
-    wanted = {f"connection_{scenario.__name__}" for scenario in SCENARIOS} | {*DELIVERIES, UPKEEP, REMOVAL}
+    wanted = {f"connection_{scenario.__name__}" for scenario in SCENARIOS} | {*DELIVERIES, *REPLAYS, UPKEEP, REMOVAL}
     assert wanted <= {file.stem for file in HISTORIES}
 
 
