@@ -30,6 +30,7 @@ from store.scope import Scope
 from store.tables import (
     CONNECTIONS,
     CREDENTIALS,
+    EVENTS,
     TRANSITIONS,
     Connection,
     TransitionRow,
@@ -217,7 +218,7 @@ class Connections:
                 id=str(transition.event_id(ref.connection_id)),
                 type=transition.event,
                 slug=ref.slug,
-                body=event_body(ref, transition),
+                body=event_body(ref, transition, await _previous_event(connection, ref, transition)),
                 connection_id=ref.connection_id,
                 sequence=transition.sequence,
             )
@@ -237,6 +238,13 @@ async def _is_there(connection: AsyncConnection, scope: Scope, connection_id: st
     return (await connection.execute(query)).one_or_none() is not None
 
 
+async def _previous_event(connection: AsyncConnection, ref: ConnectionRef, transition: Transition) -> int | None:
+    """The sequence of the connection's event before this one: transitions without an event take numbers, too."""
+    before = (EVENTS.c.connection_id == ref.connection_id) & (EVENTS.c.sequence < transition.sequence)
+    latest: int | None = (await connection.execute(select(func.max(EVENTS.c.sequence)).where(before))).scalar_one()
+    return latest
+
+
 def connection_ref(row: Connection) -> ConnectionRef:
     """A row's identity as the contract names it."""
     return ConnectionRef(
@@ -250,8 +258,8 @@ def connection_ref(row: Connection) -> ConnectionRef:
     )
 
 
-def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
-    """The webhook's body: the seed's fields first, then what tells duplicates and order apart."""
+def event_body(ref: ConnectionRef, transition: Transition, previous_sequence: int | None) -> dict[str, Any]:
+    """The webhook's body: the seed's fields first, then what tells duplicates, order and gaps."""
     ends = {"ends_at": transition.ends_at.isoformat()} if transition.ends_at else {}
     return {
         "linked_account_id": ref.linked_account_id,
@@ -269,6 +277,7 @@ def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
         "previous_status": transition.previous_status.value,
         "status": transition.status.value,
         "sequence": transition.sequence,
+        "previous_sequence": previous_sequence,
         **ends,
     }
 
