@@ -110,7 +110,7 @@ class UpkeepActivities:
             raise LookupError("this worker's catalog lacks the application")
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             Workflow.CONNECTION,
-            **start_options(held.connection, held.stored, lifetimes, self._shared.clock()),
+            **await self._options(held, lifetimes),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
         try:
@@ -128,12 +128,16 @@ class UpkeepActivities:
         return True
 
     async def _start(self, held: Held) -> bool:
-        options = start_options(held.connection, held.stored, self._lifetimes(held), self._shared.clock())
+        options = await self._options(held, self._lifetimes(held))
         try:
             await self._temporal.start_workflow(Workflow.CONNECTION, **options, rpc_timeout=START_TIMEOUT)
         except WorkflowAlreadyStartedError:
             return False  # it runs, or has come to its own end
         return True
+
+    async def _options(self, held: Held, lifetimes: Lifetimes | None) -> dict[str, Any]:
+        reminders = await self._shared.reminders.plan(held.connection)
+        return start_options(held.connection, held.stored, lifetimes, reminders, self._shared.clock())
 
     def _lifetimes(self, held: Held) -> Lifetimes | None:
         entry, stored = self._shared.catalog.get(held.connection.slug), held.stored

@@ -27,6 +27,7 @@ from store.connections import Connections, CredentialRead
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
 from store.recent import Recent
+from store.reminders import Reminders
 from store.removals import Removals
 from store.scope import Scope
 from store.sessions import Sessions
@@ -67,6 +68,7 @@ class Services:
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
+        self.reminders = Reminders(self.database)
         self.removals = Removals(self.database)
 
 

@@ -260,7 +260,10 @@ def connection_ref(row: Connection) -> ConnectionRef:
 
 def event_body(ref: ConnectionRef, transition: Transition, previous_sequence: int | None) -> dict[str, Any]:
     """The webhook's body: the seed's fields first, then what tells duplicates, order and gaps."""
-    ends = {"ends_at": transition.ends_at.isoformat()} if transition.ends_at else {}
+    more: dict[str, Any] = {"ends_at": transition.ends_at.isoformat()} if transition.ends_at else {}
+    if transition.reminder is not None:
+        more["expired_at"] = transition.reminder.expired_at.isoformat()
+        more["reminder"], more["reminders"] = transition.reminder.number, transition.reminder.total
     return {
         "linked_account_id": ref.linked_account_id,
         "org_id": ref.org_id,
@@ -278,7 +281,7 @@ def event_body(ref: ConnectionRef, transition: Transition, previous_sequence: in
         "status": transition.status.value,
         "sequence": transition.sequence,
         "previous_sequence": previous_sequence,
-        **ends,
+        **more,
     }
 
 

@@ -46,6 +46,12 @@ class TransitionTask(Message):
     transition: Transition
 
 
+class Recorded(Message):
+    """What a transition that is written asks of the workflow."""
+
+    reminder_days: list[float] = []  # when to remind of an expiry that nobody answers
+
+
 class DeliveryTask(Message):
     """Deliver one event to one webhook endpoint. The input of a `Delivery` workflow."""
 
