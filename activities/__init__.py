@@ -38,6 +38,7 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         upkeep.sweep_overdue,
         upkeep.sweep_fleet,
         upkeep.sweep_removals,
+        upkeep.sweep_outages,
         removal.remove_connections,
         removal.settle_removal,
         removal.finish_removal,

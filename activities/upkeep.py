@@ -31,11 +31,12 @@ from everlink.contract import (
     connect_update_id,
 )
 from store.connections import connection_ref
+from store.outage_ends import OutageEnds
 from store.removals import Removals
 from store.scope import Scope
 from store.starting import start_options
 from store.strays import Held, OverdueDelivery, Strays
-from store.tables import Removal
+from store.tables import Application, Removal
 
 PAGE = 100
 
@@ -45,6 +46,7 @@ class UpkeepActivities:
         self._shared = shared
         self._strays = Strays(shared.database)
         self._removals = Removals(shared.database)
+        self._outages = OutageEnds(shared.database)
 
     @activity.defn(name=Activity.SWEEP_DELIVERIES)
     async def sweep_deliveries(self, task: SweepTask) -> SweepOutcome:
@@ -79,6 +81,18 @@ class UpkeepActivities:
         """Removals that have not finished have a workflow: Temporal may have been away when they began."""
         page = await self._removals.unfinished(task.after or "", PAGE)
         return await each(page, self._remove, lambda last: last.id, PAGE)
+
+    @activity.defn(name=Activity.SWEEP_OUTAGES)
+    async def sweep_outages(self, task: SweepTask) -> SweepOutcome:
+        """What time brings about is told: that an outage is over, and of whom it lasts."""
+        page = await self._outages.pending(task.after or "", PAGE)
+        return await each(page, self._settle, lambda last: last.id, PAGE)
+
+    async def _settle(self, application: Application) -> bool:
+        announced = await self._outages.settle(application.id, self._shared.clock())
+        for one in announced:
+            await self._shared.start_deliveries(Scope(application.org_id, application.environment), one)
+        return bool(announced)
 
     async def _remove(self, removal: Removal) -> bool:
         return await start_removal(self._temporal, removal)

@@ -110,6 +110,7 @@ class UpkeepState(BaseModel):
         Activity.SWEEP_OVERDUE,
         Activity.SWEEP_FLEET,
         Activity.SWEEP_REMOVALS,
+        Activity.SWEEP_OUTAGES,
     ]
     after: str | None = None  # within the first thing to do
     # Every run visits one part of the fleet: with a run a minute, all of it within the hour.
