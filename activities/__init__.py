@@ -40,6 +40,7 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         upkeep.sweep_fleet,
         upkeep.sweep_removals,
         upkeep.sweep_replays,
+        upkeep.sweep_outages,
         removal.remove_connections,
         removal.settle_removal,
         removal.finish_removal,

@@ -30,12 +30,13 @@ from everlink.contract import (
     connect_update_id,
 )
 from store.connections import connection_ref
+from store.outage_ends import OutageEnds
 from store.removals import Removals
 from store.replays import Replays
 from store.scope import Scope
 from store.starting import start_options
 from store.strays import Held, ScheduledDelivery, Strays
-from store.tables import Removal, Replay
+from store.tables import Application, Removal, Replay
 
 PAGE = 100
 
@@ -46,6 +47,7 @@ class UpkeepActivities:
         self._strays = Strays(shared.database)
         self._removals = Removals(shared.database)
         self._replays = Replays(shared.database)
+        self._outages = OutageEnds(shared.database)
 
     @activity.defn(name=Activity.SWEEP_DELIVERIES)
     async def sweep_deliveries(self, task: SweepTask) -> SweepOutcome:
@@ -90,6 +92,18 @@ class UpkeepActivities:
     async def _replay(self, replay: Replay) -> bool:
         return await start_replay(self._temporal, replay)
 
+    @activity.defn(name=Activity.SWEEP_OUTAGES)
+    async def sweep_outages(self, task: SweepTask) -> SweepOutcome:
+        """What time brings about is told: that an outage is over, and of whom it lasts."""
+        page = await self._outages.pending(task.after or "", PAGE)
+        return await each(page, self._settle, lambda last: last.id, PAGE)
+
+    async def _settle(self, application: Application) -> bool:
+        announced = await self._outages.settle(application.id, self._shared.clock())
+        for one in announced:
+            await self._shared.start_deliveries(Scope(application.org_id, application.environment), one)
+        return bool(announced)
+
     async def _remove(self, removal: Removal) -> bool:
         return await start_removal(self._temporal, removal)
 
@@ -107,7 +121,7 @@ class UpkeepActivities:
             raise LookupError("this worker's catalog lacks the application")
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             Workflow.CONNECTION,
-            **start_options(held.connection, held.stored, lifetimes, self._shared.clock()),
+            **await self._options(held, lifetimes),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
         try:
@@ -125,12 +139,16 @@ class UpkeepActivities:
         return True
 
     async def _start(self, held: Held) -> bool:
-        options = start_options(held.connection, held.stored, self._lifetimes(held), self._shared.clock())
+        options = await self._options(held, self._lifetimes(held))
         try:
             await self._temporal.start_workflow(Workflow.CONNECTION, **options, rpc_timeout=START_TIMEOUT)
         except WorkflowAlreadyStartedError:
             return False  # it runs, or has come to its own end
         return True
+
+    async def _options(self, held: Held, lifetimes: Lifetimes | None) -> dict[str, Any]:
+        reminders = await self._shared.reminders.plan(held.connection)
+        return start_options(held.connection, held.stored, lifetimes, reminders, self._shared.clock())
 
     def _lifetimes(self, held: Held) -> Lifetimes | None:
         entry, stored = self._shared.catalog.get(held.connection.slug), held.stored

@@ -29,6 +29,7 @@ from store.database import Clock, Database, utc_now
 from store.delivery_log import DeliveryLog
 from store.events import Events
 from store.recent import Recent
+from store.reminders import Reminders
 from store.removals import Removals
 from store.replays import Replays
 from store.scope import Scope
@@ -73,6 +74,7 @@ class Services:
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
+        self.reminders = Reminders(self.database)
         self.removals = Removals(self.database)
 
 

@@ -99,7 +99,7 @@ async def _start(made: Services, row: Connection) -> dict[str, Any]:
     lifetimes = None
     if entry is not None and stored is not None:
         lifetimes = entry.lifetimes(**stored.left(now))
-    options = start_options(row, stored, lifetimes, now)
+    options = start_options(row, stored, lifetimes, await made.reminders.plan(row), now)
     return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}
 
 

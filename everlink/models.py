@@ -204,6 +204,9 @@ class Application(BaseModel):
     scopes: list[str]
     alarm: str | None = Field(description="The provider refuses the application itself: no customer can help")
     alarm_at: datetime | None
+    outage_since: datetime | None = Field(
+        description="Since when many of its connections fail at once; while it is set, none of them says so by itself"
+    )
     redirect_uri: str = Field(description="To be registered at the provider")
 
 

@@ -248,6 +248,25 @@ async def application_deleted(life: Life, server: WorkflowEnvironment) -> None:
     await server.sleep(timedelta(hours=1))
 
 
+async def reminded_then_reconnected(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.reminder_days = [1.0, 3.0, 7.0]
+    await life.connect()
+    life.provider.refresh_answer = dead
+    await server.sleep(timedelta(days=4))
+    life.provider.refresh_answer = None
+    await life.connect(generation=2)
+    await server.sleep(timedelta(hours=1))
+
+
+async def reminded_of_what_lost_its_application(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.reminder_days = [1.0, 3.0]
+    await life.connect()
+    life.provider.refresh_answer = dead
+    await server.sleep(timedelta(days=2))
+    await life.handle.signal(Signal.APPLICATION_DELETED, ApplicationDeleted(request_id="one"))
+    await server.sleep(timedelta(days=3))
+
+
 SCENARIOS: list[Scenario] = [
     connected,
     refreshed,
@@ -273,6 +292,8 @@ SCENARIOS: list[Scenario] = [
     crowded,
     late_and_accepted,
     application_deleted,
+    reminded_then_reconnected,
+    reminded_of_what_lost_its_application,
 ]
 
 DELIVERIES = {

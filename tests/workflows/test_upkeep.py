@@ -80,9 +80,13 @@ class Sweeps:
     async def replays(self, task: SweepTask) -> SweepOutcome:
         return self._page(Activity.SWEEP_REPLAYS, task)
 
+    @activity.defn(name=Activity.SWEEP_OUTAGES)
+    async def outages(self, task: SweepTask) -> SweepOutcome:
+        return self._page(Activity.SWEEP_OUTAGES, task)
+
     @property
     def activities(self) -> list[Callable[..., Any]]:
-        return [self.deliveries, self.grants, self.overdue, self.fleet, self.removals, self.replays]
+        return [self.deliveries, self.grants, self.overdue, self.fleet, self.removals, self.replays, self.outages]
 
 
 async def round_of(server: WorkflowEnvironment, sweeps: Sweeps, state: UpkeepState) -> UpkeepState:
@@ -103,6 +107,7 @@ async def test_round_reads_every_page_of_every_kind_of_work(skipping: WorkflowEn
         "sweep_fleet",
         "sweep_removals",
         "sweep_replays",
+        "sweep_outages",
     ]
     assert sweeps.asked == [(kind, after) for kind in kinds for after in (None, "1", "2")]
     assert (result.todo, result.pages, result.mended, result.failed) == ([], 18, 18, 0)
