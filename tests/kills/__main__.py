@@ -32,7 +32,8 @@ from tests.kills.killer import kill_at_random
 from tests.kills.listener import Answer, Listener
 from tests.kills.product import Product
 
-AT_ONCE = 16  # customers
+MOST_AT_ONCE = 16  # customers
+CHANGES_OF_ONE = 5  # or more, so that each has time to leave
 REST_WITHIN = 240.0  # seconds for what is under way at the end
 
 
@@ -54,6 +55,7 @@ def processes(config: StackConfig) -> list[Process]:
 async def run(folder: Path, changes: int, seed: int) -> tuple[str, list[str]]:
     """What was measured, as a table, and what is not as it must be."""
     config, killed = StackConfig.on_free_ports(folder), Counter[str]()
+    at_once = max(1, min(MOST_AT_ONCE, changes // CHANGES_OF_ONE))
     log = (folder / "supervisor.log").open("w")
     database = Database(f"sqlite+aiosqlite:///{folder}/everlink.sqlite3")
     async with Stack(config, processes(config), say=lambda line: print(line, file=log, flush=True)) as stack:
@@ -67,7 +69,7 @@ async def run(folder: Path, changes: int, seed: int) -> tuple[str, list[str]]:
             endpoints = await register(product, listener)
             started = time.monotonic()
             killing = asyncio.create_task(kill_at_random(stack, Random(seed), killed))
-            await asyncio.gather(product.make_changes(AT_ONCE), change_midway(product, endpoints))
+            await asyncio.gather(product.make_changes(at_once), change_midway(product, endpoints))
             killing.cancel()
             changed = time.monotonic()
             with suppress(TimeoutError):
@@ -77,7 +79,7 @@ async def run(folder: Path, changes: int, seed: int) -> tuple[str, list[str]]:
             rested = time.monotonic()
             found = await problems(database, product, endpoints, listener)
             rows = {
-                "changes of state": json.dumps(product.made),
+                "changes of state": f"{product.made.total()}: {json.dumps(product.made)}",
                 "events": len(await events(database)),
                 "killed with -9": ", ".join(f"{name} {count}" for name, count in sorted(killed.items())),
                 "requests at the listener": listener.answered.total(),

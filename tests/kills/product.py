@@ -59,7 +59,7 @@ class Product:
                 await asyncio.sleep(PAUSE)
                 continue
             if answer.status_code < 500 and "retry-after" not in answer.headers:
-                said = answer.json() if answer.content else None
+                said: Any = answer.json() if answer.content else None
                 if not answer.is_success and said["error_code"] != done:
                     raise ChangeRefused(f"{method} {path}: {answer.text}")
                 return said
