@@ -49,7 +49,10 @@ from workflows.timing import seconds_until_due
 Handle = WorkflowHandle[Any, Any]
 Result = TypeVar("Result")
 
-NAMESPACES = ("sqlite", "postgresql", "histories", "cached", "sleeping", "storm", "reads-sqlite", "reads-postgresql")
+NAMESPACES = (
+    *("sqlite", "postgresql", "histories", "cached", "sleeping", "storm"),
+    *("reads-sqlite", "reads-postgresql", "webhooks-sqlite", "webhooks-postgresql"),
+)
 APPLICATIONS = {f"bench{number}": f"127.0.1.{number}" for number in range(1, 41)}  # and where each has its endpoint
 ACCOUNT = "acme"
 AT_ONCE = 16  # requests that the bench has under way
