@@ -24,6 +24,7 @@ from temporalio.service import RPCError
 
 from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment, KeyScope, RemovalKind, Workflow
 from store.api_keys import ApiKeys
+from store.custom_headers import seal_what_is_clear
 from store.database import Database, StoreUnavailable, utc_now
 from store.erasing import Erasing
 from store.export import lines
@@ -48,12 +49,16 @@ def new_master_key_command(name: Annotated[str, typer.Argument(help="The key's i
 
 @app.command()
 def init() -> None:
-    """Bring the database to the present schema and register the search attributes in Temporal. Idempotent."""
+    """Bring the database to the present schema and register the search attributes in Temporal. Idempotent.
+
+    Webhook headers that an older version kept in clear are sealed, which takes the master key.
+    """
     settings = Settings()
 
     async def work() -> None:
         database = Database(settings.database_url.get_secret_value())
         await migrate(database)
+        await seal_what_is_clear(database, lambda: Vault(database, MasterKeys.from_settings(settings)))
         await database.close()
         await _register_search_attributes(settings)
 

@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 
 from activities.limits import Limiter
 from activities.starting import start_delivery
+from activities.turns import Turns
 from everlink.contract import ConnectionRef, DeliveryTask
 from providers.catalog import Catalog, CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
@@ -23,7 +24,9 @@ from providers.oauth2 import Client
 from store.alarms import Alarms
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
+from store.custom_headers import open_headers
 from store.database import Clock, Database, utc_now
+from store.deliveries import Deliveries
 from store.outbox import Announced
 from store.scope import Scope
 from store.settings import Settings
@@ -45,12 +48,14 @@ class Shared:
     clock: Clock = utc_now
     temporal: TemporalClient | None = None  # set when the worker has connected
     limiter: Limiter = field(default_factory=Limiter)
+    turns: Turns = field(default_factory=Turns)
     shielded: Shielded = field(default_factory=Shielded)
 
     def __post_init__(self) -> None:
         self.credentials = Credentials(self.database)
         self.connections = Connections(self.database)
         self.webhooks = Webhooks(self.database)
+        self.deliveries = Deliveries(self.database)
         self._alarms = Alarms(self.database)
 
     async def open(self, ref: ConnectionRef, sealed: bytes) -> Credential:
@@ -89,6 +94,12 @@ class Shared:
             return None
         opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, sealed)
         return Client(client[1].client_id, opened.decode())
+
+    async def custom_headers(
+        self, scope: Scope, endpoint_id: str, sealed_headers: bytes | None, headers: dict[str, str]
+    ) -> dict[str, str]:
+        """A webhook endpoint's own headers, opened; `headers` are those of a row that was never sealed."""
+        return await open_headers(self.vault, scope, endpoint_id, sealed_headers, headers)
 
     async def alarm(self, ref: ConnectionRef, words: str | None) -> None:
         """The provider refuses the application's client, or with None accepts it again: said once for all."""

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from api.error_codes import table as error_code_table
 from api.routes.seed.views import AuthUrl
 from everlink.contract import KeyScope
-from everlink.models import Token
+from everlink.models import DeliveryDetails, Token
 
 DESCRIPTION = """
 Keeps your customers' connections to other people's software alive, and says so at once when it can't.
@@ -63,7 +63,7 @@ WORDS = {
 }
 ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
 
-NEVER_KEPT = {one.__name__ for one in (Token, AuthUrl)}  # answers with `cache-control: no-store`
+NEVER_KEPT = {one.__name__ for one in (Token, AuthUrl, DeliveryDetails)}  # answers with `cache-control: no-store`
 
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import uuid4
 
 import httpcore
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, StringConstraints, WithJsonSchema
 
 from api.errors import ApiError, not_found
 from api.inputs import Input
 from api.services import Services
+from api.starting import start_deliveries
 from everlink.contract import SUBSCRIBABLE, EventType
 from providers.guard import TargetRefused
-from providers.signature import LEGACY_HEADER, new_secret
+from providers.headers import is_reserved
+from providers.signature import new_secret
+from store.custom_headers import seal_headers
 from store.scope import Scope
 from store.tables import WebhookEndpoint
 from store.vault import Kind
+from store.webhooks import EndpointDisabled
 
 MAX_HEADER_BYTES = 8 * 1024
-RESERVED_HEADERS = {
-    LEGACY_HEADER,
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
+NO_FAILURES = {"disabled_reason": None, "disabled_at": None, "failing_since": None, "failed_at": None}
 
 
 def _safe_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -40,7 +33,7 @@ def _safe_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not name or not all(letter.isalnum() or letter in "-_" for letter in name) or not name.isascii():
             raise ValueError("a header's name has characters that are not allowed")
-        if name.lower().startswith("webhook-") or name.lower() in RESERVED_HEADERS:
+        if is_reserved(name):
             raise ValueError("this header cannot be replaced")
         if not value.isascii() or not value.isprintable() or value != value.strip():
             raise ValueError("a header's value has characters that are not allowed")
@@ -61,13 +54,20 @@ SafeHeaders = Annotated[
 def _subscribable(events: list[EventType]) -> list[EventType]:
     if not set(events) <= set(SUBSCRIBABLE):
         raise ValueError("this event is not one to subscribe to")
-    return events
+    return list(dict.fromkeys(events))
 
 
 Subscriptions = Annotated[
     list[EventType],
     AfterValidator(_subscribable),
     WithJsonSchema({"type": "array", "items": {"enum": [str(event) for event in SUBSCRIBABLE]}, "minItems": 1}),
+]
+
+
+Applications = Annotated[
+    list[Annotated[str, StringConstraints(max_length=100)]],
+    Field(max_length=1000, description="Slugs: only events of these are sent; none: of all", examples=[["sandbox"]]),
+    AfterValidator(lambda slugs: list(dict.fromkeys(slugs))),
 ]
 
 
@@ -93,12 +93,7 @@ async def find_endpoint(made: Services, scope: Scope, endpoint_id: str) -> Webho
 
 
 async def add_endpoint(
-    made: Services,
-    scope: Scope,
-    url: HttpUrl,
-    events: list[EventType],
-    values: dict[str, Any],
-    legacy: LegacySignature | None = None,
+    made: Services, scope: Scope, url: HttpUrl, given: dict[str, Any], legacy: LegacySignature | None = None
 ) -> tuple[WebhookEndpoint, str]:
     """A new endpoint, and its secret in the clear: it is answered once."""
     await _refuse_private(made, url)
@@ -108,35 +103,61 @@ async def add_endpoint(
         org_id=scope.org_id,
         environment=scope.environment,
         url=str(url),
-        events=_each_once(events),
-        secret=await made.vault.seal(scope, Kind.WEBHOOK_SECRET, endpoint_id, secret.encode()),
+        secret=await _seal_secret(made, scope, endpoint_id, secret),
         legacy_secret=await seal_legacy(made, scope, endpoint_id, legacy),
         created_at=made.clock(),
-        **values,
+        **await _columns(made, scope, endpoint_id, given),
     )
     await made.webhooks.add(endpoint)
     return endpoint, secret
 
 
 async def change_endpoint(
-    made: Services,
-    scope: Scope,
-    endpoint_id: str,
-    values: dict[str, Any],
-    *,
-    url: HttpUrl | None = None,
-    events: list[EventType] | None = None,
+    made: Services, scope: Scope, endpoint_id: str, given: dict[str, Any], *, url: HttpUrl | None = None
 ) -> WebhookEndpoint:
     """Change what is given. What is on its way already goes where the endpoint points by then."""
-    await find_endpoint(made, scope, endpoint_id)
+    before = await find_endpoint(made, scope, endpoint_id)
+    values = await _columns(made, scope, endpoint_id, given)
     if url is not None:
         await _refuse_private(made, url)
-        values = {**values, "url": str(url)}
-    if events is not None:
-        values = {**values, "events": _each_once(events)}
+        values["url"] = str(url)
+        if values["url"] != before.url:  # of the new address nothing is known
+            values |= {"failing_since": None, "failed_at": None}
     if values:
         await made.webhooks.change(scope, endpoint_id, values)
     return await find_endpoint(made, scope, endpoint_id)
+
+
+async def rotate_secret(
+    made: Services, scope: Scope, endpoint_id: str, overlap: timedelta
+) -> tuple[WebhookEndpoint, str]:
+    """The endpoint with a new secret, and that in the clear: it is answered once.
+
+    Raises:
+        ApiError: 409 where another rotation came first, whose answer must not turn out to be wrong.
+    """
+    before, secret = await find_endpoint(made, scope, endpoint_id), new_secret()
+    sealed = await _seal_secret(made, scope, endpoint_id, secret)
+    until = made.clock() + overlap if overlap else None
+    if not await made.webhooks.replace_secret(scope, before, sealed, until):
+        await find_endpoint(made, scope, endpoint_id)
+        raise ApiError(409, "secret_just_rotated", "another rotation of the secret came first")
+    return await find_endpoint(made, scope, endpoint_id), secret
+
+
+async def send_test(made: Services, scope: Scope, endpoint_id: str) -> str:
+    """The id of a test event that is on its way to the endpoint."""
+    await find_endpoint(made, scope, endpoint_id)
+    try:
+        announced = await made.webhooks.announce_test(scope, endpoint_id, made.clock())
+    except EndpointDisabled:
+        raise ApiError(409, "endpoint_disabled", "the webhook endpoint is disabled") from None
+    await start_deliveries(made, scope, announced)
+    return announced.event.id
+
+
+async def _seal_secret(made: Services, scope: Scope, endpoint_id: str, secret: str) -> bytes:
+    return await made.vault.seal(scope, Kind.WEBHOOK_SECRET, endpoint_id, secret.encode())
 
 
 async def seal_legacy(made: Services, scope: Scope, endpoint_id: str, legacy: LegacySignature | None) -> bytes | None:
@@ -153,8 +174,16 @@ async def remove_endpoint(made: Services, scope: Scope, endpoint_id: str) -> Non
     await made.webhooks.remove(scope, endpoint_id)
 
 
-def _each_once(events: list[EventType]) -> list[str]:
-    return [str(event) for event in dict.fromkeys(events)]
+async def _columns(made: Services, scope: Scope, endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What the row holds of what is given; an endpoint that is enabled begins without a past of failures."""
+    values = dict(given)
+    if any(made.catalog.get(slug) is None for slug in given.get("applications", ())):
+        raise ApiError(422, "unknown_application", "an application is in no catalog")
+    if "headers" in given:
+        values |= await seal_headers(made.vault, scope, endpoint_id, given["headers"])
+    if given.get("is_enabled"):
+        values |= NO_FAILURES
+    return values
 
 
 async def _refuse_private(made: Services, url: HttpUrl) -> None:

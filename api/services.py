@@ -26,6 +26,7 @@ from store.connect_sessions import ConnectSessions
 from store.connections import Connections, CredentialRead
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
+from store.delivery_log import DeliveryLog
 from store.recent import Recent
 from store.removals import Removals
 from store.scope import Scope
@@ -63,6 +64,7 @@ class Services:
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
+        self.delivery_log = DeliveryLog(self.database)
         self.connect_sessions = ConnectSessions(self.database)
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 from everlink.contract import (
     AuthType,
     ConnectionStatus,
+    DeliveryStatus,
+    DisabledReason,
     EventType,
     Health,
     KeyScope,
@@ -102,12 +104,58 @@ class ReconnectLink(BaseModel):
 class Delivery(BaseModel):
     """How one event fares at one webhook endpoint."""
 
-    event_id: str
-    endpoint_id: str
-    status: str
-    attempts: int
+    event_id: str = Field(examples=["5b0e5a9c-..."], description="The `webhook-id`")
+    endpoint_id: str = Field(examples=["we_5f2c..."])
+    event: EventType = Field(examples=["Connection Expired"])
+    position: int = Field(examples=[4711], description="The event's, among all of this environment")
+    status: DeliveryStatus
+    round: int = Field(examples=[0], description="How often it was replayed")
+    attempts: int = Field(examples=[1], description="Made in this round")
     last_note: str
     next_attempt_at: datetime | None
+    updated_at: datetime
+
+
+class DeliveryPage(BaseModel):
+    deliveries: list[Delivery]
+    next_cursor: str | None = Field(description=NEXT)
+
+
+class AttemptAnswer(BaseModel):
+    """What a receiver answered, as much of it as is kept."""
+
+    headers: dict[str, str]
+    body: str = Field(repr=False)
+    complete: bool = Field(description="Whether this is all of it: 20 KB are kept")
+
+
+class DeliveryAttempt(BaseModel):
+    """One try to deliver an event: what was sent, and what came back."""
+
+    round: int
+    attempt: int = Field(description="In its round, from 1")
+    at: datetime
+    seconds: float
+    url: str
+    method: str
+    request_headers: dict[str, str] = Field(description="Without the endpoint's own, whose values may be secret")
+    status: int | None = Field(description="null: no answer came")
+    note: str
+    answer: AttemptAnswer | None
+
+
+class DeliveryDetails(BaseModel):
+    """How one event fared at one webhook endpoint, try by try."""
+
+    delivery: Delivery
+    body: dict[str, Any] = Field(description="The event's: what each attempt sent")
+    attempts: list[DeliveryAttempt] = Field(description="The last fifty, in their order")
+
+
+class SentTest(BaseModel):
+    """An event that was made on request, for one webhook endpoint."""
+
+    event_id: str = Field(examples=["5b0e5a9c-..."], description="The `webhook-id` of its delivery")
 
 
 class Application(BaseModel):
@@ -176,11 +224,19 @@ class WebhookEndpoint(BaseModel):
     id: str = Field(examples=["we_5f2c..."])
     url: str
     events: list[EventType]
+    applications: list[str] = Field(examples=[["sandbox"]], description="Whose events are sent; none: of all")
+    reminders: bool = Field(description="Whether it is reminded of a `Connection Expired` that nobody has answered")
     header_names: list[str] = Field(
         description="Of the headers that are sent with each event; their values may be secret"
     )
     method: str
-    is_enabled: bool = Field(description="Turned off by itself where the endpoint answers 410")
+    is_enabled: bool
+    disabled_reason: DisabledReason | None = Field(
+        description="Why Everlink disabled it: it answered 410, or nothing but failures for days"
+    )
+    disabled_at: datetime | None = Field(description="When Everlink did")
+    failing_since: datetime | None = Field(description="Every attempt since then has failed")
+    previous_secret_until: datetime | None = Field(description="Until when the secret before signs, too")
     legacy_signature: LegacySignature | None = Field(description="null: off")
     created_at: datetime
 

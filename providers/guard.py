@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -46,8 +48,11 @@ _EXCLUDED_V6 = [
     for network in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
 ]
 
+# Of our own: a name server that hangs holds a thread for as long as it likes, and other work has few.
+_LOOKUPS = ThreadPoolExecutor(32, thread_name_prefix="lookup")
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Resolver = Callable[[str, int], Awaitable[list[str]]]
+Resolver = Callable[[str, int], Coroutine[Any, Any, list[str]]]
 
 
 class TargetRefused(Exception):
@@ -62,9 +67,9 @@ def is_public(address: Address) -> bool:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    loop = asyncio.get_running_loop()
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        answers = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, look_up)
     except (OSError, UnicodeError):
         raise httpcore.ConnectError("the name does not resolve") from None
     return [str(answer[4][0]) for answer in answers]
@@ -76,6 +81,7 @@ class TargetGuard:
     def __init__(self, allowed: Iterable[str] = (), resolver: Resolver = resolve) -> None:
         self._allowed = frozenset(allowed)
         self._resolver = resolver
+        self._under_way: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def address_of(self, host: str, port: int) -> str:
         """The one address to connect to.
@@ -87,10 +93,24 @@ class TargetGuard:
             return host
         if port not in ALLOWED_PORTS:
             raise TargetRefused("the port is not allowed")
-        addresses = await self._resolver(host, port)
+        addresses = await self._look_up(host, port)
         if not addresses or not all(is_public(ipaddress.ip_address(text)) for text in addresses):
             raise TargetRefused("the address is not public")
         return addresses[0]
+
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        """One lookup of a name at a time, however many wait for it: one that hangs takes one thread."""
+        place = host, port
+        if place not in self._under_way:
+            self._under_way[place] = looking = asyncio.ensure_future(self._resolver(host, port))
+
+            def over(_: object) -> None:
+                del self._under_way[place]
+                if not looking.cancelled():
+                    looking.exception()  # nobody may be there any more to hear it
+
+            looking.add_done_callback(over)
+        return await asyncio.shield(self._under_way[place])
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,7 @@ from providers.guard import GuardedTransport, TargetGuard, TargetRefused
 
 DEADLINE_SECONDS = 20.0
 MAX_BYTES = 1024 * 1024
+GLANCE_SECONDS = 5.0  # for a body that decides nothing
 
 
 class RequestFailed(Exception):
@@ -31,11 +33,12 @@ class RequestFailed(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer. Its body may hold a secret and is never shown."""
+    """An answer. Its body may hold a secret and is never shown."""
 
     status: int
     headers: httpx.Headers = field(repr=False)
     body: bytes = field(repr=False)
+    complete: bool = True  # all of the body
 
     @property
     def json(self) -> dict[str, Any] | None:
@@ -103,6 +106,45 @@ async def send(
     Raises:
         RequestFailed: malformed, refused, unreachable, cut off, too slow in all, or larger than `max_bytes`.
     """
+    said = {"data": data, "content": content, "headers": headers}
+    async with _answered(client, method, url, said, auth, deadline) as response:
+        return Answer(response.status_code, response.headers, await _read(response, max_bytes))
+
+
+async def glance(
+    client: httpx.AsyncClient, method: str, url: str, *, content: bytes, headers: Mapping[str, str], max_bytes: int
+) -> Answer:
+    """Send one request and read the answer's head, on which all depends; of its body, what comes soon and has room.
+
+    Raises:
+        RequestFailed: malformed, refused, unreachable, or without a whole head in time.
+    """
+    head: httpx.Response | None = None
+    body, complete, said = bytearray(), False, {"content": content, "headers": headers}
+    try:
+        async with _answered(client, method, url, said, None, None) as head, asyncio.timeout(GLANCE_SECONDS):
+            async for chunk in head.aiter_raw(max_bytes):
+                body += chunk
+                if len(body) > max_bytes:
+                    break
+            else:
+                complete = True
+    except RequestFailed:
+        if head is None:
+            raise
+    return Answer(head.status_code, head.headers, bytes(body[:max_bytes]), complete)
+
+
+@asynccontextmanager
+async def _answered(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    said: Mapping[str, Any],
+    auth: tuple[str, str] | None,
+    deadline: float | None,
+) -> AsyncIterator[httpx.Response]:
+    """An answer whose head is whole; what goes wrong before or after is `RequestFailed`."""
     sent = False
 
     async def trace(step: str, _: Any) -> None:
@@ -110,13 +152,11 @@ async def send(
         sent = sent or step.endswith(".send_request_headers.started")
 
     try:
-        request = client.build_request(
-            method, url, data=data, content=content, headers=headers, extensions={"trace": trace}
-        )
+        request = client.build_request(method, url, **said, extensions={"trace": trace})
         async with asyncio.timeout(DEADLINE_SECONDS if deadline is None else deadline):
             response = await client.send(request, auth=auth, stream=True)
             try:
-                return Answer(response.status_code, response.headers, await _read(response, max_bytes))
+                yield response
             finally:
                 await response.aclose()
     except TargetRefused:

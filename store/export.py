@@ -49,7 +49,14 @@ PARTS = (
         APPLICATIONS,
         ("id", "slug", "client_id", "scopes", "alarm", "alarm_at", "created_at", "removed_at"),
     ),
-    Part("webhook_endpoint", WEBHOOK_ENDPOINTS, ("id", "url", "events", "method", "is_enabled", "created_at")),
+    Part(
+        "webhook_endpoint",
+        WEBHOOK_ENDPOINTS,
+        (
+            "id", "url", "events", "applications", "reminders", "header_names", "method", "is_enabled",
+            "disabled_reason", "disabled_at", "failing_since", "previous_secret_until", "created_at",
+        ),
+    ),
     Part("linked_account", LINKED_ACCOUNTS, ("id", "name", "udf", "created_at", "removed_at")),
     Part(
         "connection",

@@ -355,6 +355,7 @@ class Delivery(SQLModel, table=True):
         belongs_to("event", "event_id"),
         belongs_to("webhook_endpoint", "endpoint_id"),
         few("scheduled_delivery", "event_id", "endpoint_id", where="status = 'scheduled'"),
+        few("failed_delivery", "org_id", "environment", "endpoint_id", "position", where="status = 'failed'"),
         Index("delivery_of_endpoint", "org_id", "environment", "endpoint_id", "position"),
     )
 

@@ -1,40 +1,23 @@
-"""Webhook endpoints and what was delivered to them."""
+"""Webhook endpoints: where events go, with which secrets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import delete, select, update
 
-from everlink.contract import DeliveryStatus
+from everlink.contract import EventType
 from store.database import Database
+from store.outbox import Announced, NewEvent, announce, event_head
 from store.scope import Scope
-from store.tables import (
-    CONNECTIONS,
-    DELIVERIES,
-    DELIVERY_ATTEMPTS,
-    EVENTS,
-    REPLAYS,
-    WEBHOOK_ENDPOINTS,
-    Delivery,
-    WebhookEndpoint,
-)
+from store.tables import DELIVERIES, DELIVERY_ATTEMPTS, REPLAYS, WEBHOOK_ENDPOINTS, WebhookEndpoint
 from store.tenants import refuse_while_erased
 
 
-@dataclass(frozen=True)
-class DueDelivery:
-    """An event and the endpoint that it goes to; the secret is still sealed."""
-
-    url: str
-    method: str
-    headers: dict[str, str]
-    sealed_secret: bytes
-    is_enabled: bool
-    body: dict[str, Any]
-    sealed_legacy_secret: bytes | None = None
+class EndpointDisabled(Exception):
+    """A webhook endpoint that is disabled is sent nothing."""
 
 
 class Webhooks:
@@ -69,6 +52,37 @@ class Webhooks:
                 .values(values)
             )
 
+    async def replace_secret(
+        self, scope: Scope, endpoint: WebhookEndpoint, sealed: bytes, previous_until: datetime | None
+    ) -> bool:
+        """A new signing secret; the one before signs beside it until then, None: no more.
+
+        False where the secret is not the one that `endpoint` was read with: of two who replace it at once, one does.
+        """
+        former = endpoint.secret if previous_until is not None else None
+        values = {"secret": sealed, "previous_secret": former, "previous_secret_until": previous_until}
+        unchanged = (WEBHOOK_ENDPOINTS.c.id == endpoint.id) & (WEBHOOK_ENDPOINTS.c.secret == endpoint.secret)
+        async with self._database.writing() as connection:
+            replaced = await connection.execute(
+                update(WEBHOOK_ENDPOINTS).where(unchanged, scope.owns(WEBHOOK_ENDPOINTS)).values(values)
+            )
+            return replaced.rowcount == 1
+
+    async def announce_test(self, scope: Scope, endpoint_id: str, now: datetime) -> Announced:
+        """An event for this endpoint alone, which says nothing.
+
+        Raises:
+            EndpointDisabled: it is sent nothing; there is no event then.
+        """
+        event_id, kind = str(uuid4()), EventType.TEST
+        body = {**event_head(scope, kind, "", event_id, now), "endpoint_id": endpoint_id}
+        async with self._database.writing() as connection:
+            event = NewEvent(event_id, kind, "", body)
+            announced = await announce(self._database, connection, scope, event, now)
+            if not announced.endpoints:
+                raise EndpointDisabled
+            return announced
+
     async def remove(self, scope: Scope, endpoint_id: str) -> None:
         """Forget an endpoint and how its deliveries fared; the events stay."""
         async with self._database.writing() as connection:
@@ -77,78 +91,3 @@ class Webhooks:
             await connection.execute(
                 delete(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
             )
-
-    async def due(self, scope: Scope, event_id: str, endpoint_id: str) -> DueDelivery | None:
-        query = (
-            select(
-                WEBHOOK_ENDPOINTS.c.url,
-                WEBHOOK_ENDPOINTS.c.method,
-                WEBHOOK_ENDPOINTS.c.headers,
-                WEBHOOK_ENDPOINTS.c.secret,
-                WEBHOOK_ENDPOINTS.c.is_enabled,
-                EVENTS.c.body,
-                WEBHOOK_ENDPOINTS.c.legacy_secret,
-            )
-            .join_from(DELIVERIES, EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
-            .join(WEBHOOK_ENDPOINTS, WEBHOOK_ENDPOINTS.c.id == DELIVERIES.c.endpoint_id)
-            .where(
-                DELIVERIES.c.event_id == event_id,
-                DELIVERIES.c.endpoint_id == endpoint_id,
-                scope.owns(DELIVERIES),
-            )
-        )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return DueDelivery(*row) if row is not None else None
-
-    async def attempted(
-        self,
-        scope: Scope,
-        event_id: str,
-        endpoint_id: str,
-        *,
-        attempts: int,
-        note: str,
-        now: datetime,
-        next_delay: float | None,
-    ) -> None:
-        next_at = None if next_delay is None else now + timedelta(seconds=next_delay)
-        values = {
-            "attempts": attempts,
-            "last_note": note,
-            "next_attempt_at": next_at,
-            "updated_at": now,
-        }
-        await self._update_delivery(scope, event_id, endpoint_id, values)
-
-    async def closed(
-        self, scope: Scope, event_id: str, endpoint_id: str, *, delivered: bool, note: str, now: datetime
-    ) -> None:
-        status = DeliveryStatus.DELIVERED if delivered else DeliveryStatus.FAILED
-        values = {"status": status, "last_note": note, "next_attempt_at": None, "updated_at": now}
-        await self._update_delivery(scope, event_id, endpoint_id, values)
-
-    async def _update_delivery(self, scope: Scope, event_id: str, endpoint_id: str, values: dict[str, Any]) -> None:
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(DELIVERIES)
-                .where(
-                    DELIVERIES.c.event_id == event_id,
-                    DELIVERIES.c.endpoint_id == endpoint_id,
-                    scope.owns(DELIVERIES),
-                )
-                .values(values)
-            )
-
-    async def deliveries(self, scope: Scope, connection_id: str) -> list[Delivery]:
-        """How the events of one connection fared."""
-        query = (
-            select(DELIVERIES)
-            .join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
-            .join(CONNECTIONS, CONNECTIONS.c.id == EVENTS.c.connection_id)
-            .where(EVENTS.c.connection_id == connection_id, scope.owns(DELIVERIES))
-            .order_by(EVENTS.c.sequence)
-        )
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        return [Delivery(**row._mapping) for row in rows]

@@ -283,6 +283,24 @@ DELIVERIES = {
         AttemptOutcome(note="the endpoint answered HTTP 500"),
         AttemptOutcome(delivered=True, note="delivered (HTTP 200)"),
     ],
+    "delivery_that_ended_with_its_attempt": [
+        AttemptOutcome(note="HTTP 503"),
+        AttemptOutcome(delivered=True, closed=True, note="HTTP 200"),
+    ],
+    "delivery_deferred": [
+        AttemptOutcome(deferred=True, retry_after=12.0, note="the endpoint has enough on its hands"),
+        AttemptOutcome(note="HTTP 503"),
+        AttemptOutcome(deferred=True, retry_after=3.0, note="the endpoint has enough on its hands"),
+        AttemptOutcome(delivered=True, closed=True, note="HTTP 200"),
+    ],
+    "delivery_disabled": [
+        AttemptOutcome(note="HTTP 503"),
+        AttemptOutcome(stop=True, note="the endpoint is disabled"),
+    ],
+    "delivery_of_an_older_round": [
+        AttemptOutcome(note="HTTP 503"),
+        AttemptOutcome(stop=True, closed=True, note="nothing is left to send"),
+    ],
 }
 ATTEMPTS_BEFORE = {"delivery_resumed": 2}
 

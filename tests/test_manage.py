@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from dev.config import ROOT
-from everlink.contract import KeyScope
+from everlink.contract import Environment, KeyScope
 from store.api_keys import ApiKeys
+from store.custom_headers import open_headers
 from store.database import Database, utc_now
+from store.scope import Scope
+from store.tables import WebhookEndpoint
 from store.tenants import Tenants
+from store.vault import MasterKeys, Vault, new_master_key
+from store.webhooks import Webhooks
 
 
 def manage(folder: Path, *arguments: str, **settings: str) -> tuple[int, str, str]:
@@ -43,6 +48,32 @@ def test_new_master_key_is_printed_whole_through_a_pipe(tmp_path: Path) -> None:
 def test_unreachable_temporal_is_one_line_and_a_failure(tmp_path: Path, command: str) -> None:
     code, _, err = manage(tmp_path, command)
     assert code == 1 and len(err.splitlines()) == 1 and "Temporal at 127.0.0.1:9" in err
+
+
+async def test_init_seals_webhook_headers_of_older_versions_and_needs_the_master_key_only_then(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    database, key = Database(sqlite_url), new_master_key()
+    scope = Scope(await Tenants(database).add_organization("Acme", utc_now()), Environment.TEST)
+    old = WebhookEndpoint(
+        id="we_old",
+        org_id=scope.org_id,
+        environment=scope.environment,
+        url="https://product.example/",
+        secret=b"sealed",
+        headers={"authorization": "Bearer planted"},
+        created_at=utc_now(),
+    )
+    await Webhooks(database).add(old)
+    code, _, err = manage(tmp_path, "init")
+    assert code == 1 and "EVERLINK_MASTER_KEY" in err and len(err.splitlines()) == 1
+    for _ in range(2):
+        assert "Temporal at 127.0.0.1:9" in manage(tmp_path, "init", EVERLINK_MASTER_KEY=key)[2]
+        row = await Webhooks(database).get(scope, "we_old")
+        assert row is not None and (row.headers, row.header_names) == ({}, ["authorization"])
+    vault = Vault(database, MasterKeys(key))
+    assert await open_headers(vault, scope, row.id, row.sealed_headers, {}) == {"authorization": "Bearer planted"}
+    await database.close()
 
 
 def test_unknown_command_is_a_failure(tmp_path: Path) -> None:

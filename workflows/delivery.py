@@ -19,35 +19,50 @@ with workflow.unsafe.imports_passed_through():
 
 # Seconds before each attempt: three days in all, as Standard Webhooks recommends.
 DELAYS = (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
-MAX_RETRY_AFTER = timedelta(hours=24).total_seconds()
+TRIES = len(DELAYS)
 
 
 @workflow.defn(name=Workflow.DELIVERY)
 class DeliveryWorkflow:
-    """Tries until the endpoint takes the event, is gone, or the schedule is exhausted."""
+    """Tries until the endpoint takes the event, is gone, a replay goes on with it, or the schedule is exhausted."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []  # of each attempt, in words
 
     @workflow.run
     async def run(self, task: DeliveryTask) -> str:
         # One that was lost goes on where its row stood, and has always one attempt left.
-        attempt = min(task.attempts, len(DELAYS) - 1)
-        outcome, wait = AttemptOutcome(note="not tried"), 0.0
-        while attempt < len(DELAYS) and not (outcome.delivered or outcome.stop):
-            if wait > 0:
-                due = page.clock(workflow.now() + timedelta(seconds=wait))
-                workflow.set_current_details(f"attempt {attempt + 1} of {len(DELAYS)} at {due}: {outcome.note}")
-                await workflow.sleep(wait, summary=f"attempt {attempt + 1} due {due}")
+        attempt = min(task.attempts, TRIES - 1) + 1
+        while True:
+            planned = self._delay_before(attempt + 1)
+            outcome = await self._attempt(task, attempt, planned)
+            if outcome.deferred:
+                await self._wait(outcome.wait(0.0), f"attempt {attempt} of {TRIES}: {outcome.note}")
+                continue
+            said = f"attempt {attempt} of {TRIES}: {outcome.note}"
+            self._said.append(f"{said} ({page.clock(workflow.now())})")
+            if planned is None or outcome.delivered or outcome.stop:
+                break
+            await self._wait(outcome.wait(planned), said)
             attempt += 1
-            wait = self._next_wait(attempt)
-            outcome = await self._attempt(task, attempt, wait if attempt < len(DELAYS) else None)
-            wait = max(wait, min(outcome.retry_after or 0.0, MAX_RETRY_AFTER))
-        await self._close(task, outcome)
-        workflow.set_current_details(f"{outcome.note}, after {attempt} attempts")
+        if not outcome.closed:
+            await self._close(task, outcome)
+        self._show(said)
         return outcome.note
 
-    def _next_wait(self, attempt: int) -> float:
-        if attempt >= len(DELAYS):
-            return 0.0
-        return DELAYS[attempt] * workflow.random().uniform(1.0, 1.1)
+    def _delay_before(self, attempt: int) -> float | None:
+        """None: there is no such attempt."""
+        return DELAYS[attempt - 1] * workflow.random().uniform(1.0, 1.1) if attempt <= TRIES else None
+
+    async def _wait(self, seconds: float, said: str) -> None:
+        words = f"{said}; next {page.clock(workflow.now() + timedelta(seconds=seconds))}"
+        self._show(words)
+        await workflow.sleep(seconds, summary=words)
+
+    def _show(self, words: str) -> None:
+        """How it stands, and every attempt there was, the latest first."""
+        lines = [f"**{words}**", "", *(f"- {said}" for said in reversed(self._said))]
+        workflow.set_current_details("\n".join(lines))
 
     async def _attempt(self, task: DeliveryTask, attempt: int, next_delay: float | None) -> AttemptOutcome:
         outcome: AttemptOutcome = await workflow.execute_activity(
@@ -56,7 +71,7 @@ class DeliveryWorkflow:
             result_type=AttemptOutcome,
             start_to_close_timeout=options.DELIVERY_CALL,
             retry_policy=options.WITHOUT_END,
-            summary=f"attempt {attempt} of {len(DELAYS)}",
+            summary=f"attempt {attempt} of {TRIES}",
         )
         return outcome
 

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import start_link
 from api.cursors import from_cursor, to_cursor
+from api.deliveries import delivery_out
 from api.errors import ApiError, ErrorBody, not_found
 from api.etags import weak_etag
 from api.inputs import Input, NoStandIn
@@ -217,8 +218,7 @@ async def remove(made: Made, scope: Connects, connection_id: str) -> models.Conn
 async def deliveries(made: Made, scope: Reads, connection_id: str) -> list[models.Delivery]:
     """How the connection's events fared at the webhook endpoints."""
     await find(made, scope, connection_id)
-    rows = await made.webhooks.deliveries(scope, connection_id)
-    return [models.Delivery(**row.model_dump()) for row in rows]
+    return [delivery_out(logged) for logged in await made.delivery_log.of_connection(scope, connection_id)]
 
 
 def _out(made: Made, row: Connection) -> models.Connection:

@@ -11,6 +11,7 @@ import httpx
 from everlink.client.api_keys import ApiKeys
 from everlink.client.applications import Applications
 from everlink.client.connections import Connections
+from everlink.client.deliveries import Deliveries
 from everlink.client.linked_accounts import LinkedAccounts
 from everlink.client.transport import Transport, segment
 from everlink.client.webhook_endpoints import WebhookEndpoints
@@ -38,6 +39,7 @@ class Client:
         self.connections = Connections(self._transport)
         self.applications = Applications(self._transport)
         self.webhook_endpoints = WebhookEndpoints(self._transport)
+        self.deliveries = Deliveries(self._transport)
         self.api_keys = ApiKeys(self._transport)
 
     async def __aenter__(self) -> Self:

@@ -63,14 +63,22 @@ class AttemptTask(Message):
     next_delay: float | None  # seconds until the next attempt should this one fail; None: it is the last
 
 
+MAX_RETRY_AFTER = 24 * 3600.0  # seconds; an endpoint that asks for more is tried all the same
+
+
 class AttemptOutcome(Message):
     """How one attempt to deliver ended."""
 
     delivered: bool = False
     stop: bool = False  # the endpoint is gone or disabled, or a replay goes on: no further attempt
     deferred: bool = False  # nothing was sent, for the endpoint has enough on its hands; come again after `retry_after`
+    closed: bool = False  # how the delivery ended is written, or another round's to write
     retry_after: float | None = None  # seconds
     note: str
+
+    def wait(self, planned: float) -> float:
+        """Seconds until the next attempt: as planned, or longer where the endpoint asks for it."""
+        return max(planned, min(self.retry_after or 0.0, MAX_RETRY_AFTER))
 
 
 class CloseDeliveryTask(Message):

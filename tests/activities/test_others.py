@@ -1,4 +1,4 @@
-"""Probing, revoking, recording and delivering: the real activities on a real store."""
+"""Probing and revoking: the real activities on a real store."""
 
 from __future__ import annotations
 
@@ -6,34 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from standardwebhooks.webhooks import Webhook
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.deliver import DeliverActivities
 from activities.farewell import FarewellActivities
 from activities.probe import ProbeActivities
-from everlink.contract import (
-    AttemptOutcome,
-    AttemptTask,
-    CloseDeliveryTask,
-    ConnectionStatus,
-    CredentialOutcome,
-    DeliveryTask,
-    EventType,
-    Health,
-    Transition,
-    Verdict,
-)
+from everlink.contract import CredentialOutcome, Verdict
 from providers.catalog import CatalogEntry, DeadRule, Header, Probe
-from providers.signature import new_secret
 from store.credentials import StoredCredential
 from store.database import utc_now
-from store.tables import WebhookEndpoint
-from store.vault import Kind
 from tests.activities.conftest import Refreshing
-
-SECRET = new_secret()
 
 
 def change_entry(refreshing: Refreshing, **changes: object) -> None:
@@ -104,82 +86,3 @@ async def test_revocation_gives_a_receipt_or_is_tried_again(refreshing: Refreshi
         await revoke(refreshing)
     refreshing.endpoint.says(400, {"error": "unsupported_token_type"})
     assert (await revoke(refreshing)).verdict is Verdict.DEAD
-
-
-async def due(refreshing: Refreshing) -> AttemptTask:
-    """An event that is due at one endpoint."""
-    shared, scope, ref = refreshing.shared, refreshing.scope, refreshing.task.ref
-    endpoint = WebhookEndpoint(
-        id="we_1",
-        org_id=scope.org_id,
-        environment=scope.environment,
-        url=refreshing.endpoint.url,
-        events=[EventType.CREATED.value],
-        headers={"x-mine": "1", "webhook-id": "not mine to set"},
-        secret=await shared.vault.seal(scope, Kind.WEBHOOK_SECRET, "we_1", SECRET.encode()),
-        created_at=utc_now(),
-    )
-    await shared.webhooks.add(endpoint)
-    transition = Transition(
-        sequence=1,
-        at=utc_now(),
-        previous_status=ConnectionStatus.PENDING,
-        status=ConnectionStatus.ACTIVE,
-        health=Health.OK,
-        event=EventType.CREATED,
-    )
-    announced = await shared.connections.record(ref, transition, utc_now())
-    assert announced is not None and announced.endpoints == ["we_1"]
-    event_id = str(transition.event_id(ref.connection_id))
-    delivery = DeliveryTask(org_id=scope.org_id, environment=scope.environment, event_id=event_id, endpoint_id="we_1")
-    return AttemptTask(delivery=delivery, attempt=1, next_delay=5.0)
-
-
-async def deliver(refreshing: Refreshing, task: AttemptTask) -> AttemptOutcome:
-    outcome: AttemptOutcome = await ActivityEnvironment().run(
-        DeliverActivities(refreshing.shared).deliver_webhook, task
-    )
-    return outcome
-
-
-async def test_delivery_is_signed_and_no_custom_header_passes_for_ours(refreshing: Refreshing) -> None:
-    task = await due(refreshing)
-    refreshing.endpoint.says(200, b"")
-    assert (await deliver(refreshing, task)).delivered
-    head = {name.lower(): value.strip() for name, _, value in (h.partition(":") for h in refreshing.endpoint.heads[-1])}
-    body = Webhook(SECRET).verify(refreshing.endpoint.requests[-1], head)
-    assert head["webhook-id"] == body["event_id"] == task.delivery.event_id and head["x-mine"] == "1"
-    assert body["event"] == "Connection Created" and body["sequence"] == 1
-
-
-@pytest.mark.parametrize("status", [199, 301, 307, 400, 404, 429, 500])
-async def test_anything_but_a_2xx_is_a_failed_attempt(refreshing: Refreshing, status: int) -> None:
-    task = await due(refreshing)
-    refreshing.endpoint.says(status, b"", retry_after="30", location="http://169.254.169.254/")
-    outcome = await deliver(refreshing, task)
-    assert not outcome.delivered and not outcome.stop
-    [row] = await refreshing.shared.webhooks.deliveries(refreshing.scope, refreshing.task.ref.connection_id)
-    assert (row.status, row.attempts) == ("scheduled", 1) and row.next_attempt_at is not None
-
-
-async def test_gone_endpoint_is_disabled_and_tried_no_more(refreshing: Refreshing) -> None:
-    task = await due(refreshing)
-    refreshing.endpoint.says(410, b"")
-    assert (await deliver(refreshing, task)).stop
-    sent = len(refreshing.endpoint.requests)
-    again = await deliver(refreshing, task)
-    assert again.stop and len(refreshing.endpoint.requests) == sent
-
-
-async def test_removed_endpoint_gets_nothing_more(refreshing: Refreshing) -> None:
-    task = await due(refreshing)
-    await refreshing.shared.webhooks.remove(refreshing.scope, "we_1")
-    assert (await deliver(refreshing, task)).stop and refreshing.endpoint.requests == []
-
-
-async def test_closed_delivery_keeps_how_it_ended(refreshing: Refreshing) -> None:
-    task = await due(refreshing)
-    closing = CloseDeliveryTask(delivery=task.delivery, delivered=True, note="delivered (HTTP 200)")
-    await ActivityEnvironment().run(DeliverActivities(refreshing.shared).close_delivery, closing)
-    [row] = await refreshing.shared.webhooks.deliveries(refreshing.scope, refreshing.task.ref.connection_id)
-    assert (row.status, row.last_note, row.next_attempt_at) == ("delivered", "delivered (HTTP 200)", None)

@@ -101,6 +101,7 @@ def test_what_holds_a_secret_has_no_tag_to_poll_with(description: dict[str, Any]
         "GET /api/v2/public/linked-account/integration/oauth-url/{slug}",
         "GET /api/v1/{slug}/integrate",
         "GET /v1/export",
+        "GET /v1/events/{event_id}/deliveries/{endpoint_id}",
     }
 
 

@@ -29,6 +29,7 @@ REFUSED_FOR_ITS_CONTENT = {
     "POST /v1/erase": (("422",), "the organization has to be the caller's own"),
     "POST /v1/webhook-endpoints": ENDPOINT_IS_JUDGED,
     "PATCH /v1/webhook-endpoints/{endpoint_id}": ENDPOINT_IS_JUDGED,
+    "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": (("422",), "a cursor is one that this list gave"),
     f"POST {PUBLIC}/webhook": ENDPOINT_IS_JUDGED,
     f"PUT {PUBLIC}/webhook/{{webhook_id}}": ENDPOINT_IS_JUDGED,
     f"POST {PUBLIC}/session-token": (("400",), "the linked account has to be there; the seed has it so"),

@@ -14,8 +14,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from everlink.contract import AuthType, Environment, KeyScope, RemovalKind
+from everlink.contract import AuthType, Environment, EventType, KeyScope, RemovalKind
 from store.database import utc_now
+from store.outbox import NewEvent, announce, event_head
 from store.scope import Scope
 from store.tables import REMOVALS
 from tests.api.conftest import Everlink
@@ -56,6 +57,7 @@ NEVER = {
     "connection_id": f"con_{uuid4().hex}",
     "slug": "never-was",
     "endpoint_id": f"we_{uuid4().hex}",
+    "event_id": str(uuid4()),
     "webhook_id": f"we_{uuid4().hex}",
     "key_id": "000000000000",
     "account_id": "never-was",
@@ -84,17 +86,22 @@ async def settle(everlink: Everlink, scope: Scope, slug: str) -> World:
         now=now,
     )
     async with httpx.AsyncClient(base_url=everlink.url, headers={"x-api-key": key}) as client:
-        hook = {"url": "http://127.0.0.1:9/", "events": ["Connection Expired"]}
+        hook = {"url": "http://127.0.0.1:9/", "events": ["Connection Expired", "Application Refused"]}
         endpoint = (await client.post("/v1/webhook-endpoints", json=hook)).json()["id"]
     removal = f"rem_{uuid4().hex}"
     async with made.database.writing() as writing:
         row = {"id": removal, **scope.columns, "kind": RemovalKind.APPLICATION, "subject": "x", "started_at": now}
         await writing.execute(REMOVALS.insert().values(**row, total=0, done=0, finished_at=now))
+    event_id, kind = str(uuid4()), EventType.APPLICATION_REFUSED
+    event = NewEvent(event_id, kind, slug, event_head(scope, kind, slug, event_id, now))
+    async with made.database.writing() as writing:
+        await announce(made.database, writing, scope, event, now)
     token = (await made.sessions.issue(scope, account, now, anew=True)).token
     ids = {
         "connection_id": connection.id,
         "slug": slug,
         "endpoint_id": endpoint,
+        "event_id": event_id,
         "webhook_id": endpoint,
         "key_id": key.split("_")[1],
         "account_id": account,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
 from ipaddress import ip_address
 from typing import Any
 
@@ -204,3 +207,40 @@ async def test_name_that_does_not_resolve_was_not_reached() -> None:
     for name in ("no-such-name.invalid", "a" * 64 + ".example", "a..b", "-"):
         with pytest.raises(httpcore.ConnectError):
             await resolve(name, 443)
+
+
+async def test_name_server_that_hangs_for_one_name_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup holds a thread, and there are not many."""
+    asked, answered = [], threading.Event()
+
+    def getaddrinfo(host: str, port: int, *_: object, **__: object) -> list[Any]:
+        asked.append(host)
+        if host == "hangs.example":
+            answered.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    guard = TargetGuard()
+    crowd = [asyncio.ensure_future(guard.address_of("hangs.example", 443)) for _ in range(100)]
+    try:
+        await asyncio.sleep(0)
+        crowd[0].cancel()  # who gives up takes nobody along
+        async with asyncio.timeout(5):
+            assert await guard.address_of("fine.example", 443) == "93.184.216.34"
+        assert not any(waiting.done() for waiting in crowd[1:])
+    finally:
+        answered.set()
+    assert set(await asyncio.gather(*crowd[1:])) == {"93.184.216.34"}
+    assert asked == ["hangs.example", "fine.example"]
+
+
+async def test_name_is_looked_up_for_each_who_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([["93.184.216.34"], ["10.0.0.1"]])
+
+    async def rebinding(_: str, __: int) -> list[str]:
+        return next(answers)
+
+    guard = TargetGuard(resolver=rebinding)
+    assert await guard.address_of("rebinding.example", 443) == "93.184.216.34"
+    with pytest.raises(TargetRefused):
+        await guard.address_of("rebinding.example", 443)

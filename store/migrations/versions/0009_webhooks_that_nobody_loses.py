@@ -12,6 +12,7 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
+FAILED = sa.text("status = 'failed'")
 UNFINISHED = sa.text("finished_at IS NULL")
 NUMBERED = """
     UPDATE event SET position = (
@@ -115,7 +116,9 @@ def _order_events() -> None:
     op.execute(COUNTED)
     op.add_column("delivery", _zero("position", sa.BigInteger))
     op.execute(FOLLOWED)
-    op.create_index("delivery_of_endpoint", "delivery", ["org_id", "environment", "endpoint_id", "position"])
+    of_endpoint = ["org_id", "environment", "endpoint_id", "position"]
+    op.create_index("delivery_of_endpoint", "delivery", of_endpoint)
+    op.create_index("failed_delivery", "delivery", of_endpoint, sqlite_where=FAILED, postgresql_where=FAILED)
 
 
 def _extend_endpoints() -> None:
@@ -133,6 +136,7 @@ def _extend_endpoints() -> None:
 def downgrade() -> None:
     op.drop_table("replay")
     op.drop_table("delivery_attempt")
+    op.drop_index("failed_delivery", "delivery")
     op.drop_index("delivery_of_endpoint", "delivery")
     for column in ("round", "replay_id", "position"):
         op.drop_column("delivery", column)
