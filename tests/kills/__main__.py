@@ -69,8 +69,10 @@ async def run(folder: Path, changes: int, seed: int) -> tuple[str, list[str]]:
             endpoints = await register(product, listener)
             started = time.monotonic()
             killing = asyncio.create_task(kill_at_random(stack, Random(seed), killed))
-            await asyncio.gather(product.make_changes(at_once), change_midway(product, endpoints))
-            killing.cancel()
+            try:
+                await asyncio.gather(product.make_changes(at_once), change_midway(product, endpoints))
+            finally:
+                killing.cancel()
             changed = time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(REST_WITHIN):

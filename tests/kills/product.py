@@ -16,7 +16,8 @@ from everlink.contract import ConnectionStatus, EventType
 from store.database import utc_now
 
 PAUSE = 0.2  # seconds before it sends a request again
-NO_ANSWER = 30.0  # seconds after which it hangs up
+LONGEST_PAUSE = 2.0  # whatever it is asked for
+NO_ANSWER = 40.0  # seconds after which it hangs up
 RETURNS = (1, 3)  # how often a customer comes back before they leave
 FLAGGED = "reauth_required"
 SAVE_KEY = "/api/v2/public/linked-account/integration/save-key-credentials/sandbox-key"
@@ -63,7 +64,7 @@ class Product:
                 if not answer.is_success and said["error_code"] != done:
                     raise ChangeRefused(f"{method} {path}: {answer.text}")
                 return said
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(min(float(answer.headers.get("retry-after", PAUSE)), LONGEST_PAUSE))
 
     def _may_change(self) -> bool:
         self.begun += 1

@@ -17,6 +17,7 @@ ATTEMPTS = 40
 
 def hurry() -> None:
     delivery.DELAYS = (0, *[1] * (ATTEMPTS - 1))  # type: ignore[assignment]
+    delivery.TRIES = ATTEMPTS
     options.DELIVERY_CALL = timedelta(seconds=10)  # this is how long a killed worker's attempt is missed
     options.STORE_CALL = timedelta(seconds=10)
     options.PROVIDER_CALL = timedelta(seconds=15)
