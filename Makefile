@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos demo bench lint types histories reference lock clean
+.PHONY: help run test chaos kills demo bench lint types histories reference lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: .venv/.installed  ## run the tests
 
 chaos: .venv/.installed  ## kill and stop workers at every step of a refresh (STRUCK=36 AT_ONCE=3: the small run)
 	$(BIN)/python -m tests.chaos $(if $(STRUCK),--connections $(STRUCK)) $(if $(AT_ONCE),--at-once $(AT_ONCE))
+
+kills: .venv/.installed  ## kill worker, API and Temporal at random while connections change (CHANGES=40: the small run)
+	$(BIN)/python -m tests.kills $(if $(CHANGES),--changes $(CHANGES)) $(if $(SEED),--seed $(SEED))
 
 demo: .venv/.installed  ## see a connection die and come back
 	@exec $(BIN)/python -m dev.demo

@@ -44,6 +44,7 @@ from workflows import WORKFLOWS
 # Longer than a token request, its deadline and the write behind it; compose's grace period is longer still.
 GRACEFUL_SHUTDOWN = timedelta(seconds=45)
 DEPLOYMENT = "everlink"
+UPKEEP_EVERY = timedelta(minutes=1)
 UPKEEP_TIMEOUT = timedelta(hours=1)  # a round that hangs does not keep the next ones from being made
 
 log = logging.getLogger("everlink.worker")
@@ -93,7 +94,7 @@ def make_worker(client: Client, settings: Settings) -> Worker:
 
 
 async def schedule_upkeep(client: Client) -> None:
-    """A round of upkeep each minute. Idempotent; an operator's pause stays."""
+    """Rounds of upkeep. Idempotent; an operator's pause stays."""
     wanted = Schedule(
         action=ScheduleActionStartWorkflow(
             Workflow.UPKEEP,
@@ -103,7 +104,7 @@ async def schedule_upkeep(client: Client) -> None:
             execution_timeout=UPKEEP_TIMEOUT,
             static_summary="start again what has lost its workflow",
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=UPKEEP_EVERY)]),
         # A round that was missed is made up for by the next.
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
     )

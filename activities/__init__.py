@@ -11,6 +11,7 @@ from activities.probe import ProbeActivities
 from activities.record import RecordActivities
 from activities.refresh import RefreshActivities
 from activities.removal import RemovalActivities
+from activities.replay import ReplayActivities
 from activities.shared import Shared
 from activities.upkeep import UpkeepActivities
 
@@ -23,7 +24,7 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         RecordActivities(shared),
         DeliverActivities(shared),
     )
-    upkeep, removal = UpkeepActivities(shared), RemovalActivities(shared)
+    upkeep, removal, replay = UpkeepActivities(shared), RemovalActivities(shared), ReplayActivities(shared)
     return [
         refresh.refresh,
         refresh.store_sealed,
@@ -38,7 +39,11 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         upkeep.sweep_overdue,
         upkeep.sweep_fleet,
         upkeep.sweep_removals,
+        upkeep.sweep_replays,
+        upkeep.sweep_outages,
         removal.remove_connections,
         removal.settle_removal,
         removal.finish_removal,
+        replay.replay_events,
+        replay.finish_replay,
     ]

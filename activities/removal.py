@@ -108,7 +108,7 @@ class RemovalActivities:
         stored, now = await shared.credentials.read(Scope(row.org_id, row.environment), row.id), shared.clock()
         entry = shared.catalog.get(row.slug)
         lifetimes = entry.lifetimes(**stored.left(now)) if entry is not None and stored is not None else None
-        options = start_options(row, stored, lifetimes, now)
+        options = start_options(row, stored, lifetimes, await shared.reminders.plan(row), now)
         return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}
 
     @property

@@ -28,9 +28,11 @@ from store.custom_headers import open_headers
 from store.database import Clock, Database, utc_now
 from store.deliveries import Deliveries
 from store.outbox import Announced
+from store.reminders import Reminders
 from store.scope import Scope
 from store.settings import Settings
 from store.shielding import Shielded
+from store.tenants import Tenants
 from store.vault import Kind, MasterKeys, Vault
 from store.webhooks import Webhooks
 
@@ -54,6 +56,8 @@ class Shared:
     def __post_init__(self) -> None:
         self.credentials = Credentials(self.database)
         self.connections = Connections(self.database)
+        self.tenants = Tenants(self.database)
+        self.reminders = Reminders(self.database)
         self.webhooks = Webhooks(self.database)
         self.deliveries = Deliveries(self.database)
         self._alarms = Alarms(self.database)

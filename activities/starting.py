@@ -1,15 +1,17 @@
-"""Starts the workflow of a delivery, as the activity that records an event and upkeep do, and that of a removal."""
+"""Starts the workflow of what the store says is to be done: a delivery, a removal, a replay."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from everlink.contract import DeliveryTask, Workflow
-from store.starting import delivery_start_options, removal_start_options
-from store.tables import Removal
+from store.starting import delivery_start_options, removal_start_options, replay_start_options
+from store.strays import ScheduledDelivery
+from store.tables import Removal, Replay
 
 START_TIMEOUT = timedelta(seconds=10)
 
@@ -17,19 +19,34 @@ START_TIMEOUT = timedelta(seconds=10)
 async def start_delivery(
     temporal: Client, delivery: DeliveryTask, *, event: str, slug: str, linked_account_id: str | None
 ) -> bool:
-    """Whether it was started: not where one runs or has come to its own end, but again where one was cut off."""
+    """Whether it was started."""
     options = delivery_start_options(delivery, event=event, slug=slug, linked_account_id=linked_account_id)
-    try:
-        await temporal.start_workflow(Workflow.DELIVERY, **options, rpc_timeout=START_TIMEOUT)
-    except WorkflowAlreadyStartedError:
-        return False
-    return True
+    return await _start(temporal, Workflow.DELIVERY, options)
+
+
+async def start_scheduled(temporal: Client, delivery: ScheduledDelivery) -> bool:
+    """The same where the store says how far it is."""
+    return await start_delivery(
+        temporal,
+        delivery.task,
+        event=delivery.event,
+        slug=delivery.slug,
+        linked_account_id=delivery.linked_account_id,
+    )
 
 
 async def start_removal(temporal: Client, removal: Removal) -> bool:
+    return await _start(temporal, Workflow.REMOVAL, removal_start_options(removal))
+
+
+async def start_replay(temporal: Client, replay: Replay) -> bool:
+    return await _start(temporal, Workflow.REPLAY, replay_start_options(replay))
+
+
+async def _start(temporal: Client, workflow: Workflow, options: dict[str, Any]) -> bool:
     """Whether it was started: not where one runs or has come to its own end, but again where one was cut off."""
     try:
-        await temporal.start_workflow(Workflow.REMOVAL, **removal_start_options(removal), rpc_timeout=START_TIMEOUT)
+        await temporal.start_workflow(workflow, **options, rpc_timeout=START_TIMEOUT)
     except WorkflowAlreadyStartedError:
         return False
     return True

@@ -16,13 +16,12 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.pages import each
 from activities.shared import Shared
-from activities.starting import START_TIMEOUT, start_delivery, start_removal
+from activities.starting import START_TIMEOUT, start_removal, start_replay, start_scheduled
 from everlink.contract import (
     Activity,
     ConnectCommand,
     ConnectionStatus,
     ConnectionView,
-    DeliveryTask,
     Lifetimes,
     SweepOutcome,
     SweepTask,
@@ -31,11 +30,13 @@ from everlink.contract import (
     connect_update_id,
 )
 from store.connections import connection_ref
+from store.outage_ends import OutageEnds
 from store.removals import Removals
+from store.replays import Replays
 from store.scope import Scope
 from store.starting import start_options
-from store.strays import Held, OverdueDelivery, Strays
-from store.tables import Removal
+from store.strays import Held, ScheduledDelivery, Strays
+from store.tables import Application, Removal, Replay
 
 PAGE = 100
 
@@ -45,13 +46,15 @@ class UpkeepActivities:
         self._shared = shared
         self._strays = Strays(shared.database)
         self._removals = Removals(shared.database)
+        self._replays = Replays(shared.database)
+        self._outages = OutageEnds(shared.database)
 
     @activity.defn(name=Activity.SWEEP_DELIVERIES)
     async def sweep_deliveries(self, task: SweepTask) -> SweepOutcome:
         """Deliveries whose next attempt is overdue are started, unless their workflow runs."""
         event_id, _, endpoint_id = (task.after or "").partition("/")
         page = await self._strays.deliveries(self._shared.clock(), (event_id, endpoint_id), PAGE)
-        return await each(page, self._deliver, lambda last: f"{last.event_id}/{last.endpoint_id}", PAGE)
+        return await each(page, self._deliver, lambda last: f"{last.task.event_id}/{last.task.endpoint_id}", PAGE)
 
     @activity.defn(name=Activity.SWEEP_GRANTS)
     async def sweep_grants(self, task: SweepTask) -> SweepOutcome:
@@ -80,24 +83,32 @@ class UpkeepActivities:
         page = await self._removals.unfinished(task.after or "", PAGE)
         return await each(page, self._remove, lambda last: last.id, PAGE)
 
+    @activity.defn(name=Activity.SWEEP_REPLAYS)
+    async def sweep_replays(self, task: SweepTask) -> SweepOutcome:
+        """The same of replays."""
+        page = await self._replays.unfinished(task.after or "", PAGE)
+        return await each(page, self._replay, lambda last: last.id, PAGE)
+
+    async def _replay(self, replay: Replay) -> bool:
+        return await start_replay(self._temporal, replay)
+
+    @activity.defn(name=Activity.SWEEP_OUTAGES)
+    async def sweep_outages(self, task: SweepTask) -> SweepOutcome:
+        """What time brings about is told: that an outage is over, and of whom it lasts."""
+        page = await self._outages.pending(task.after or "", PAGE)
+        return await each(page, self._settle, lambda last: last.id, PAGE)
+
+    async def _settle(self, application: Application) -> bool:
+        announced = await self._outages.settle(application.id, self._shared.clock())
+        for one in announced:
+            await self._shared.start_deliveries(Scope(application.org_id, application.environment), one)
+        return bool(announced)
+
     async def _remove(self, removal: Removal) -> bool:
         return await start_removal(self._temporal, removal)
 
-    async def _deliver(self, overdue: OverdueDelivery) -> bool:
-        delivery = DeliveryTask(
-            org_id=overdue.scope.org_id,
-            environment=overdue.scope.environment,
-            event_id=overdue.event_id,
-            endpoint_id=overdue.endpoint_id,
-            attempts=overdue.attempts,
-        )
-        return await start_delivery(
-            self._temporal,
-            delivery,
-            event=overdue.event,
-            slug=overdue.slug,
-            linked_account_id=overdue.linked_account_id,
-        )
+    async def _deliver(self, overdue: ScheduledDelivery) -> bool:
+        return await start_scheduled(self._temporal, overdue)
 
     async def _connect(self, held: Held) -> bool:
         assert held.unconfirmed is not None
@@ -110,7 +121,7 @@ class UpkeepActivities:
             raise LookupError("this worker's catalog lacks the application")
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             Workflow.CONNECTION,
-            **start_options(held.connection, held.stored, lifetimes, self._shared.clock()),
+            **await self._options(held, lifetimes),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
         try:
@@ -128,12 +139,16 @@ class UpkeepActivities:
         return True
 
     async def _start(self, held: Held) -> bool:
-        options = start_options(held.connection, held.stored, self._lifetimes(held), self._shared.clock())
+        options = await self._options(held, self._lifetimes(held))
         try:
             await self._temporal.start_workflow(Workflow.CONNECTION, **options, rpc_timeout=START_TIMEOUT)
         except WorkflowAlreadyStartedError:
             return False  # it runs, or has come to its own end
         return True
+
+    async def _options(self, held: Held, lifetimes: Lifetimes | None) -> dict[str, Any]:
+        reminders = await self._shared.reminders.plan(held.connection)
+        return start_options(held.connection, held.stored, lifetimes, reminders, self._shared.clock())
 
     def _lifetimes(self, held: Held) -> Lifetimes | None:
         entry, stored = self._shared.catalog.get(held.connection.slug), held.stored

@@ -33,6 +33,7 @@ TAGS = {
     "Applications": "The catalog's entries that you have enabled, each with your own client at the provider.",
     "Linked accounts": "Your customers, under the ids that you give them.",
     "Webhooks": "Where events go. Deliveries are signed by Standard Webhooks and retried for three days.",
+    "Events": "Everything that webhooks announce, in order: read on from where you stood, for as long as you like.",
     "API keys": "Keys of one organization's environment: scopes, expiry, rotation with two live keys.",
     "Session tokens": "A browser's right to act for one linked account, for a while.",
     "Settings": "What an organization decides for one of its environments.",

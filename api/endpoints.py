@@ -85,6 +85,10 @@ class LegacySignature(Input):
     secret: SecretStr = Field(min_length=16, max_length=1000, description="Yours; kept sealed, never shown")
 
 
+def endpoint_disabled() -> ApiError:
+    return ApiError(409, "endpoint_disabled", "the webhook endpoint is disabled: enable it first")
+
+
 async def find_endpoint(made: Services, scope: Scope, endpoint_id: str) -> WebhookEndpoint:
     row = await made.webhooks.get(scope, endpoint_id)
     if row is None:
@@ -151,7 +155,7 @@ async def send_test(made: Services, scope: Scope, endpoint_id: str) -> str:
     try:
         announced = await made.webhooks.announce_test(scope, endpoint_id, made.clock())
     except EndpointDisabled:
-        raise ApiError(409, "endpoint_disabled", "the webhook endpoint is disabled") from None
+        raise endpoint_disabled() from None
     await start_deliveries(made, scope, announced)
     return announced.event.id
 

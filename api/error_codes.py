@@ -32,6 +32,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "not_found": "there is no such address",
         "organization_not_found": "everything has been erased",
         "removal_not_found": "there is none of this id here",
+        "replay_not_found": "there is none of this id here; one goes with its endpoint",
         "webhook_endpoint_not_found": "there is none of this id here",
     },
     405: {"method_not_allowed": "the header `allow` says which methods there are"},
@@ -47,6 +48,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "reauth_required": "show the customer `reconnect_url`, or ask for a new key; `reason` says why",
         "removal_under_way": "send it again when the removal has finished",
         "secret_just_rotated": "use the secret of the other rotation, or rotate once more",
+        "replay_under_way": "look at the replay, and send it again when it has finished",
     },
     413: {"body_too_large": "send less"},
     422: {

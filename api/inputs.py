@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
 from api.errors import ApiError
 
@@ -68,6 +69,9 @@ def left_out(**about: Any) -> Any:
 def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
+
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+Moment = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]  # what every database and language can hold
 
 KeyFields = Annotated[dict[str, Annotated[str, StringConstraints(max_length=16_384)]], BeforeValidator(plain)]
 

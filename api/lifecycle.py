@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from api import temporal
 from api.errors import ApiError, not_found
 from api.services import Services
-from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView, ReauthReason
+from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView, ProviderEventKind, ReauthReason
 from providers.catalog import CatalogEntry
 from providers.credential import Credential, to_bytes
 from store.credentials import ConnectionEnded
@@ -19,6 +19,8 @@ from store.tables import Connection
 from store.tenants import RemovalUnderWay
 from store.vault import Kind
 
+CLOCK_SKEW = timedelta(minutes=1)  # by which a provider's clock may be ahead of ours
+IN_THE_FUTURE = [{"loc": ["body", "occurred_at"], "type": "in_the_future", "msg": "it has not come yet"}]
 UNIDENTIFIED = "default"  # the account's identifier where the application cannot tell
 
 
@@ -130,6 +132,19 @@ async def report_rejected(made: Services, row: Connection, generation: int | Non
     """A product saw the provider refuse the credential: the workflow verifies before it believes it."""
     require_living(row)
     await temporal.report_rejected(made, row, generation)
+
+
+async def report_event(made: Services, row: Connection, kind: ProviderEventKind, occurred_at: datetime | None) -> None:
+    """The provider told the product that the grant is gone, which is believed unless a reconnect came after it.
+
+    Raises:
+        ApiError: 422 for what has not happened yet, 409 where there is no living grant to lose.
+    """
+    now = made.clock()
+    if occurred_at is not None and occurred_at > now + CLOCK_SKEW:
+        raise ApiError(422, "invalid_request", "what is reported has not happened yet", details=IN_THE_FUTURE)
+    require_living(row)
+    await temporal.report_event(made, row, kind, occurred_at or now)
 
 
 def require_living(row: Connection) -> None:

@@ -27,8 +27,11 @@ from store.connections import Connections, CredentialRead
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
 from store.delivery_log import DeliveryLog
+from store.events import Events
 from store.recent import Recent
+from store.reminders import Reminders
 from store.removals import Removals
+from store.replays import Replays
 from store.scope import Scope
 from store.sessions import Sessions
 from store.settings import Settings
@@ -65,10 +68,13 @@ class Services:
         self.tickets = Tickets(self.database)
         self.webhooks = Webhooks(self.database)
         self.delivery_log = DeliveryLog(self.database)
+        self.events = Events(self.database)
+        self.replays = Replays(self.database)
         self.connect_sessions = ConnectSessions(self.database)
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
+        self.reminders = Reminders(self.database)
         self.removals = Removals(self.database)
 
 

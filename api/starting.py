@@ -1,4 +1,4 @@
-"""Sets on its way what is written down already: at once, or by upkeep where Temporal is away."""
+"""Starts what is written down in the store already; where Temporal is away, upkeep starts it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
@@ -23,14 +24,18 @@ log = logging.getLogger("everlink.api")
 
 async def start_deliveries(made: Services, scope: Scope, announced: Announced) -> None:
     """Set an event on its way to each endpoint that it is due at."""
-    event = announced.event
+    event, account = announced.event, announced.event.body.get("linked_account_id")
+    for endpoint_id in announced.endpoints:
+        delivery = DeliveryTask(**scope._asdict(), event_id=event.id, endpoint_id=endpoint_id)
+        options = delivery_start_options(delivery, event=event.type, slug=event.slug, linked_account_id=account)
+        await start_or_leave(made, Workflow.DELIVERY, options)
+
+
+async def start_or_leave(made: Services, workflow: Workflow, options: dict[str, Any]) -> None:
+    """Start a workflow with what `store/starting.py` says, unless it runs or has run."""
     try:
         async with asyncio.timeout(START_TIMEOUT.total_seconds()):
-            for endpoint_id in announced.endpoints:
-                delivery = DeliveryTask(**scope._asdict(), event_id=event.id, endpoint_id=endpoint_id)
-                account = event.body.get("linked_account_id")
-                options = delivery_start_options(delivery, event=event.type, slug=event.slug, linked_account_id=account)
-                with suppress(WorkflowAlreadyStartedError):
-                    await made.temporal.start_workflow(Workflow.DELIVERY, **options)
+            with suppress(WorkflowAlreadyStartedError):
+                await made.temporal.start_workflow(workflow, **options)
     except (TimeoutError, RPCError, RuntimeError) as error:  # the last is how the SDK says that it cannot connect
-        log.warning("deliveries of %s are left to upkeep: %s", event.id, type(error).__name__)
+        log.warning("%s is left to upkeep: %s", options["id"], type(error).__name__)

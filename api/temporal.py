@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +24,8 @@ from everlink.contract import (
     ConnectionView,
     CredentialRejected,
     DisconnectCommand,
+    ProviderEvent,
+    ProviderEventKind,
     RefreshCommand,
     Signal,
     Update,
@@ -62,10 +64,20 @@ async def disconnect(made: Services, row: Connection) -> ConnectionView:
 async def report_rejected(made: Services, row: Connection, generation: int | None) -> None:
     """A product saw the provider refuse the credential of this generation."""
     message = CredentialRejected(request_id=uuid4().hex, generation=generation)
+    await _signal(made, row, Signal.CREDENTIAL_REJECTED, message)
+
+
+async def report_event(made: Services, row: Connection, kind: ProviderEventKind, occurred_at: datetime) -> None:
+    """A product passes on what the provider has told it of the grant."""
+    message = ProviderEvent(request_id=uuid4().hex, kind=kind, occurred_at=occurred_at)
+    await _signal(made, row, Signal.PROVIDER_EVENT, message)
+
+
+async def _signal(made: Services, row: Connection, signal: Signal, message: CredentialRejected | ProviderEvent) -> None:
     async with _translated():
         await made.temporal.start_workflow(
             Workflow.CONNECTION,
-            start_signal=Signal.CREDENTIAL_REJECTED,
+            start_signal=signal,
             start_signal_args=[message],
             rpc_timeout=TIMEOUT,
             **await _start(made, row),
@@ -99,7 +111,7 @@ async def _start(made: Services, row: Connection) -> dict[str, Any]:
     lifetimes = None
     if entry is not None and stored is not None:
         lifetimes = entry.lifetimes(**stored.left(now))
-    options = start_options(row, stored, lifetimes, now)
+    options = start_options(row, stored, lifetimes, await made.reminders.plan(row), now)
     return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}
 
 

@@ -18,6 +18,9 @@ storm      2,000 connections whose tokens expire within one minute, read through
 reads      tokens read as fast as an API process answers, from SQLite and from PostgreSQL, with and without a second of
            memory, by 1, 16 and 64 callers over loopback, beside a route of the same process that touches nothing: each
            ratio is of two neighbouring stretches.
+webhooks   from the report of a revocation arriving at the API to the webhook arriving at a listener, 200 times, each
+           beside an empty workflow that is signalled and runs one activity; where the time goes, by the histories;
+           and deliveries/s, when a thousand connections are revoked at once, to one listener and to four.
 lists      the database's time for a page of every combination of filters, of 1,000 connections and of 100,000.
 isolation  from an event's commit to its arrival at five healthy webhook endpoints, while a sixth, which was sent a
            burst of 200 before, answers or hangs: each ratio is of two neighbouring stretches (SQLite).
@@ -36,7 +39,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import histories, isolation, lists, rates, reads, sleeping, storm
+from bench import histories, isolation, lists, rates, reads, sleeping, storm, webhooks
 from bench.lab import laboratory
 from bench.report import Part, machine, table, write
 
@@ -47,6 +50,7 @@ PARTS = {
     "sleeping": sleeping.evicted,
     "storm": storm.measure,
     "reads": reads.measure,
+    "webhooks": webhooks.measure,
     "lists": lists.measure,
     "isolation": isolation.measure,
 }

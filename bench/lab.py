@@ -50,14 +50,8 @@ Handle = WorkflowHandle[Any, Any]
 Result = TypeVar("Result")
 
 NAMESPACES = (
-    "sqlite",
-    "postgresql",
-    "histories",
-    "cached",
-    "sleeping",
-    "storm",
-    "reads-sqlite",
-    "reads-postgresql",
+    *("sqlite", "postgresql", "histories", "cached", "sleeping", "storm"),
+    *("reads-sqlite", "reads-postgresql", "webhooks-sqlite", "webhooks-postgresql"),
     "isolation",
 )
 APPLICATIONS = {f"bench{number}": f"127.0.1.{number}" for number in range(1, 41)}  # and where each has its endpoint

@@ -22,7 +22,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, WorkerConfig
 
 from activities.shared import open_shared
-from bench.empty import EmptyLoop, nothing
+from bench.empty import EmptyLoop, Signalled, moment, nothing
 from everlink.contract import CredentialOutcome, Verdict
 from store.settings import Settings
 from worker import make_worker, plugin
@@ -54,7 +54,7 @@ class BenchPlugin(SimplePlugin):
     """What the bench adds to the worker."""
 
     def __init__(self, count: Count, cached: int | None) -> None:
-        super().__init__("bench", interceptors=[count], workflows=[EmptyLoop], activities=[nothing])
+        super().__init__("bench", interceptors=[count], workflows=[EmptyLoop, Signalled], activities=[nothing, moment])
         self._cached = cached
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:

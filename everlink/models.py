@@ -101,6 +101,24 @@ class ReconnectLink(BaseModel):
     connect_url: str
 
 
+class Event(BaseModel):
+    """Something that happened, as it was announced."""
+
+    id: str = Field(examples=["5b0e5a9c-..."], description="The `webhook-id` of its deliveries")
+    position: int = Field(examples=[4711], description="Among your events: each has a higher one than those before it")
+    type: EventType = Field(examples=["Connection Expired"])
+    slug: str = Field(examples=["sandbox"], description="The application's; empty where it is about none")
+    connection_id: str | None = Field(examples=["con_5f2c..."])
+    created_at: datetime
+    body: dict[str, Any] = Field(description="What webhook endpoints are sent")
+
+
+class EventPage(BaseModel):
+    events: list[Event]
+    next_cursor: str = Field(description="Give it back as `after`, now or later: it goes on behind this page")
+    has_more: bool = Field(description="Whether there is more now")
+
+
 class Delivery(BaseModel):
     """How one event fares at one webhook endpoint."""
 
@@ -158,6 +176,24 @@ class SentTest(BaseModel):
     event_id: str = Field(examples=["5b0e5a9c-..."], description="The `webhook-id` of its delivery")
 
 
+class Replay(BaseModel):
+    """Events that are sent to an endpoint once more, and how far that is. Positions are those of events."""
+
+    id: str = Field(examples=["rep_9f86d081884c7d659a2feaa0c55ad015"])
+    endpoint_id: str = Field(examples=["we_5f2c..."])
+    missed_only: bool
+    after: int = Field(examples=[4711], description="It began behind this position")
+    until: int = Field(examples=[5200], description="The last event that there was then")
+    position: int = Field(examples=[4900], description="All events up to here are on their way, or need not be")
+    replayed: int = Field(examples=[120], description="Events that are sent again")
+    scheduled: int = Field(examples=[20], description="Of those: on their way")
+    delivered: int = Field(examples=[99])
+    failed: int = Field(examples=[1])
+    note: str = Field(description="Why it ended early")
+    started_at: datetime
+    finished_at: datetime | None = Field(description="When all were on their way; None before")
+
+
 class Application(BaseModel):
     """A catalog entry that the organization enabled."""
 
@@ -168,6 +204,9 @@ class Application(BaseModel):
     scopes: list[str]
     alarm: str | None = Field(description="The provider refuses the application itself: no customer can help")
     alarm_at: datetime | None
+    outage_since: datetime | None = Field(
+        description="Since when many of its connections fail at once; while it is set, none of them says so by itself"
+    )
     redirect_uri: str = Field(description="To be registered at the provider")
 
 

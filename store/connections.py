@@ -19,17 +19,20 @@ from everlink.contract import (
     ConnectionRef,
     ConnectionStatus,
     Environment,
+    EventType,
     Health,
     Transition,
 )
 from store.credentials import StoredCredential
 from store.database import Access, Database
 from store.listing import ConnectionFilter, counts_query, living_query, page_query
-from store.outbox import Announced, NewEvent, announce
+from store.outages import instead_of, outage_event_id
+from store.outbox import Announced, NewEvent, announce, announced_before
 from store.scope import Scope
 from store.tables import (
     CONNECTIONS,
     CREDENTIALS,
+    EVENTS,
     TRANSITIONS,
     Connection,
     TransitionRow,
@@ -203,25 +206,26 @@ class Connections:
     async def record(self, ref: ConnectionRef, transition: Transition, now: datetime) -> Announced | None:
         """Write a transition, the connection's new state and the event in one transaction.
 
-        Idempotent; of a connection that is not there any more, nothing is written. Answers the event, if there is one.
+        Idempotent; of a connection that is not there any more, nothing is written. Answers the event, if there is one:
+        the connection's own, or that its application is out.
         """
         scope = Scope.of(ref)
         async with self._database.writing() as connection:
             moved = (await connection.execute(_projection(scope, ref, transition))).rowcount == 1
             if not moved and not await _is_there(connection, scope, ref.connection_id):
                 return None  # a removal has forgotten it; its workflow may come to its end all the same
-            await connection.execute(self._database.insert_or_ignore(TRANSITIONS, _transition_values(ref, transition)))
+            values = _transition_values(ref, transition)
+            written = await connection.execute(self._database.insert_or_ignore(TRANSITIONS, values))
             if transition.event is None:
                 return None
-            event = NewEvent(
-                id=str(transition.event_id(ref.connection_id)),
-                type=transition.event,
-                slug=ref.slug,
-                body=event_body(ref, transition),
-                connection_id=ref.connection_id,
-                sequence=transition.sequence,
-            )
-            return await announce(self._database, connection, scope, event, now)
+            if written.rowcount != 1:
+                known = (str(transition.event_id(ref.connection_id)), outage_event_id(ref, transition))
+                return await announced_before(connection, scope, known)
+            own = await connection_event(connection, ref, transition)
+            event = await instead_of(own, connection, ref, transition, now) if moved else own
+            if event is not own:
+                await connection.execute(_unannounced(scope, ref, transition))
+            return None if event is None else await announce(self._database, connection, scope, event, now)
 
     async def with_credential(self, scope: Scope, connection_id: str) -> CredentialRead | None:
         """A connection's status with its sealed credential, in one read."""
@@ -237,6 +241,26 @@ async def _is_there(connection: AsyncConnection, scope: Scope, connection_id: st
     return (await connection.execute(query)).one_or_none() is not None
 
 
+async def connection_event(connection: AsyncConnection, ref: ConnectionRef, transition: Transition) -> NewEvent:
+    """What announces a transition."""
+    assert transition.event is not None
+    return NewEvent(
+        id=str(transition.event_id(ref.connection_id)),
+        type=transition.event,
+        slug=ref.slug,
+        body=event_body(ref, transition, await _previous_event(connection, ref, transition)),
+        connection_id=ref.connection_id,
+        sequence=transition.sequence,
+    )
+
+
+async def _previous_event(connection: AsyncConnection, ref: ConnectionRef, transition: Transition) -> int | None:
+    """The sequence of the connection's event before this one: transitions without an event take numbers, too."""
+    before = (EVENTS.c.connection_id == ref.connection_id) & (EVENTS.c.sequence < transition.sequence)
+    latest: int | None = (await connection.execute(select(func.max(EVENTS.c.sequence)).where(before))).scalar_one()
+    return latest
+
+
 def connection_ref(row: Connection) -> ConnectionRef:
     """A row's identity as the contract names it."""
     return ConnectionRef(
@@ -250,9 +274,12 @@ def connection_ref(row: Connection) -> ConnectionRef:
     )
 
 
-def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
-    """The webhook's body: the seed's fields first, then what tells duplicates and order apart."""
-    ends = {"ends_at": transition.ends_at.isoformat()} if transition.ends_at else {}
+def event_body(ref: ConnectionRef, transition: Transition, previous_sequence: int | None) -> dict[str, Any]:
+    """The webhook's body: the seed's fields first, then what tells duplicates, order and gaps."""
+    more: dict[str, Any] = {"ends_at": transition.ends_at.isoformat()} if transition.ends_at else {}
+    if transition.reminder is not None:
+        more["expired_at"] = transition.reminder.expired_at.isoformat()
+        more["reminder"], more["reminders"] = transition.reminder.number, transition.reminder.total
     return {
         "linked_account_id": ref.linked_account_id,
         "org_id": ref.org_id,
@@ -269,7 +296,8 @@ def event_body(ref: ConnectionRef, transition: Transition) -> dict[str, Any]:
         "previous_status": transition.previous_status.value,
         "status": transition.status.value,
         "sequence": transition.sequence,
-        **ends,
+        "previous_sequence": previous_sequence,
+        **more,
     }
 
 
@@ -292,6 +320,11 @@ def _transition_values(ref: ConnectionRef, transition: Transition) -> dict[str, 
     }
 
 
+def _unannounced(scope: Scope, ref: ConnectionRef, transition: Transition) -> Any:
+    mine = (TRANSITIONS.c.connection_id == ref.connection_id) & (TRANSITIONS.c.sequence == transition.sequence)
+    return update(TRANSITIONS).where(mine, scope.owns(TRANSITIONS)).values(event=None)
+
+
 def _projection(scope: Scope, ref: ConnectionRef, transition: Transition) -> Any:
     """The connection's row follows the workflow, and never goes back behind a newer transition."""
     values: dict[str, Any] = {
@@ -302,6 +335,8 @@ def _projection(scope: Scope, ref: ConnectionRef, transition: Transition) -> Any
     }
     if transition.status is not transition.previous_status:
         values["status_since"] = transition.at
+    if transition.status is not ConnectionStatus.ACTIVE or transition.event is EventType.REAUTHENTICATED:
+        values["in_outage"] = False
     connected = transition.status is ConnectionStatus.ACTIVE and transition.health is Health.OK
     if connected and transition.status is not transition.previous_status:
         values["connected_at"] = transition.at

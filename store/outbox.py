@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -14,6 +15,11 @@ from everlink.contract import DeliveryStatus, EventType
 from store.database import Database
 from store.scope import Scope
 from store.tables import DELIVERIES, EVENT_COUNTERS, EVENTS, WEBHOOK_ENDPOINTS
+
+_OF_CONNECTIONS = {
+    EventType.APPLICATION_DEGRADED: EventType.DEGRADED,
+    EventType.APPLICATION_RECOVERED: EventType.RECOVERED,
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ def wants(endpoint: Any, kind: EventType, slug: str, body: dict[str, Any]) -> bo
             return bool(endpoint.id != body["endpoint_id"])
         case EventType.EXPIRED_REMINDER:
             subscribed = endpoint.reminders and EventType.EXPIRED in endpoint.events
+        case EventType.APPLICATION_DEGRADED | EventType.APPLICATION_RECOVERED:  # in place of each connection's
+            subscribed = kind in endpoint.events or _OF_CONNECTIONS[kind] in endpoint.events
         case _:
             subscribed = kind in endpoint.events
     return subscribed and (not endpoint.applications or slug in endpoint.applications)
@@ -84,16 +92,31 @@ async def announce(
     }
     written = await connection.execute(database.insert_or_ignore(EVENTS, values))
     if written.rowcount != 1:
-        mine = (DELIVERIES.c.event_id == event.id) & scope.owns(DELIVERIES)
-        there = (await connection.execute(select(DELIVERIES.c.endpoint_id).where(mine))).scalars()
-        return Announced(event, list(there))
+        return Announced(event, await _endpoints_of(connection, scope, event.id))
     enabled = scope.owns(WEBHOOK_ENDPOINTS) & WEBHOOK_ENDPOINTS.c.is_enabled.is_(True)
-    endpoints = (await connection.execute(select(WEBHOOK_ENDPOINTS).where(enabled))).all()
+    # Held as the deliveries' foreign keys hold them: none is removed between this look and the commit.
+    held = select(WEBHOOK_ENDPOINTS).where(enabled).with_for_update(read=True, key_share=True)
+    endpoints = (await connection.execute(held)).all()
     due = [row.id for row in endpoints if wants(row, event.type, event.slug, event.body)]
     if due:
-        deliveries = [_scheduled(scope, event.id, endpoint_id, position, now) for endpoint_id in due]
+        deliveries = [new_delivery(scope, event.id, endpoint_id, position, now) for endpoint_id in due]
         await connection.execute(DELIVERIES.insert(), deliveries)
     return Announced(event, due)
+
+
+async def announced_before(connection: AsyncConnection, scope: Scope, event_ids: Sequence[str]) -> Announced | None:
+    """Which of these events is there already, and where it was due."""
+    found = select(EVENTS).where(EVENTS.c.id.in_(event_ids), scope.owns(EVENTS)).limit(1)
+    row = (await connection.execute(found)).one_or_none()
+    if row is None:
+        return None
+    event = NewEvent(row.id, EventType(row.type), row.slug, row.body, row.connection_id, row.sequence)
+    return Announced(event, await _endpoints_of(connection, scope, event.id))
+
+
+async def _endpoints_of(connection: AsyncConnection, scope: Scope, event_id: str) -> list[str]:
+    mine = (DELIVERIES.c.event_id == event_id) & scope.owns(DELIVERIES)
+    return list((await connection.execute(select(DELIVERIES.c.endpoint_id).where(mine))).scalars())
 
 
 async def _next_position(database: Database, connection: AsyncConnection, scope: Scope) -> int:
@@ -105,7 +128,8 @@ async def _next_position(database: Database, connection: AsyncConnection, scope:
     return int((await connection.execute(counted)).scalar_one())
 
 
-def _scheduled(scope: Scope, event_id: str, endpoint_id: str, position: int, now: datetime) -> dict[str, Any]:
+def new_delivery(scope: Scope, event_id: str, endpoint_id: str, position: int, now: datetime) -> dict[str, Any]:
+    """A row for an event that is due at an endpoint."""
     return {
         "event_id": event_id,
         "endpoint_id": endpoint_id,

@@ -20,29 +20,39 @@ from everlink.contract import (
     Lifetimes,
     ReauthReason,
     RemovalState,
+    ReplayState,
     connection_workflow_id,
     delivery_attributes,
     delivery_workflow_id,
     removal_attributes,
     removal_workflow_id,
+    replay_attributes,
+    replay_workflow_id,
     search_attributes,
     static_details,
     static_summary,
 )
 from store.connections import connection_ref
 from store.credentials import StoredCredential
+from store.reminders import ReminderPlan
 from store.removals import removal_task
-from store.tables import Connection, Removal
+from store.replays import replay_task
+from store.tables import Connection, Removal, Replay
 
 
 def start_options(
-    row: Connection, stored: StoredCredential | None, lifetimes: Lifetimes | None, now: datetime
+    row: Connection,
+    stored: StoredCredential | None,
+    lifetimes: Lifetimes | None,
+    reminders: ReminderPlan | None,
+    now: datetime,
 ) -> dict[str, Any]:
     """The arguments of the client's `start_workflow`; lifetimes are those of the stored credential."""
     ref = connection_ref(row)
     never_lived = row.status is ConnectionStatus.PENDING
+    restored = None if never_lived or stored is None else _restored(row, stored, lifetimes, reminders, now)
     return {
-        "arg": ConnectionState(ref=ref) if never_lived or stored is None else _restored(row, stored, lifetimes, now),
+        "arg": restored or ConnectionState(ref=ref),
         "id": connection_workflow_id(row.id),
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
@@ -79,7 +89,26 @@ def removal_start_options(removal: Removal) -> dict[str, Any]:
     }
 
 
-def _restored(row: Connection, stored: StoredCredential, lifetimes: Lifetimes | None, now: datetime) -> ConnectionState:
+def replay_start_options(replay: Replay) -> dict[str, Any]:
+    """The same of the workflow of a replay of many events."""
+    task = replay_task(replay)
+    return {
+        "arg": ReplayState(task=task),
+        "id": replay_workflow_id(replay.id),
+        "task_queue": TASK_QUEUE,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        "search_attributes": replay_attributes(task),
+        "static_summary": f"replay to {replay.endpoint_id}",
+    }
+
+
+def _restored(
+    row: Connection,
+    stored: StoredCredential,
+    lifetimes: Lifetimes | None,
+    reminders: ReminderPlan | None,
+    now: datetime,
+) -> ConnectionState:
     """The state of a connection whose workflow is gone; what is due is asked at once."""
     living = row.status is ConnectionStatus.ACTIVE
     state = ConnectionState(
@@ -96,4 +125,6 @@ def _restored(row: Connection, stored: StoredCredential, lifetimes: Lifetimes | 
     )
     if lifetimes is not None:
         state.lifetimes = lifetimes
+    if reminders is not None:
+        state.reminder_days, state.reminded = reminders.days, reminders.reminded
     return state

@@ -8,10 +8,9 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, literal_column, select, tuple_
 
-from everlink.contract import ConnectionStatus, Health
+from everlink.contract import ConnectionStatus, DeliveryTask, Health
 from store.credentials import StoredCredential
 from store.database import Database
-from store.scope import Scope
 from store.tables import CONNECTIONS, CREDENTIALS, DELIVERIES, EVENTS, Connection
 
 OVERDUE_DELIVERY = timedelta(minutes=2)
@@ -20,13 +19,10 @@ ID_PREFIX, ID_SPACE = "con_", 16**4  # connections' ids begin so, and go on with
 
 
 @dataclass(frozen=True)
-class OverdueDelivery:
-    """A delivery whose next attempt should have been made, and what it tells of."""
+class ScheduledDelivery:
+    """A delivery that is not closed, and what it tells of."""
 
-    scope: Scope
-    event_id: str
-    endpoint_id: str
-    attempts: int
+    task: DeliveryTask
     event: str
     slug: str
     linked_account_id: str | None
@@ -47,41 +43,17 @@ class Strays:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def deliveries(self, now: datetime, after: tuple[str, str], limit: int) -> list[OverdueDelivery]:
+    async def deliveries(self, now: datetime, after: tuple[str, str], limit: int) -> list[ScheduledDelivery]:
         """Deliveries that are not closed, and whose next attempt is overdue or was never planned."""
         place = tuple_(DELIVERIES.c.event_id, DELIVERIES.c.endpoint_id)
         planned = func.coalesce(DELIVERIES.c.next_attempt_at, DELIVERIES.c.updated_at)
         query = (
-            select(
-                EVENTS.c.org_id,
-                EVENTS.c.environment,
-                DELIVERIES.c.event_id,
-                DELIVERIES.c.endpoint_id,
-                DELIVERIES.c.attempts,
-                EVENTS.c.type,
-                EVENTS.c.slug,
-                CONNECTIONS.c.linked_account_id,
-            )
-            .join_from(DELIVERIES, EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
-            .outerjoin(CONNECTIONS, CONNECTIONS.c.id == EVENTS.c.connection_id)
-            # Written out, as the partial index has it.
-            .where(DELIVERIES.c.status == literal_column("'scheduled'"), planned < now - OVERDUE_DELIVERY)
-            .where(place > tuple_(*after))
+            scheduled_query()
+            .where(planned < now - OVERDUE_DELIVERY, place > tuple_(*after))
             .order_by(DELIVERIES.c.event_id, DELIVERIES.c.endpoint_id)
             .limit(limit)
         )
-        return [
-            OverdueDelivery(
-                Scope(row.org_id, row.environment),
-                row.event_id,
-                row.endpoint_id,
-                row.attempts,
-                row.type,
-                row.slug,
-                row.linked_account_id,
-            )
-            for row in await self._rows(query)
-        ]
+        return [scheduled_delivery(row) for row in await self._rows(query)]
 
     async def unconfirmed(self, after: str, limit: int) -> list[Held]:
         """Customers' grants of which the workflow may not know: the API died between the vault and the workflow."""
@@ -131,6 +103,39 @@ class Strays:
     async def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         async with self._database.reading() as connection:
             return list((await connection.execute(query)).all())
+
+
+def scheduled_query() -> Select[Any]:
+    """Of all tenants."""
+    return (
+        select(
+            DELIVERIES.c.org_id,
+            DELIVERIES.c.environment,
+            DELIVERIES.c.event_id,
+            DELIVERIES.c.endpoint_id,
+            DELIVERIES.c.round,
+            DELIVERIES.c.attempts,
+            EVENTS.c.type,
+            EVENTS.c.slug,
+            CONNECTIONS.c.linked_account_id,
+        )
+        .join_from(DELIVERIES, EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
+        .outerjoin(CONNECTIONS, CONNECTIONS.c.id == EVENTS.c.connection_id)
+        .where(DELIVERIES.c.status == literal_column("'scheduled'"))  # written out, as the partial index has it
+    )
+
+
+def scheduled_delivery(row: Row[Any]) -> ScheduledDelivery:
+    """From a row of that query."""
+    task = DeliveryTask(
+        org_id=row.org_id,
+        environment=row.environment,
+        event_id=row.event_id,
+        endpoint_id=row.endpoint_id,
+        round=row.round,
+        attempts=row.attempts,
+    )
+    return ScheduledDelivery(task, row.type, row.slug, row.linked_account_id)
 
 
 def _holders(after: str, limit: int) -> Select[Any]:

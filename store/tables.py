@@ -357,6 +357,7 @@ class Delivery(SQLModel, table=True):
         few("scheduled_delivery", "event_id", "endpoint_id", where="status = 'scheduled'"),
         few("failed_delivery", "org_id", "environment", "endpoint_id", "position", where="status = 'failed'"),
         Index("delivery_of_endpoint", "org_id", "environment", "endpoint_id", "position"),
+        few("delivery_of_replay", "replay_id", "status", where="replay_id IS NOT NULL"),
     )
 
 
@@ -378,7 +379,11 @@ class DeliveryAttempt(SQLModel, table=True):
     status: int | None = None  # none: no answer came
     note: str
     answer: bytes | None = sealed()  # headers and body: a receiver may send back what it was sent
-    __table_args__ = (belongs_to("event", "event_id"), belongs_to("webhook_endpoint", "endpoint_id"))
+    __table_args__ = (
+        belongs_to("event", "event_id"),
+        belongs_to("webhook_endpoint", "endpoint_id"),
+        Index("attempt_of_endpoint", "org_id", "environment", "endpoint_id"),  # of one that is removed
+    )
 
 
 class Replay(SQLModel, table=True):
@@ -391,6 +396,7 @@ class Replay(SQLModel, table=True):
     after_position: int = Field(sa_column=Column(BigInteger, nullable=False))
     until_position: int = Field(sa_column=Column(BigInteger, nullable=False))
     position: int = Field(sa_column=Column(BigInteger, nullable=False))  # all up to here are on their way
+    missed_only: bool = True  # not what was delivered
     replayed: int = 0  # events
     note: str = ""
     started_at: datetime = moment()

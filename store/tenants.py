@@ -20,6 +20,7 @@ from store.tables import (
     TENANT_SETTINGS,
     Application,
     LinkedAccount,
+    TenantSettings,
 )
 
 
@@ -56,22 +57,28 @@ class Tenants:
         async with self._database.reading() as connection:
             return str((await connection.execute(query)).scalar_one())
 
-    async def allowed_origins(self, scope: Scope) -> list[str]:
-        """The origins whose pages may use this tenant's session tokens; none: any may."""
-        query = select(TENANT_SETTINGS.c.allowed_origins).where(scope.owns(TENANT_SETTINGS))
+    async def settings(self, scope: Scope) -> TenantSettings:
+        query = select(TENANT_SETTINGS).where(scope.owns(TENANT_SETTINGS))
         async with self._database.reading() as connection:
-            return list((await connection.execute(query)).scalar_one_or_none() or [])
+            row = (await connection.execute(query)).one_or_none()
+        return TenantSettings(**row._mapping) if row is not None else _first_settings(scope)
 
-    async def allow_origins(self, scope: Scope, origins: list[str]) -> None:
-        values = {**scope.columns, "allowed_origins": origins}
-        insert = self._database.insert(TENANT_SETTINGS).values(values)
+    async def change_settings(self, scope: Scope, values: dict[str, Any]) -> TenantSettings:
+        """Change what is given.
+
+        Raises:
+            RemovalUnderWay: of all that the tenant has.
+        """
+        first = _first_settings(scope).model_dump()
+        insert = self._database.insert(TENANT_SETTINGS).values({**first, **values})
+        if values:
+            insert = insert.on_conflict_do_update(index_elements=["org_id", "environment"], set_=values)
+        else:
+            insert = insert.on_conflict_do_nothing()
         async with self._database.writing() as connection:
             await refuse_while_erased(connection, scope)
-            await connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=["org_id", "environment"], set_={"allowed_origins": origins}
-                )
-            )
+            await connection.execute(insert)
+        return await self.settings(scope)
 
     async def has_organization(self, org_id: str) -> bool:
         async with self._database.reading() as connection:
@@ -179,6 +186,10 @@ class Tenants:
         query = select(func.count()).select_from(LINKED_ACCOUNTS).where(_living(scope))
         async with self._database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
+
+
+def _first_settings(scope: Scope) -> TenantSettings:
+    return TenantSettings(org_id=scope.org_id, environment=scope.environment)
 
 
 def _living(scope: Scope) -> ColumnElement[bool]:

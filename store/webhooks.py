@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, Table, delete, select, tuple_, update
 
 from everlink.contract import EventType
 from store.database import Database
@@ -14,6 +14,9 @@ from store.outbox import Announced, NewEvent, announce, event_head
 from store.scope import Scope
 from store.tables import DELIVERIES, DELIVERY_ATTEMPTS, REPLAYS, WEBHOOK_ENDPOINTS, WebhookEndpoint
 from store.tenants import refuse_while_erased
+
+OF_ENDPOINTS = (DELIVERY_ATTEMPTS, DELIVERIES, REPLAYS)
+BATCH = 1000  # rows in a statement
 
 
 class EndpointDisabled(Exception):
@@ -84,10 +87,31 @@ class Webhooks:
             return announced
 
     async def remove(self, scope: Scope, endpoint_id: str) -> None:
-        """Forget an endpoint and how its deliveries fared; the events stay."""
+        """Forget an endpoint and how its deliveries fared; the events stay.
+
+        From the first step on it is sent nothing. The many rows go in steps that are over within their time; what
+        events that were announced meanwhile have left goes with the endpoint, which waits for them.
+        """
+        await self.change(scope, endpoint_id, {"is_enabled": False})
+        while await self._forget_some(scope, endpoint_id):
+            pass
+        mine = (WEBHOOK_ENDPOINTS.c.id == endpoint_id) & scope.owns(WEBHOOK_ENDPOINTS)
         async with self._database.writing() as connection:
-            for table in (DELIVERY_ATTEMPTS, DELIVERIES, REPLAYS):
-                await connection.execute(delete(table).where(table.c.endpoint_id == endpoint_id, scope.owns(table)))
-            await connection.execute(
-                delete(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == endpoint_id, scope.owns(WEBHOOK_ENDPOINTS))
-            )
+            await connection.execute(select(WEBHOOK_ENDPOINTS.c.id).where(mine).with_for_update())
+            for table in OF_ENDPOINTS:
+                await connection.execute(delete(table).where(_of_endpoint(table, scope, endpoint_id)))
+            await connection.execute(delete(WEBHOOK_ENDPOINTS).where(mine))
+
+    async def _forget_some(self, scope: Scope, endpoint_id: str) -> bool:
+        """Whether there was something to forget."""
+        gone = 0
+        for table in OF_ENDPOINTS:
+            key = table.primary_key.columns
+            some = select(*key).where(_of_endpoint(table, scope, endpoint_id)).limit(BATCH)
+            async with self._database.writing() as connection:
+                gone += (await connection.execute(delete(table).where(tuple_(*key).in_(some)))).rowcount
+        return gone > 0
+
+
+def _of_endpoint(table: Table, scope: Scope, endpoint_id: str) -> ColumnElement[bool]:
+    return (table.c.endpoint_id == endpoint_id) & scope.owns(table)

@@ -31,6 +31,7 @@ from everlink.contract import (
     CredentialRejected,
     DeliveryTask,
     Environment,
+    FinishReplayTask,
     LateSuccess,
     Lifetimes,
     ProviderEvent,
@@ -41,6 +42,10 @@ from everlink.contract import (
     RemovalPageTask,
     RemovalState,
     RemovalTask,
+    ReplayPage,
+    ReplayPageTask,
+    ReplayState,
+    ReplayTask,
     Signal,
     SweepOutcome,
     SweepTask,
@@ -243,6 +248,25 @@ async def application_deleted(life: Life, server: WorkflowEnvironment) -> None:
     await server.sleep(timedelta(hours=1))
 
 
+async def reminded_then_reconnected(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.reminder_days = [1.0, 3.0, 7.0]
+    await life.connect()
+    life.provider.refresh_answer = dead
+    await server.sleep(timedelta(days=4))
+    life.provider.refresh_answer = None
+    await life.connect(generation=2)
+    await server.sleep(timedelta(hours=1))
+
+
+async def reminded_of_what_lost_its_application(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.reminder_days = [1.0, 3.0]
+    await life.connect()
+    life.provider.refresh_answer = dead
+    await server.sleep(timedelta(days=2))
+    await life.handle.signal(Signal.APPLICATION_DELETED, ApplicationDeleted(request_id="one"))
+    await server.sleep(timedelta(days=3))
+
+
 SCENARIOS: list[Scenario] = [
     connected,
     refreshed,
@@ -268,6 +292,8 @@ SCENARIOS: list[Scenario] = [
     crowded,
     late_and_accepted,
     application_deleted,
+    reminded_then_reconnected,
+    reminded_of_what_lost_its_application,
 ]
 
 DELIVERIES = {
@@ -306,6 +332,19 @@ ATTEMPTS_BEFORE = {"delivery_resumed": 2}
 
 UPKEEP = "upkeep_round"
 REMOVAL = "removal"
+REPLAYS = {
+    "replay": [
+        ReplayPage(position=100, until=250, replayed=60),
+        ReplayPage(position=100, until=250, replayed=60, is_full=True),
+        ReplayPage(position=100, until=250, replayed=60, is_full=True),
+        ReplayPage(position=200, until=250, replayed=90),
+        ReplayPage(position=250, until=250, replayed=99, is_over=True),
+    ],
+    "replay_stopped": [
+        ReplayPage(position=100, until=250, replayed=60),
+        ReplayPage(position=100, until=250, replayed=60, is_over=True, note="stopped: the endpoint was disabled"),
+    ],
+}
 
 
 async def record_connection(server: WorkflowEnvironment, scenario: Scenario) -> None:
@@ -392,6 +431,23 @@ async def record_removal(server: WorkflowEnvironment) -> None:
         await _save(server.client.get_workflow_handle(REMOVAL), REMOVAL)
 
 
+async def record_replay(server: WorkflowEnvironment, name: str, pages: list[ReplayPage]) -> None:
+    sent = iter(pages)
+
+    @activity.defn(name=Activity.REPLAY_EVENTS)
+    async def replay(task: ReplayPageTask) -> ReplayPage:
+        return next(sent)
+
+    @activity.defn(name=Activity.FINISH_REPLAY)
+    async def finish(task: FinishReplayTask) -> None:
+        return None
+
+    task = ReplayTask(id="rep_1", org_id="org", environment=Environment.TEST, endpoint_id="we_1")
+    async with Worker(server.client, task_queue=TASK_QUEUE, activities=[replay, finish]):
+        await server.client.execute_workflow(Workflow.REPLAY, ReplayState(task=task), id=name, task_queue=TASK_QUEUE)
+        await _save(server.client.get_workflow_handle(name), name)
+
+
 async def _save(handle: WorkflowHandle[Any, Any], name: str) -> None:
     text = (await handle.fetch_history()).to_json()
     for place in (STACK, IDENTITY):  # of the machine that recorded it
@@ -415,6 +471,10 @@ async def main() -> None:
     if not (FOLDER / f"{REMOVAL}.json").exists():
         async with await start_skipping() as server:
             await record_removal(server)
+    for name, pages in REPLAYS.items():
+        if not (FOLDER / f"{name}.json").exists():
+            async with await start_skipping() as server:
+                await record_replay(server, name, pages)
     print(f"{len(list(FOLDER.glob('*.json')))} histories in {FOLDER.name}/")
 
 

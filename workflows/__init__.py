@@ -3,8 +3,16 @@
 from workflows.connection import ConnectionWorkflow
 from workflows.delivery import DeliveryWorkflow
 from workflows.removal import RemovalWorkflow
+from workflows.replay import ReplayWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
-WORKFLOWS = [ConnectionWorkflow, DeliveryWorkflow, RemovalWorkflow, UpkeepWorkflow]
+WORKFLOWS = [ConnectionWorkflow, DeliveryWorkflow, RemovalWorkflow, ReplayWorkflow, UpkeepWorkflow]
 
-__all__ = ["WORKFLOWS", "ConnectionWorkflow", "DeliveryWorkflow", "RemovalWorkflow", "UpkeepWorkflow"]
+__all__ = [
+    "WORKFLOWS",
+    "ConnectionWorkflow",
+    "DeliveryWorkflow",
+    "RemovalWorkflow",
+    "ReplayWorkflow",
+    "UpkeepWorkflow",
+]

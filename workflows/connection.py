@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         LateSuccess,
         ProviderEvent,
         Query,
+        Recorded,
         RefreshCommand,
         Signal,
         StoreSealedTask,
@@ -68,6 +69,8 @@ class ConnectionWorkflow:
                 await self._check()
             elif self._is_notice_due():
                 self._life.announce_end()
+            elif self._is_reminder_due():
+                self._life.remind()
             elif self._is_abandoned():
                 # A failure, so that the id may live later: what completes is a connection that has ended.
                 raise ApplicationError("nobody finished connecting", type="Abandoned", non_retryable=True)
@@ -152,15 +155,19 @@ class ConnectionWorkflow:
     async def _record(self) -> None:
         """Write the oldest change and its event to the store; nothing overtakes it."""
         transition = self._state.unrecorded[0]
-        await workflow.execute_activity(
+        recorded: Recorded | None = await workflow.execute_activity(
             Activity.RECORD_TRANSITION,
             TransitionTask(ref=self._state.ref, transition=transition),
+            result_type=Recorded,
             start_to_close_timeout=options.STORE_CALL,
             retry_policy=options.WITHOUT_END,
             summary=f"record {transition.event or 'change'} (#{transition.sequence})",
             priority=options.priority(self._state.ref.org_id, urgent=True),
         )
         del self._state.unrecorded[0]
+        # None: by a worker of an earlier release. The answer may also have come to a workflow of that release.
+        if recorded is not None and recorded.reminder_days and workflow.patched("reminders"):
+            self._life.plan_reminders(recorded.reminder_days)
 
     async def _check(self) -> None:
         """Something is due: refresh or probe, and believe what the provider answers."""
@@ -263,7 +270,8 @@ class ConnectionWorkflow:
         )
 
     async def _sleep(self) -> None:
-        due = min((at for at in (self._state.next_at, self._state.notice_at) if at is not None), default=None)
+        planned = (self._state.next_at, self._state.notice_at, self._state.remind_at)
+        due = min((at for at in planned if at is not None), default=None)
         if self._state.status is ConnectionStatus.PENDING:
             due = workflow.info().start_time + PENDING_TIMEOUT
         timeout = None if due is None else max(timedelta(0), due - workflow.now())
@@ -315,8 +323,13 @@ class ConnectionWorkflow:
         at = self._state.notice_at
         return at is not None and at <= workflow.now()
 
+    def _is_reminder_due(self) -> bool:
+        at = self._state.remind_at
+        return at is not None and at <= workflow.now()
+
     def _has_work(self) -> bool:
-        return bool(self._state.unrecorded) or self._is_due() or self._is_notice_due() or self._life.is_over
+        is_told = self._is_notice_due() or self._is_reminder_due()
+        return bool(self._state.unrecorded) or self._is_due() or is_told or self._life.is_over
 
     def _is_run_full(self) -> bool:
         suggested = workflow.info().is_continue_as_new_suggested()

@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         ProviderEvent,
         ProviderEventKind,
         ReauthReason,
+        Reminder,
         Transition,
         Verdict,
     )
@@ -86,7 +87,7 @@ class Life:
             self._flag(ReauthReason.APPLICATION_DELETED, "")
         elif self.has_application:
             self.epoch += 1
-            state.next_at, state.suspect = None, False
+            state.next_at, state.suspect, state.reminder_days = None, False, []
             self._move(
                 state.status,
                 event=None,
@@ -194,6 +195,21 @@ class Life:
         )
         self._plan_notice()
 
+    def plan_reminders(self, days: list[float]) -> None:
+        """Of an expiry that is written by now, unless something followed. No customer can answer for an application."""
+        state = self.state
+        if state.status is ConnectionStatus.REAUTH_REQUIRED and self.has_application and not state.unrecorded:
+            state.reminder_days = days
+            self.show()
+
+    def remind(self) -> None:
+        """The customer has not reconnected yet."""
+        state, now = self.state, workflow.now()
+        assert state.since is not None
+        state.reminded = timing.reminders_passed(state.since, state.reminder_days, now)
+        reminder = Reminder(expired_at=state.since, number=state.reminded, total=len(state.reminder_days))
+        self._move(state.status, event=EventType.EXPIRED_REMINDER, reason=state.reason, reminder=reminder)
+
     def _recover(self) -> None:
         if self.state.status is ConnectionStatus.REAUTH_REQUIRED:
             self.state.health = Health.OK
@@ -277,12 +293,13 @@ class Life:
         reason: ReauthReason | None = None,
         note: str = "",
         ends_at: datetime | None = None,
+        reminder: Reminder | None = None,
     ) -> None:
         """One transition: the state, the store's copy to come, the search attributes, the page."""
         state, now = self.state, workflow.now()
         previous, previous_reason = state.status, state.reason
         if status is not previous:
-            state.since = now
+            state.since, state.reminder_days, state.reminded = now, [], 0
         state.status, state.reason = status, reason
         if status is ConnectionStatus.ACTIVE is not previous:
             self._plan_notice()
@@ -297,6 +314,7 @@ class Life:
             event=event,
             note=note,
             ends_at=ends_at,
+            reminder=reminder,
         )
         state.unrecorded.append(transition)
         state.timeline = [*state.timeline, transition][-TIMELINE_LENGTH:]

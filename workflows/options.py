@@ -44,8 +44,8 @@ DELIVERY_CALL = timedelta(seconds=60)
 SWEEP = timedelta(minutes=3)
 SWEEP_TRIES = RetryPolicy(maximum_attempts=3)
 
-# A page of a removal is told in a second or two; a worker that dies with one is noticed that soon.
-REMOVAL_HEARTBEAT = timedelta(seconds=20)
+# A page of a removal or a replay is told in a second or two; a worker that dies with one is noticed that soon.
+PAGE_HEARTBEAT = timedelta(seconds=20)
 
 # A removal lets revocations at the provider and the last events have a day; then what is left of them goes as well.
 SETTLE_FOR = timedelta(days=1)

@@ -18,7 +18,7 @@ def waiting_for(state: ConnectionState) -> str:
             return "the customer to finish connecting"
         case ConnectionStatus.REAUTH_REQUIRED:
             why = f" ({state.reason.words})" if state.reason else ""
-            return f"the customer to reconnect{why}"
+            return f"the customer to reconnect{why}{_reminder(state)}"
         case ConnectionStatus.DISCONNECTED:
             return "nothing: disconnected"
         case ConnectionStatus.ACTIVE:
@@ -27,6 +27,12 @@ def waiting_for(state: ConnectionState) -> str:
             what = "refresh" if refresh else "probe"
             retry = f", try again after {state.failures} failed rounds" if state.failures else ""
             return f"{what} due {clock(state.next_at)}{retry}"
+
+
+def _reminder(state: ConnectionState) -> str:
+    if state.remind_at is None:
+        return ""
+    return f", reminder {state.reminded + 1} of {len(state.reminder_days)} due {clock(state.remind_at)}"
 
 
 def details(state: ConnectionState) -> str:

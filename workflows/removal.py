@@ -92,7 +92,7 @@ class RemovalWorkflow:
             task,
             result_type=result,
             start_to_close_timeout=options.SWEEP,
-            heartbeat_timeout=options.REMOVAL_HEARTBEAT,
+            heartbeat_timeout=options.PAGE_HEARTBEAT,
             retry_policy=options.WITHOUT_END,
             summary=summary,
         )

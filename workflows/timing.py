@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from random import Random
 
@@ -51,6 +52,11 @@ def next_notice(ends_at: datetime, now: datetime, last: int | None) -> datetime 
         if at > now and (last is None or days < last):
             return at
     return None
+
+
+def reminders_passed(expired_at: datetime, days: Sequence[float], now: datetime) -> int:
+    """How many lie behind: after a time in which nobody could remind, one stands for all of them."""
+    return sum(expired_at + timedelta(days=day) <= now for day in days)
 
 
 def days_ahead(ends_at: datetime, now: datetime) -> int:

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from api.auth import Administers, AdministersAs, Caller, Made, Reads
 from api.errors import ApiError, ErrorBody, not_found
-from api.inputs import Input, NoStandIn
+from api.inputs import Input, Moment, NoStandIn
 from api.services import Services
 from everlink import models
 from everlink.contract import KeyScope
@@ -23,7 +23,6 @@ Responses = dict[int | str, dict[str, Any]]
 
 DAY = 24 * 3600
 MISSING: Responses = {404: {"model": ErrorBody}}
-WITHIN_REACH = datetime.fromisoformat("9000-01-01T00:00:00+00:00")  # what every database and language can hold
 
 Scopes = Annotated[list[KeyScope], Field(min_length=1, examples=[["read", "connect"]])]
 
@@ -31,7 +30,7 @@ Scopes = Annotated[list[KeyScope], Field(min_length=1, examples=[["read", "conne
 class KeyInput(Input):
     name: str = Field(min_length=1, max_length=255, examples=["backend"])
     scopes: Scopes = Field(description="None that the key you call with does not have itself")
-    expires_at: AwareDatetime | None = Field(default=None, lt=WITHIN_REACH, examples=["2030-01-01T00:00:00Z"])
+    expires_at: Moment | None = Field(default=None, examples=["2030-01-01T00:00:00Z"])
 
 
 class RotateInput(Input):

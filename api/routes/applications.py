@@ -129,5 +129,6 @@ def _out(made: Made, row: Application) -> models.Application:
         scopes=row.scopes,
         alarm=row.alarm,
         alarm_at=row.alarm_at,
+        outage_since=row.outage_since,
         redirect_uri=f"{made.settings.public_url}/api/v1/{row.slug}/callback",
     )

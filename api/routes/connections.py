@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import start_link
@@ -15,11 +15,11 @@ from api.deliveries import delivery_out
 from api.errors import ApiError, ErrorBody, not_found
 from api.etags import weak_etag
 from api.inputs import Input, NoStandIn
-from api.lifecycle import disconnect, find, force_refresh, report_rejected
+from api.lifecycle import disconnect, find, force_refresh, report_event, report_rejected
 from api.tokens import fresh_token
 from api.waiting import first_of, hung_up
 from everlink import models
-from everlink.contract import ConnectionStatus, Health, ReauthReason, connection_workflow_id
+from everlink.contract import ConnectionStatus, Health, ProviderEventKind, ReauthReason, connection_workflow_id
 from providers.credential import OAuthCredential
 from store.connections import Standing
 from store.listing import ConnectionFilter
@@ -48,6 +48,12 @@ Generation = Annotated[int, Field(ge=1, le=2**31 - 1), NoStandIn]
 
 class Report(Input):
     generation: Generation | None = Field(default=None, examples=[3], description="Of the credential that was refused")
+    event: Literal[ProviderEventKind.REVOKED, ProviderEventKind.UNINSTALLED] | None = Field(
+        default=None, description="What the provider has told you of the grant, where it was no refusal"
+    )
+    occurred_at: AwareDatetime | None = Field(
+        default=None, description="When the event happened, by default now; name it where the report may come late"
+    )
 
 
 OF_ANY_GENERATION = Report()
@@ -174,8 +180,16 @@ async def refresh_now(made: Made, scope: Connects, connection_id: str) -> models
 
 @router.post("/{connection_id}/report", status_code=202, responses={409: {"model": ErrorBody}})
 async def report(made: Made, scope: Connects, connection_id: str, body: Report = OF_ANY_GENERATION) -> Reported:
-    """The provider refused the credential (a 401): it is verified before it is believed."""
-    await report_rejected(made, await find(made, scope, connection_id), body.generation)
+    """The provider refused the credential (a 401): it is verified before it is believed.
+
+    With `event`, the provider itself told you that the grant is gone: that is believed at once, unless the customer
+    has reconnected since `occurred_at`.
+    """
+    row = await find(made, scope, connection_id)
+    if body.event is None:
+        await report_rejected(made, row, body.generation)
+    else:
+        await report_event(made, row, body.event, body.occurred_at)
     return Reported()
 
 

@@ -12,7 +12,9 @@ from everlink.client.api_keys import ApiKeys
 from everlink.client.applications import Applications
 from everlink.client.connections import Connections
 from everlink.client.deliveries import Deliveries
+from everlink.client.events import Events
 from everlink.client.linked_accounts import LinkedAccounts
+from everlink.client.replays import Replays
 from everlink.client.transport import Transport, segment
 from everlink.client.webhook_endpoints import WebhookEndpoints
 from everlink.models import Removal
@@ -40,6 +42,8 @@ class Client:
         self.applications = Applications(self._transport)
         self.webhook_endpoints = WebhookEndpoints(self._transport)
         self.deliveries = Deliveries(self._transport)
+        self.events = Events(self._transport)
+        self.replays = Replays(self._transport)
         self.api_keys = ApiKeys(self._transport)
 
     async def __aenter__(self) -> Self:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from everlink.client.transport import Transport, segment
-from everlink.contract import ConnectionStatus, Health, ReauthReason
+from everlink.contract import ConnectionStatus, Health, ProviderEventKind, ReauthReason
 from everlink.models import (
     Connection,
     ConnectionCounts,
@@ -82,6 +83,17 @@ class Connections:
     async def report(self, connection_id: str, generation: int | None = None) -> None:
         """The provider answered 401 to a token of this generation: Everlink verifies it before it believes it."""
         await self._transport.send("POST", _path(connection_id, "report"), json={"generation": generation})
+
+    async def report_event(
+        self, connection_id: str, event: ProviderEventKind, occurred_at: datetime | None = None
+    ) -> None:
+        """The provider told you that the grant is gone (`REVOKED`, `UNINSTALLED`): Everlink believes it at once.
+
+        Say when it happened, so that a report that comes late is not taken for the end of a newer grant.
+        """
+        at = None if occurred_at is None else occurred_at.isoformat()
+        json = {"event": event, "occurred_at": at}
+        await self._transport.send("POST", _path(connection_id, "report"), json=json)
 
     async def reconnect_link(self, connection_id: str) -> str:
         """A link for the customer's browser that mends this connection under its id."""

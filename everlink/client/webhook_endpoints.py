@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from everlink.client.transport import Transport, segment
 from everlink.contract import DeliveryStatus, EventType
-from everlink.models import Delivery, DeliveryPage, NewWebhookEndpoint, SentTest, WebhookEndpoint
+from everlink.models import Delivery, DeliveryPage, NewWebhookEndpoint, Replay, SentTest, WebhookEndpoint
 
 ENDPOINTS = "/v1/webhook-endpoints"
 PAGE = 200
@@ -102,6 +103,19 @@ class WebhookEndpoints:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    async def replay(
+        self, endpoint_id: str, *, since: datetime | None = None, after: int = 0, missed_only: bool = True
+    ) -> Replay:
+        """Send it once more what it wants and has not taken, or everything. See `client.replays`.
+
+        Args:
+            since: nothing that is older.
+            after: behind the event of this `position`.
+            missed_only: not what was delivered.
+        """
+        body = {"since": since.isoformat() if since else None, "after": after, "missed_only": missed_only}
+        return await self._transport.ask("POST", f"{_path(endpoint_id)}/replay", Replay, json=body)
 
     async def remove(self, endpoint_id: str) -> None:
         """Deliveries on their way to it stop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +14,14 @@ from everlink.contract.words import ConnectionStatus, Environment, EventType, He
 
 TIMELINE_LENGTH = 20
 SEEN_LENGTH = 100
+
+
+class Reminder(Message):
+    """That nobody has answered "Connection Expired" yet."""
+
+    expired_at: datetime
+    number: int  # from 1; those that were due while nobody could make them count as one
+    total: int
 
 
 class Transition(Message):
@@ -28,6 +36,7 @@ class Transition(Message):
     event: EventType | None = None
     note: str = ""  # static words, never a provider's text
     ends_at: datetime | None = None  # when the grant ends, on the notice that it will
+    reminder: Reminder | None = None
 
     def event_id(self, connection_id: str) -> UUID:
         """Stable over retries, so that a lost acknowledgement makes no twin event."""
@@ -53,6 +62,8 @@ class ConnectionState(BaseModel):
     ends_at: datetime | None = None  # when the grant itself ends, which only the customer can renew
     notice_at: datetime | None = None  # when to announce that end next
     last_notice: int | None = None  # how many days ahead it was announced last
+    reminder_days: list[float] = []  # after `since`, while the customer has to reconnect
+    reminded: int = 0  # how many of those have passed
     suspect: bool = False  # somebody says the credential is dead: verify before believing it
     refreshes: int = 0
     failures: int = 0  # failed rounds in a row
@@ -63,6 +74,13 @@ class ConnectionState(BaseModel):
     unrecorded: list[Transition] = []  # changes that are not in the store yet
     timeline: list[Transition] = []  # the last ones, for the Web UI
     seen: list[str] = []  # request ids of the last signals
+
+    @property
+    def remind_at(self) -> datetime | None:
+        """When to remind next of an expiry that nobody has answered."""
+        if self.since is None or self.reminded >= len(self.reminder_days):
+            return None
+        return self.since + timedelta(days=self.reminder_days[self.reminded])
 
 
 STATUS = SearchAttributeKey.for_keyword("ConnectionStatus")

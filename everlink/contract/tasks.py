@@ -46,6 +46,12 @@ class TransitionTask(Message):
     transition: Transition
 
 
+class Recorded(Message):
+    """What a transition that is written asks of the workflow."""
+
+    reminder_days: list[float] = []  # when to remind of an expiry that nobody answers
+
+
 class DeliveryTask(Message):
     """Deliver one event to one webhook endpoint. The input of a `Delivery` workflow."""
 
@@ -112,6 +118,8 @@ class UpkeepState(BaseModel):
         Activity.SWEEP_OVERDUE,
         Activity.SWEEP_FLEET,
         Activity.SWEEP_REMOVALS,
+        Activity.SWEEP_REPLAYS,
+        Activity.SWEEP_OUTAGES,
     ]
     after: str | None = None  # within the first thing to do
     # Every run visits one part of the fleet: with a run a minute, all of it within the hour.

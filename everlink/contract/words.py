@@ -181,6 +181,7 @@ class Activity(StrEnum):
     SWEEP_FLEET = "sweep_fleet"
     SWEEP_REMOVALS = "sweep_removals"
     SWEEP_REPLAYS = "sweep_replays"
+    SWEEP_OUTAGES = "sweep_outages"
     REMOVE_CONNECTIONS = "remove_connections"
     SETTLE_REMOVAL = "settle_removal"
     FINISH_REMOVAL = "finish_removal"

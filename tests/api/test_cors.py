@@ -132,7 +132,8 @@ async def test_once_origins_are_named_no_other_pages_may_use_the_token(
     assert (await browser.get(APPS, headers=other)).status_code == 200
     origins = [PAGE, "http://localhost:3000", PAGE]
     saved = await product.put("/v1/settings", json={"allowed_origins": origins})
-    assert saved.json() == (await product.get("/v1/settings")).json() == {"allowed_origins": origins[:2]}
+    assert saved.json() == (await product.get("/v1/settings")).json()
+    assert saved.json()["allowed_origins"] == origins[:2]
     refused = await browser.get(APPS, headers=other)
     assert (refused.status_code, refused.json()["error_code"]) == (403, "origin_not_allowed")
     assert cors(refused) == {}
@@ -191,7 +192,7 @@ async def test_page_that_may_not_use_the_token_may_not_renew_it_either(
 async def test_origin_that_no_browser_sends_is_a_422(product: httpx.AsyncClient, origin: object) -> None:
     answer = await product.put("/v1/settings", json={"allowed_origins": [origin]})
     assert (answer.status_code, answer.json()["error_code"]) == (422, "invalid_request")
-    assert (await product.get("/v1/settings")).json() == {"allowed_origins": []}
+    assert (await product.get("/v1/settings")).json()["allowed_origins"] == []
 
 
 @pytest.mark.parametrize(
@@ -206,4 +207,4 @@ async def test_origins_have_a_limit_and_are_the_tenants_own(everlink: Everlink, 
     assert (await product.put("/v1/settings", json={"allowed_origins": many})).status_code == 422
     assert (await product.put("/v1/settings", json={"allowed_origins": many[:50]})).status_code == 200
     stranger = await everlink.product("Other")
-    assert (await stranger.get("/v1/settings")).json() == {"allowed_origins": []}
+    assert (await stranger.get("/v1/settings")).json()["allowed_origins"] == []

@@ -23,7 +23,9 @@ NOT_OAUTH2 = ("400",), "not every application connects by OAuth 2"
 # A valid request may be refused for what a schema cannot say. Each route, with which status, and why.
 REFUSED_FOR_ITS_CONTENT = {
     "GET /v1/connections": (("422",), "a cursor is one that this list gave"),
+    "GET /v1/events": (("422",), "a cursor is one that this list gave, and years have four digits"),
     "GET /v1/linked-accounts": (("422",), "a cursor is one that this list gave"),
+    "POST /v1/connections/{connection_id}/report": (("422",), "what is reported has happened already"),
     "POST /v1/api-keys": (("422",), "an end has to be in the future"),
     "POST /v1/erase": (("422",), "the organization has to be the caller's own"),
     "POST /v1/webhook-endpoints": ENDPOINT_IS_JUDGED,

@@ -17,6 +17,7 @@ import pytest
 from everlink.contract import AuthType, Environment, EventType, KeyScope, RemovalKind
 from store.database import utc_now
 from store.outbox import NewEvent, announce, event_head
+from store.replays import replay_task
 from store.scope import Scope
 from store.tables import REMOVALS
 from tests.api.conftest import Everlink
@@ -63,6 +64,7 @@ NEVER = {
     "account_id": "never-was",
     "linked_account_id": "never-was",
     "removal_id": f"rem_{uuid4().hex}",
+    "replay_id": f"rep_{uuid4().hex}",
     "org_id": "0" * 24,
 }
 NAMES = set(NEVER)
@@ -96,6 +98,9 @@ async def settle(everlink: Everlink, scope: Scope, slug: str) -> World:
     event = NewEvent(event_id, kind, slug, event_head(scope, kind, slug, event_id, now))
     async with made.database.writing() as writing:
         await announce(made.database, writing, scope, event, now)
+    begun = await made.replays.begin(scope, endpoint, now)
+    assert begun is not None
+    await made.replays.finish(replay_task(begun), "", now)
     token = (await made.sessions.issue(scope, account, now, anew=True)).token
     ids = {
         "connection_id": connection.id,
@@ -107,6 +112,7 @@ async def settle(everlink: Everlink, scope: Scope, slug: str) -> World:
         "account_id": account,
         "linked_account_id": account,
         "removal_id": removal,
+        "replay_id": begun.id,
         "org_id": scope.org_id,
     }
     return World(scope, key, token, ids)

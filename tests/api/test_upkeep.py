@@ -274,6 +274,31 @@ async def test_connection_that_was_disconnected_is_never_started_again(
     await everlink.made.credentials.purge(scope, connection)
 
 
+async def test_reminders_go_on_where_their_workflow_was_lost(
+    everlink: Everlink, product: httpx.AsyncClient, server: WorkflowEnvironment
+) -> None:
+    second = 1 / timedelta(days=1).total_seconds()
+    await product.put("/v1/settings", json={"reminder_days": [second, 300.0]})
+    async with Listener() as listener:
+        await listener.subscribe(product)
+        connection = await everlink.connect(product)
+        async with everlink.customer() as ada:
+            await ada.revoke()
+        await product.post(f"/v1/connections/{connection}/report", json={})
+        first = await listener.wait_for("Connection Expired Reminder", "sandbox", "acme")
+        await terminate(server.client, connection)
+        await product.put("/v1/settings", json={"reminder_days": [second, 2 * second, 300.0]})
+        await visit_all(server.client)
+        async with asyncio.timeout(20):
+            while len(listener.received) < 4:
+                await asyncio.sleep(0.05)
+        again = listener.received[-1]
+        assert (first["reminder"], again["reminder"], again["reminders"]) == (1, 2, 3)
+        assert (again["previous_sequence"], again["expired_at"]) == (first["sequence"], first["expired_at"])
+        view = await server.client.get_workflow_handle(connection_workflow_id(connection)).query("status")
+        assert "reminder 3 of 3 due" in view["waiting_for"]
+
+
 async def overdue(everlink: Everlink) -> None:
     """Two minutes pass for every delivery that is planned."""
     async with everlink.made.database.writing() as writing:

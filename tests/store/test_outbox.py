@@ -93,6 +93,16 @@ async def test_older_transition_does_not_take_the_state_back(outbox: Outbox) -> 
     assert await outbox.count() == (2, 2, 2)
 
 
+async def test_event_names_the_one_before_it_also_where_it_is_recorded_again(outbox: Outbox) -> None:
+    """So a receiver knows whether it has missed one: transitions without an event take numbers, too."""
+    silent = expired(sequence=4).model_copy(update={"event": None})
+    for transition in (expired(), expired(), expired(sequence=3), silent, expired(sequence=6), expired(sequence=3)):
+        await outbox.record(transition)
+    async with outbox.database.reading() as read:
+        bodies = (await read.execute(select(EVENTS.c.body).order_by(EVENTS.c.sequence))).scalars()
+    assert [(body["sequence"], body["previous_sequence"]) for body in bodies] == [(2, None), (3, 2), (6, 3)]
+
+
 async def test_receipt_without_an_event_announces_nothing(outbox: Outbox) -> None:
     assert await outbox.record(expired().model_copy(update={"event": None})) == []
     assert await outbox.count() == (1, 0, 0)
@@ -120,7 +130,7 @@ def test_body_has_the_seed_fields_exactly_and_ours_beside_them() -> None:
         auth_type="oauth2",
     )
     at = NOW.replace(2023, 11, 7, 8, 38, 33)
-    body = event_body(ref, expired().model_copy(update={"at": at}))
+    body = event_body(ref, expired().model_copy(update={"at": at}), previous_sequence=1)
     seed = {
         "linked_account_id": "12345",
         "org_id": "645270e37917442c4307297a",
@@ -133,4 +143,5 @@ def test_body_has_the_seed_fields_exactly_and_ours_beside_them() -> None:
     assert list(body.items())[: len(seed)] == list(seed.items())
     assert set(body) - set(seed) == {
         "event_id", "connection_id", "identifier", "auth_type", "reason", "previous_status", "status", "sequence",
+        "previous_sequence",
     }  # fmt: skip

@@ -44,7 +44,7 @@ async def test_origins_come_with_the_session(database: Database, scope: Scope) -
     sessions, tenants, now = sessions_of(database), Tenants(database), utc_now()
     pair = await sessions.issue(scope, "acme", now, anew=False)
     for origins in (["https://a.example"], ["https://b.example", "https://c.example"], []):
-        await tenants.allow_origins(scope, origins)
+        await tenants.change_settings(scope, {"allowed_origins": origins})
         session = await sessions.authenticate(pair.token, now)
         assert session is not None and session.allowed_origins == tuple(origins)
 

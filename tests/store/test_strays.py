@@ -80,8 +80,8 @@ async def test_delivery_is_overdue_two_minutes_after_its_next_attempt(
 ) -> None:
     assert await strays.deliveries(NOW + timedelta(minutes=2), ("", ""), 10) == []
     found = await strays.deliveries(NOW + timedelta(minutes=2, seconds=1), ("", ""), 10)
-    assert [(one.event_id, one.endpoint_id) for one in found] == deliveries
-    told = {(one.event, one.attempts, one.slug, one.linked_account_id) for one in found}
+    assert [(one.task.event_id, one.task.endpoint_id) for one in found] == deliveries
+    told = {(one.event, one.task.attempts, one.slug, one.linked_account_id) for one in found}
     assert told == {("Connection Created", 0, "sandbox", "acme")}
 
 
@@ -93,9 +93,9 @@ async def test_overdue_delivery_of_an_application_is_found_too(
         await writing.execute(update(WEBHOOK_ENDPOINTS).values(events=["Application Refused"]))
     announced = await Alarms(database).change(scope, "sandbox", "refused", NOW)
     assert announced is not None
-    found = [one for one in await strays.deliveries(LATER, ("", ""), 10) if one.event_id == announced.event.id]
-    assert sorted(one.endpoint_id for one in found) == sorted(announced.endpoints) != []
-    assert {(one.scope, one.slug, one.linked_account_id) for one in found} == {(scope, "sandbox", None)}
+    found = [one for one in await strays.deliveries(LATER, ("", ""), 10) if one.task.event_id == announced.event.id]
+    assert sorted(one.task.endpoint_id for one in found) == sorted(announced.endpoints) != []
+    assert {(Scope.of(one.task), one.slug, one.linked_account_id) for one in found} == {(scope, "sandbox", None)}
 
 
 async def test_deliveries_come_in_pages_without_a_gap_or_a_twin(
@@ -103,7 +103,7 @@ async def test_deliveries_come_in_pages_without_a_gap_or_a_twin(
 ) -> None:
     after, seen = ("", ""), []
     while page := await strays.deliveries(LATER, after, 2):
-        seen += [(one.event_id, one.endpoint_id) for one in page]
+        seen += [(one.task.event_id, one.task.endpoint_id) for one in page]
         after = seen[-1]
     assert seen == deliveries
 
@@ -114,11 +114,11 @@ async def test_closed_delivery_is_left_and_one_that_plans_nothing_is_found(
     delivered, failed, unplanned, ahead, *others = deliveries
     await plan(database, delivered, status="delivered")
     await plan(database, failed, status="failed")
-    await plan(database, unplanned, next_attempt_at=None, attempts=10)  # cut off before it was closed
+    await plan(database, unplanned, next_attempt_at=None, round=2, attempts=10)  # cut off before it was closed
     await plan(database, ahead, next_attempt_at=LATER)
     found = await strays.deliveries(LATER, ("", ""), 10)
-    assert [(one.event_id, one.endpoint_id) for one in found] == [unplanned, *others]
-    assert found[0].attempts == 10
+    assert [(one.task.event_id, one.task.endpoint_id) for one in found] == [unplanned, *others]
+    assert (found[0].task.round, found[0].task.attempts) == (2, 10)
 
 
 async def test_overdue_is_what_is_active_and_well_and_expired_a_while_ago(
@@ -220,7 +220,7 @@ async def test_restored_state_is_what_the_store_knows(
         await writing.execute(update(CONNECTIONS).values(values))
     [held] = await strays.part(0, 1, "", 10)
     lifetimes = Lifetimes(expires_in=60.0, renewable=True)
-    state = start_options(held.connection, held.stored, lifetimes, LATER)["arg"]
+    state = start_options(held.connection, held.stored, lifetimes, None, LATER)["arg"]
     assert isinstance(state, ConnectionState)
     assert (state.status, state.reason) == (ConnectionStatus.REAUTH_REQUIRED, ReauthReason.ACCESS_REVOKED)
     assert (state.generation, state.sequence, state.granted_at, state.lifetimes) == (1, 4, NOW, lifetimes)

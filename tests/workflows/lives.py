@@ -34,6 +34,7 @@ from everlink.contract import (
     ReauthReason,
     RefreshCommand,
     Signal,
+    Transition,
     Update,
     Workflow,
 )
@@ -292,7 +293,7 @@ class Connection:
         return view
 
     def _found(self, view: ConnectionView) -> tuple[Any, ...]:
-        events = [event for event in self.provider.events if event not in HEALTH_EVENTS]
+        events = [event for event in self.provider.events if event not in (*HEALTH_EVENTS, EventType.EXPIRED_REMINDER)]
         return view.status, view.reason, view.generation, events, view.next_at is not None
 
     def _expected(self) -> tuple[Any, ...]:
@@ -310,6 +311,22 @@ class Connection:
                 is_degraded = not is_degraded
             elif event is EventType.REAUTHENTICATED:  # which says as well that all is well
                 is_degraded = False
+        self._check_reminders()
+
+    def _check_reminders(self) -> None:
+        """Each is made once, when it is due, and of an expiry that nobody has answered."""
+        expired: Transition | None = None
+        number = 0
+        for one in self.provider.transitions:
+            if one.status is not one.previous_status or one.reason is ReauthReason.APPLICATION_DELETED:
+                lacks_application = one.reason is ReauthReason.APPLICATION_DELETED
+                expired = one if one.status is REAUTH_REQUIRED and not lacks_application else None
+                number = 0
+            if one.event is EventType.EXPIRED_REMINDER:
+                assert expired is not None and one.reminder is not None and one.reminder.number > number
+                number, days = one.reminder.number, self.provider.reminder_days
+                assert one.reminder.expired_at == expired.at and one.reminder.total == len(days)
+                assert one.at >= expired.at + timedelta(days=days[number - 1])
 
     async def _check_health(self, duration: timedelta, answer: Answer, looks: int) -> None:
         """Of a connection that was active all the time."""

@@ -19,6 +19,7 @@ from everlink.contract import (
     CredentialTask,
     EventType,
     ReauthReason,
+    Recorded,
     TransitionTask,
     Verdict,
 )
@@ -142,6 +143,7 @@ class ModelledProvider(Provider):
     hold: Hold | None = None
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    reminder_days: list[float] = field(default_factory=lambda: [0.4, 1.0, 3.0])
     is_in_trouble: bool = False  # since the last good answer
 
     @property
@@ -202,7 +204,8 @@ class ModelledProvider(Provider):
         return outcome
 
     @activity.defn(name=Activity.RECORD_TRANSITION)
-    async def record(self, task: TransitionTask) -> None:
+    async def record(self, task: TransitionTask) -> Recorded:
         """As the store does: what is recorded twice is there once."""
         if task.transition not in self.transitions:
             self.transitions.append(task.transition)
+        return self.recorded(task.transition)

@@ -36,6 +36,7 @@ from everlink.contract import (
     ProviderEvent,
     Query,
     ReauthReason,
+    Recorded,
     RefreshCommand,
     Signal,
     StoreSealedTask,
@@ -59,6 +60,7 @@ class Provider:
     refreshes: int = 0
     probes: int = 0
     store_is_down: bool = False
+    reminder_days: list[float] = field(default_factory=list)
     gate: asyncio.Event | None = None  # a refresh waits here for its answer
     refresh_answer: Callable[[CredentialTask], CredentialOutcome] | None = None
     probe_answer: Callable[[CredentialTask], CredentialOutcome] | None = None
@@ -84,10 +86,14 @@ class Provider:
         return _raised(outcome)
 
     @activity.defn(name=Activity.RECORD_TRANSITION)
-    async def record(self, task: TransitionTask) -> None:
+    async def record(self, task: TransitionTask) -> Recorded:
         if self.store_is_down:
             raise ApplicationError("the database cannot be reached")
         self.transitions.append(task.transition)
+        return self.recorded(task.transition)
+
+    def recorded(self, transition: Transition) -> Recorded:
+        return Recorded(reminder_days=self.reminder_days if transition.event is EventType.EXPIRED else [])
 
     @activity.defn(name=Activity.STORE_SEALED)
     async def store_sealed(self, task: StoreSealedTask) -> bool:

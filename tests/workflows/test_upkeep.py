@@ -76,9 +76,17 @@ class Sweeps:
     async def removals(self, task: SweepTask) -> SweepOutcome:
         return self._page(Activity.SWEEP_REMOVALS, task)
 
+    @activity.defn(name=Activity.SWEEP_REPLAYS)
+    async def replays(self, task: SweepTask) -> SweepOutcome:
+        return self._page(Activity.SWEEP_REPLAYS, task)
+
+    @activity.defn(name=Activity.SWEEP_OUTAGES)
+    async def outages(self, task: SweepTask) -> SweepOutcome:
+        return self._page(Activity.SWEEP_OUTAGES, task)
+
     @property
     def activities(self) -> list[Callable[..., Any]]:
-        return [self.deliveries, self.grants, self.overdue, self.fleet, self.removals]
+        return [self.deliveries, self.grants, self.overdue, self.fleet, self.removals, self.replays, self.outages]
 
 
 async def round_of(server: WorkflowEnvironment, sweeps: Sweeps, state: UpkeepState) -> UpkeepState:
@@ -92,9 +100,17 @@ async def round_of(server: WorkflowEnvironment, sweeps: Sweeps, state: UpkeepSta
 async def test_round_reads_every_page_of_every_kind_of_work(skipping: WorkflowEnvironment) -> None:
     sweeps = Sweeps(pages=3)
     result = await round_of(skipping, sweeps, UpkeepState())
-    kinds = ["sweep_deliveries", "sweep_grants", "sweep_overdue", "sweep_fleet", "sweep_removals"]
+    kinds = [
+        "sweep_deliveries",
+        "sweep_grants",
+        "sweep_overdue",
+        "sweep_fleet",
+        "sweep_removals",
+        "sweep_replays",
+        "sweep_outages",
+    ]
     assert sweeps.asked == [(kind, after) for kind in kinds for after in (None, "1", "2")]
-    assert (result.todo, result.pages, result.mended, result.failed) == ([], 15, 15, 0)
+    assert (result.todo, result.pages, result.mended, result.failed) == ([], 18, 18, 0)
     assert set(sweeps.parts) == {(0, 60)}
 
 
@@ -102,7 +118,7 @@ async def test_work_that_fails_keeps_no_other_from_being_done(skipping: Workflow
     sweeps = Sweeps(broken=Activity.SWEEP_DELIVERIES)
     result = await round_of(skipping, sweeps, UpkeepState())
     assert sweeps.asked[:3] == [("sweep_deliveries", None)] * 3  # it is tried again first
-    assert (result.todo, result.mended, result.failed) == ([], 4, 1)
+    assert (result.todo, result.mended, result.failed) == ([], 5, 1)
 
 
 async def test_long_round_continues_as_new_where_it_stood(skipping: WorkflowEnvironment) -> None:
@@ -184,7 +200,7 @@ async def test_worker_processes_that_start_together_both_work_and_the_schedule_i
         assert isinstance(latest.action, ScheduleActionExecutionStartWorkflow)
         done = server.client.get_workflow_handle(latest.action.workflow_id, result_type=UpkeepState)
         result = await done.result()
-        assert (result.todo, result.pages, result.failed) == ([], 5, 0)
+        assert (result.todo, result.pages, result.failed) == ([], 6, 0)
     finally:
         for process in workers:
             process.terminate()

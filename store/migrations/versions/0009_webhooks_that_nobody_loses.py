@@ -13,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 FAILED = sa.text("status = 'failed'")
+REPLAYED = sa.text("replay_id IS NOT NULL")
 UNFINISHED = sa.text("finished_at IS NULL")
 NUMBERED = """
     UPDATE event SET position = (
@@ -60,6 +61,9 @@ def upgrade() -> None:
     _extend_endpoints()
     op.add_column("delivery", _zero("round"))
     op.add_column("delivery", _text("replay_id", nullable=True))
+    op.create_index(
+        "delivery_of_replay", "delivery", ["replay_id", "status"], sqlite_where=REPLAYED, postgresql_where=REPLAYED
+    )
     op.create_table(
         "delivery_attempt",
         _text("event_id"),
@@ -80,6 +84,7 @@ def upgrade() -> None:
         _of("webhook_endpoint", "endpoint_id"),
         sa.PrimaryKeyConstraint("event_id", "endpoint_id", "round", "attempt"),
     )
+    op.create_index("attempt_of_endpoint", "delivery_attempt", ["org_id", "environment", "endpoint_id"])
     op.create_table(
         "replay",
         _text("id"),
@@ -89,6 +94,7 @@ def upgrade() -> None:
         _position("after_position"),
         _position("until_position"),
         _position(),
+        sa.Column("missed_only", sa.Boolean(), nullable=False),
         sa.Column("replayed", sa.Integer(), nullable=False),
         _text("note"),
         _moment("started_at"),
@@ -138,6 +144,7 @@ def downgrade() -> None:
     op.drop_table("delivery_attempt")
     op.drop_index("failed_delivery", "delivery")
     op.drop_index("delivery_of_endpoint", "delivery")
+    op.drop_index("delivery_of_replay", "delivery")
     for column in ("round", "replay_id", "position"):
         op.drop_column("delivery", column)
     for column in (
