@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,18 @@ from typing import Any
 import httpx
 import pytest
 
-from everlink.contract import EventType, ReauthReason
+from everlink.contract import (
+    AuthType,
+    ConnectionRef,
+    Environment,
+    EventType,
+    Health,
+    ReauthReason,
+    Reminder,
+    Transition,
+)
 from providers.signature import new_secret, sign
+from store.connections import event_body
 from tests.docs.node import install, run
 from tests.docs.webhooks_md import TEXT, blocks, python, table
 from workflows.delivery import DELAYS
@@ -163,6 +174,31 @@ def test_examples_are_one_connections_life() -> None:
     assert life == [(number - 1 or None, number) for number in range(1, len(life) + 1)]
 
 
+@pytest.mark.parametrize("example", [one for one in EXAMPLES if "connection_id" in one], ids=lambda one: one["event"])
+def test_connections_examples_have_the_fields_that_are_sent(example: dict[str, Any]) -> None:
+    kind, now = EventType(example["event"]), datetime.now(UTC)
+    transition = Transition(
+        sequence=1,
+        at=now,
+        previous_status=example["previous_status"],
+        status=example["status"],
+        health=Health.OK,
+        event=kind,
+        ends_at=now if kind is EventType.EXPIRING else None,
+        reminder=Reminder(expired_at=now, number=1, total=3) if kind is EventType.EXPIRED_REMINDER else None,
+    )
+    ref = ConnectionRef(
+        org_id="org_1",
+        environment=Environment.TEST,
+        connection_id="con_1",
+        slug="sandbox",
+        linked_account_id="acme",
+        identifier="ada",
+        auth_type=AuthType.OAUTH2,
+    )
+    assert list(example) == list(event_body(ref, transition, None))
+
+
 def test_every_reason_is_named() -> None:
     for reason in ReauthReason:
         assert f"`{reason}`" in TEXT
@@ -184,4 +220,4 @@ def test_schedule_is_the_one_that_is_kept() -> None:
 
 def test_python_of_the_documentation_is_all_tried() -> None:
     tried: list[Any] = [*blocks("python", "def received"), *blocks("python", "def keep")]
-    assert len(blocks("python")) == len(tried) + 1  # and `catch_up`, beside the API itself
+    assert len(blocks("python")) == len(tried) + 1  # and `catch_up`: tests/api/test_webhooks_page.py

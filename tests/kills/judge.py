@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,8 @@ from tests.kills.product import Product
 
 # An attempt looks whether its endpoint is enabled, and names its time, in whole seconds, a moment later.
 LOOKED_BEFORE = 1.0
+# In an outage the others of a connection are its application's to tell.
+ALWAYS_TOLD = (EventType.CREATED, EventType.EXPIRED, EventType.REAUTHENTICATED, EventType.DELETED)
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Happened:
 
     id: str
     type: EventType
-    connection_id: str
+    connection_id: str | None
     sequence: int
     body: dict[str, Any]
     created_at: datetime
@@ -75,14 +77,19 @@ def _of_changes(product: Product, happened: list[Happened]) -> Iterator[str]:
 
 
 async def _of_sequences(database: Database, happened: list[Happened]) -> list[str]:
-    """Each connection's transitions are counted without a gap, and what is announced is an event."""
+    """Each connection's transitions are counted without a gap, what is announced is an event, and these are a chain."""
     columns, numbers, announced = TRANSITIONS.c, defaultdict[str, set[int]](set), set()
     async with database.reading() as reading:
         for row in await reading.execute(select(columns.connection_id, columns.sequence, columns.event)):
             numbers[row.connection_id].add(row.sequence)
-            if row.event is not None:
+            if row.event in ALWAYS_TOLD:
                 announced.add((row.connection_id, row.sequence))
     gaps = [f"{one}: transitions {sorted(own)}" for one, own in numbers.items() if own != set(range(1, len(own) + 1))]
+    latest = dict[str | None, int]()
+    for event in sorted((event for event in happened if event.connection_id is not None), key=lambda one: one.sequence):
+        if event.body["previous_sequence"] != latest.get(event.connection_id):
+            gaps.append(f"{event.connection_id}: {event.sequence} does not name the event before it")
+        latest[event.connection_id] = event.sequence
     known = {(event.connection_id, event.sequence) for event in happened}
     return gaps + [f"{one}: announced, and no event" for one in announced - known]
 
@@ -116,13 +123,16 @@ def of_endpoint(endpoint: Endpoint, arrived: list[Arrival], happened: list[Happe
                 yield f"{late} requests were sent after"
     if missing := [event for event in due if event.id not in ids]:
         yield f"{len(missing)} of {len(due)} events never arrived, {missing[0].id} among them"
-    if endpoint.course is Course.STAYS and {(e.connection_id, e.sequence) for e in due} != _sequences(arrived):
+    if endpoint.course is Course.STAYS and _sequences(event.body for event in due) != _sequences(_bodies(arrived)):
         yield "the sequences are not complete"
     if not arrived:
         yield "nothing came at all"
 
 
-def _sequences(arrived: list[Arrival]) -> set[tuple[str, int]]:
-    """As the bodies name them."""
-    bodies = [json.loads(arrival.body) for arrival in arrived]
+def _bodies(arrived: list[Arrival]) -> Iterator[dict[str, Any]]:
+    return (json.loads(arrival.body) for arrival in arrived)
+
+
+def _sequences(bodies: Iterable[dict[str, Any]]) -> set[tuple[str, int]]:
+    """Of connections' events, as the bodies name them."""
     return {(body["connection_id"], body["sequence"]) for body in bodies if "connection_id" in body}
