@@ -15,7 +15,9 @@ from time import monotonic
 AT_ONCE = 10
 HANGING_AT_ONCE = 2  # many that hang at once must not take all slots either
 HANGING_SECONDS = 15.0
-FIRST_GUESS_SECONDS = 1.0
+FIRST_GUESS_SECONDS = 0.5
+MEAN_OF = 10  # requests
+EAGERNESS = 1.5  # they come back a little faster than it answers, lest it be idle while they wait
 MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 1.0, 300.0
 
 
@@ -41,29 +43,36 @@ class Turns:
             Busy: so many are on their way to this endpoint already.
         """
         lane = self._lanes[endpoint_id]
-        lane.enter()
-        started = monotonic()
+        began = lane.enter()
         try:
             yield
         finally:
-            lane.leave(monotonic() - started)
+            lane.leave(began)
 
 
 class _Lane:
     def __init__(self) -> None:
-        self._running = 0
-        self._seconds = FIRST_GUESS_SECONDS  # that a request takes, of late
-        self._last_call = 0.0  # when the latest of those who were sent away is to come back
+        self._under_way: list[float] = []  # when they began
+        self._mean = FIRST_GUESS_SECONDS  # that a request takes, of late
+        self._answered = 0
+        self._waiting = 0.0  # who was sent away, and cannot have had a turn since then
+        self._counted_at = 0.0
 
-    def enter(self) -> None:
-        at_once = AT_ONCE if self._seconds < HANGING_SECONDS else HANGING_AT_ONCE
-        if self._running < at_once:
-            self._running += 1
-            return
+    def enter(self) -> float:
         now = monotonic()
-        self._last_call = min(max(self._last_call, now) + self._seconds / at_once, now + MAX_WAIT_SECONDS)
-        raise Busy(max(self._last_call - now, MIN_WAIT_SECONDS) * uniform(1.0, 1.2))
+        oldest = now - self._under_way[0] if self._under_way else 0.0
+        seconds = max(self._mean, oldest)  # one that hangs tells it before it ends
+        at_once = AT_ONCE if seconds < HANGING_SECONDS else HANGING_AT_ONCE
+        if len(self._under_way) < at_once:
+            self._under_way.append(now)
+            return now
+        per_second = EAGERNESS * at_once / seconds
+        self._waiting = max(0.0, self._waiting - (now - self._counted_at) * per_second) + 1
+        self._waiting = min(self._waiting, (MAX_WAIT_SECONDS - MIN_WAIT_SECONDS) * per_second)
+        self._counted_at = now
+        raise Busy((MIN_WAIT_SECONDS + self._waiting / per_second) * uniform(1.0, 1.2))
 
-    def leave(self, seconds: float) -> None:
-        self._running -= 1
-        self._seconds += (seconds - self._seconds) / AT_ONCE
+    def leave(self, began: float) -> None:
+        self._under_way.remove(began)
+        self._answered += 1
+        self._mean += (monotonic() - began - self._mean) / min(self._answered, MEAN_OF)

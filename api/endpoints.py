@@ -195,7 +195,7 @@ async def _refuse_private(made: Services, url: HttpUrl) -> None:
     if url.username or url.password:
         raise ApiError(422, "webhook_url_refused", "the URL must not hold a user or password")
     try:
-        await made.guard.address_of(url.host or "", 443 if url.port is None else url.port)
+        await made.guard.address_of((url.host or "").strip("[]"), 443 if url.port is None else url.port)
     except TargetRefused as refused:
         raise ApiError(422, "webhook_url_refused", str(refused)) from None
     except httpcore.ConnectError:

@@ -70,8 +70,20 @@ def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
+def written_out(value: Any) -> Any:
+    """A time is written as one: a number may mean seconds or milliseconds.
+
+    Raises:
+        ValueError: it is something else that pydantic would make a time of.
+    """
+    if not isinstance(value, str) or ":" not in value:
+        raise ValueError("it is no time like 2026-01-01T00:00:00Z")
+    return value
+
+
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-Moment = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]  # what every database and language can hold
+# What every database and language can hold.
+Moment = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST), BeforeValidator(written_out)]
 
 KeyFields = Annotated[dict[str, Annotated[str, StringConstraints(max_length=16_384)]], BeforeValidator(plain)]
 

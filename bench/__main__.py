@@ -1,7 +1,7 @@
 """How fast and how dear Everlink is beside the plainest loop that Temporal can run: `make bench`.
 
 Everything runs on this machine, on one Temporal dev server (SQLite file, WAL, as `make run` has it), one token
-endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twenty minutes;
+endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twenty-five minutes;
 `python -m bench rates` (or another part) takes few. Linux only: costs are read from /proc.
 
 rates      cycles/s and CPU of an empty loop (a timer of a second, an activity that does nothing) against real
@@ -22,7 +22,7 @@ webhooks   from the report of a revocation arriving at the API to the webhook ar
            beside an empty workflow that is signalled and runs one activity; where the time goes, by the histories;
            and deliveries/s, when a thousand connections are revoked at once, to one listener and to four.
 lists      the database's time for a page of every combination of filters, of 1,000 connections and of 100,000.
-isolation  from an event's commit to its arrival at ten healthy webhook endpoints, while an eleventh, which was sent a
+isolation  from an event's commit to its arrival at five healthy webhook endpoints, while a sixth, which was sent a
            burst of 200 before, answers or hangs: each ratio is of two neighbouring stretches (SQLite).
 
 A figure with brackets is a median with its minimum and maximum. Ratios, events, bytes and counts can be compared

@@ -48,9 +48,9 @@ async def instead_of(
         return own
     announced = None
     if application.outage_since is None and not is_calm(application, now):
-        if not await is_out(connection, scope, ref.slug, now):
+        if not await is_out(connection, scope, ref.slug, transition.at):  # it may be written long after
             return own
-        announced = await begin(connection, application, outage_event_id(ref, transition), now)
+        announced = await begin(connection, application, outage_event_id(ref, transition), transition.at)
     await connection.execute(update(CONNECTIONS).where(mine).values(in_outage=True))
     return announced
 
@@ -65,10 +65,10 @@ def is_calm(application: Row[Any], now: datetime) -> bool:
     return application.outage_ended_at is not None and now < application.outage_ended_at + CALM
 
 
-async def is_out(connection: AsyncConnection, scope: Scope, slug: str, now: datetime) -> bool:
+async def is_out(connection: AsyncConnection, scope: Scope, slug: str, at: datetime) -> bool:
     latest = failing(scope, slug).order_by(TRANSITIONS.c.at.desc()).limit(ENOUGH)
     began = (await connection.execute(latest)).scalars().all()
-    if len(began) < ENOUGH or began[-1] < now - AT_ONCE:
+    if len(began) < ENOUGH or began[-1] < at - AT_ONCE:
         return False
     renewed = (
         select(CREDENTIALS.c.connection_id)
@@ -79,20 +79,20 @@ async def is_out(connection: AsyncConnection, scope: Scope, slug: str, now: date
     return len((await connection.execute(renewed)).all()) < ENOUGH
 
 
-async def begin(connection: AsyncConnection, application: Row[Any], event_id: str, now: datetime) -> NewEvent:
-    values = {"outage_since": now, "outage_ended_at": None}
+async def begin(connection: AsyncConnection, application: Row[Any], event_id: str, at: datetime) -> NewEvent:
+    values = {"outage_since": at, "outage_ended_at": None}
     await connection.execute(update(APPLICATIONS).where(APPLICATIONS.c.id == application.id).values(values))
-    return await application_event(connection, application, EventType.APPLICATION_DEGRADED, event_id, now)
+    return await application_event(connection, application, EventType.APPLICATION_DEGRADED, event_id, at)
 
 
 async def application_event(
-    connection: AsyncConnection, application: Row[Any], kind: EventType, event_id: str, now: datetime
+    connection: AsyncConnection, application: Row[Any], kind: EventType, event_id: str, at: datetime
 ) -> NewEvent:
     scope, slug = Scope(application.org_id, application.environment), application.slug
     counted = select(CONNECTIONS.c.health, func.count()).where(_active(scope, slug)).group_by(CONNECTIONS.c.health)
     of = {health: count for health, count in (await connection.execute(counted)).all()}
     body = {
-        **event_head(scope, kind, slug, event_id, now),
+        **event_head(scope, kind, slug, event_id, at),
         "degraded_connections": of.get(Health.DEGRADED, 0),
         "connections": sum(of.values()),  # that are active
     }

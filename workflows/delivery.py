@@ -71,6 +71,7 @@ class DeliveryWorkflow:
             result_type=AttemptOutcome,
             start_to_close_timeout=options.DELIVERY_CALL,
             retry_policy=options.WITHOUT_END,
+            priority=options.priority(task.org_id, urgent=False),
             summary=f"attempt {attempt} of {TRIES}",
         )
         return outcome

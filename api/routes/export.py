@@ -24,8 +24,8 @@ async def export(made: Made, scope: Administers) -> StreamingResponse:
     """All that your organization has in this environment, as JSON lines; no secret of any kind.
 
     Organization, settings, API keys, applications, webhook endpoints, linked accounts, connections, their timelines,
-    events, deliveries and removals, each line with the kind of its `record`. The last is `{"record": "end"}` with the
-    number of lines before it: an export without it was cut off.
+    events, deliveries with their attempts, replays and removals, each line with the kind of its `record`. The last is
+    `{"record": "end"}` with the number of lines before it: an export without it was cut off.
     """
 
     async def body() -> AsyncIterator[str]:

@@ -18,7 +18,7 @@ router = APIRouter(tags=["Webhooks"])
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
 REFUSED: dict[int | str, dict[str, Any]] = {**NOT_FOUND, 409: {"model": ErrorBody}}
 
-Position = Annotated[int, Field(ge=0, le=2**63 - 1), NoStandIn]
+Position = Annotated[int, Field(ge=0, le=2**53 - 1), NoStandIn]  # what every language can hold
 
 
 class ReplayInput(Input):

@@ -19,6 +19,7 @@ from store.api_keys import ApiKeys
 from store.database import Database, utc_now
 from store.export import PARTS
 from store.scope import Scope
+from store.tables import DELIVERY_ATTEMPTS
 from store.tenants import Tenants
 from tests.api.conftest import OAUTH_URL, Everlink
 from tests.api.removing import add_connections, rows_of, scope_of
@@ -38,12 +39,24 @@ async def until_erased(database: Database, scope: Scope, seconds: float = 90) ->
 async def furnish(everlink: Everlink, product: httpx.AsyncClient, listener: Listener) -> str:
     """Something of every kind; answers a connection that was made by consent."""
     scope = await scope_of(everlink.made, product)
-    await listener.subscribe(product, {"x-token": f"{PLANTED}-header"})
+    endpoint = await listener.subscribe(product, {"x-token": f"{PLANTED}-header"})
     connection = await everlink.connect(product)
     assert (await product.post(f"/v1/connections/{connection}/refresh")).status_code == 200
     await product.get(OAUTH_URL)
     await add_session(everlink, scope, "acme")
+    [event] = (await product.get("/v1/events", params={"connection_id": connection})).json()["events"]
+    assert (await product.post(f"/v1/webhook-endpoints/{endpoint}/replay", json={})).status_code == 202
+    await add_attempt(everlink, scope, event["id"], endpoint)
     return connection
+
+
+async def add_attempt(everlink: Everlink, scope: Scope, event_id: str, endpoint_id: str) -> None:
+    """One more than there can be, with an answer that may hold what is secret."""
+    values = {"event_id": event_id, "endpoint_id": endpoint_id, "round": 99, "attempt": 1, "at": utc_now()}
+    sent = {"seconds": 0.1, "url": "https://product.example/", "method": "POST", "request_headers": {}, "note": "x"}
+    async with everlink.made.database.writing() as writing:
+        answer = f"{PLANTED}-answer".encode()
+        await writing.execute(DELIVERY_ATTEMPTS.insert().values(**scope.columns, **values, **sent, answer=answer))
 
 
 async def test_nothing_is_made_anew_while_everything_is_erased(everlink: Everlink, product: httpx.AsyncClient) -> None:
@@ -108,7 +121,7 @@ async def test_export_has_a_record_of_everything_and_no_secret(everlink: Everlin
     lines = await exported(product)
     kinds = {line["record"] for line in lines}
     assert {"organization", "api_key", "application", "webhook_endpoint", "linked_account", "connection"} <= kinds
-    assert {"transition", "event", "delivery"} <= kinds
+    assert {"transition", "event", "event_counter", "delivery", "delivery_attempt", "replay"} <= kinds
     assert lines[-1] == {"record": "end", "records": len(lines) - 1}
     [account] = [line for line in lines if line["record"] == "linked_account"]
     assert (account["id"], account["name"], account["udf"]) == ("acme", "Acme", {"a": [1]})

@@ -161,7 +161,9 @@ async def test_endpoint_has_one_replay_at_a_time_and_one_that_is_disabled_stops_
             await client.replays.get(begun.id)
 
 
-@pytest.mark.parametrize("body", [{"after": -1}, {"after": 2**63}, {"since": "2026-01-01"}, {"missed_only": "maybe"}])
+@pytest.mark.parametrize(
+    "body", [{"after": -1}, {"after": 2**63}, {"since": "2026-01-01"}, {"since": 1767225600}, {"missed_only": "maybe"}]
+)
 async def test_place_that_is_none_is_refused(
     everlink: Everlink, product: httpx.AsyncClient, body: dict[str, Any]
 ) -> None:

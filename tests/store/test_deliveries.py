@@ -249,3 +249,16 @@ async def test_endpoint_that_its_owner_disabled_is_not_disabled_again(desk: Desk
     assert await desk.attempt(task, 410) is None
     endpoint = await desk.endpoint()
     assert (endpoint.disabled_reason, endpoint.disabled_at) == (None, None)
+
+
+async def test_attempts_and_a_removal_at_once_end_without_a_deadlock(desk: Desk) -> None:
+    tasks = [await desk.event() for _ in range(12)]
+    ends: list[Any] = await asyncio.gather(
+        *[desk.attempt(task, 503) for task in tasks[:6]],
+        Webhooks(desk.database).remove(desk.scope, ENDPOINT),
+        *[desk.attempt(task, 410) for task in tasks[6:]],
+        return_exceptions=True,
+    )
+    assert [end for end in ends if isinstance(end, Exception)] == []
+    assert [row for row in await desk.rows(WEBHOOK_ENDPOINTS) if row.id == ENDPOINT] == []
+    assert await desk.rows(DELIVERY_ATTEMPTS) == []

@@ -41,8 +41,8 @@ class Fleet:
     async def move(self, row: Connection, event: EventType, **changes: Any) -> Announced | None:
         sequence = self.sequences[row.id] = self.sequences.get(row.id, 1) + 1
         health = Health.DEGRADED if event is EventType.DEGRADED else Health.OK
-        given: dict[str, Any] = {"previous_status": ACTIVE, "status": ACTIVE, "health": health, **changes}
-        transition = Transition(sequence=sequence, at=self.now, event=event, **given)
+        given: dict[str, Any] = {"previous_status": ACTIVE, "status": ACTIVE, "health": health, "at": self.now}
+        transition = Transition(sequence=sequence, event=event, **{**given, **changes})
         return await Connections(self.database).record(connection_ref(row), transition, self.now)
 
     async def all(self, rows: list[Connection], event: EventType, every: timedelta = timedelta(0)) -> None:
@@ -184,6 +184,15 @@ async def test_provider_that_is_seen_to_be_out_bit_by_bit_is_told_by_its_first_f
     fleet.now += 10 * MINUTE
     await fleet.all(fleet.rows, EventType.DEGRADED, every=MINUTE)
     assert (await fleet.told()).count(EventType.DEGRADED) == 4 == len(await fleet.told()) - 1
+
+
+async def test_outage_that_could_not_be_written_down_while_it_went_on_is_one(fleet: Fleet) -> None:
+    """The store was away, too."""
+    for number, row in enumerate(fleet.rows):
+        await fleet.move(row, EventType.DEGRADED, at=NOW - 3 * HOUR + number * MINUTE)
+    assert (await fleet.told()).count(OPENING) == 1 == len(await fleet.told()) - 4
+    assert (await fleet.application()).outage_since == NOW - 3 * HOUR + 4 * MINUTE
+    assert await fleet.settle() == []
 
 
 @pytest.mark.parametrize("case", ["too few", "others are renewed", "one after the other", "of two applications"])
