@@ -79,7 +79,7 @@ class Replays:
             scope.owns(REPLAYS), REPLAYS.c.endpoint_id == endpoint_id, REPLAYS.c.finished_at.is_(None)
         )
         async with self._database.writing() as connection:
-            last = await self._last_announced(connection, scope)
+            # The endpoint before the counter, as an attempt that disables it and announces that.
             endpoint = await _endpoint(connection, scope, endpoint_id, alone=True)
             if endpoint is None:
                 return None
@@ -87,6 +87,7 @@ class Replays:
                 raise EndpointDisabled
             if (await connection.execute(under_way)).first() is not None:
                 raise ReplayUnderWay
+            last = await self._last_announced(connection, scope)
             if since is not None:
                 after = max(after, await _before(connection, scope, since, last))
             after = min(after, last)
