@@ -10,11 +10,12 @@ from api.errors import ApiError, not_found
 from api.services import Services
 from api.starting import start_or_leave
 from everlink import models
-from everlink.contract import DeliveryStatus, DeliveryTask, EventType, Workflow
+from everlink.contract import DeliveryStatus, EventType, Workflow
 from store.delivery_log import LoggedDelivery
 from store.replays import ReplayUnderWay
 from store.scope import Scope
 from store.starting import delivery_start_options, replay_start_options
+from store.strays import delivery_task
 from store.webhooks import EndpointDisabled
 
 
@@ -34,16 +35,8 @@ async def replay_event(made: Services, scope: Scope, event_id: str, endpoint_id:
         raise endpoint_disabled() from None
     if row is None:  # one of them has gone at this very moment
         raise not_found("event")
-    task = DeliveryTask(
-        org_id=row.org_id,
-        environment=row.environment,
-        event_id=row.event_id,
-        endpoint_id=row.endpoint_id,
-        round=row.round,
-        attempts=row.attempts,
-    )
     account = event.body.get("linked_account_id")
-    options = delivery_start_options(task, event=event.type, slug=event.slug, linked_account_id=account)
+    options = delivery_start_options(delivery_task(row), event=event.type, slug=event.slug, linked_account_id=account)
     await start_or_leave(made, Workflow.DELIVERY, options)
     return delivery_out(LoggedDelivery(row, EventType(event.type), event.body))
 

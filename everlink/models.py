@@ -191,7 +191,7 @@ class Replay(BaseModel):
     failed: int = Field(examples=[1])
     note: str = Field(description="Why it ended early")
     started_at: datetime
-    finished_at: datetime | None = Field(description="When all were on their way; None before")
+    finished_at: datetime | None = Field(description="When all were on their way, or it ended early; null before")
 
 
 class Application(BaseModel):

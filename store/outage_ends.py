@@ -1,8 +1,9 @@
 """The end of an outage, and who is still in trouble after it: looked at each minute.
 
-An outage is over when all but a few of its connections are back; or a tenth of all and for two hours nobody has
-joined them, who are tried at least as often. In the hour after it nobody says anything: stragglers come back, and a
-provider may come and go. Who is degraded then is told by itself, or, where it is out again, by the application.
+An outage is over when all but a few of its connections are back; or when for two hours nobody has joined those that
+are left, who are tried at least as often, and they are a tenth of all or too few to make an outage. In the hour after
+it nobody says anything: stragglers come back, and a provider may come and go. Who is degraded then is told by itself,
+or, where it is out again, by the application.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from everlink.contract import EventType, Transition
 from store.connections import connection_event, connection_ref
 from store.database import Database
-from store.outages import AT_ONCE, LATEST, application_event, begin, degraded, failing, is_calm, is_out
+from store.outages import AT_ONCE, ENOUGH, LATEST, application_event, begin, degraded, failing, is_calm, is_out
 from store.outbox import Announced, NewEvent, announce
 from store.scope import Scope
 from store.tables import APPLICATIONS, CONNECTIONS, TRANSITIONS, Application, Connection
@@ -64,7 +65,8 @@ async def _ended(connection: AsyncConnection, application: Row[Any], now: dateti
     concerned = failing(scope, application.slug).where(TRANSITIONS.c.at >= application.outage_since - AT_ONCE)
     began = (await connection.execute(concerned)).scalars().all()
     event = await application_event(connection, application, EventType.APPLICATION_RECOVERED, str(uuid4()), now)
-    is_rest = 10 * len(began) <= event.body["connections"] and max(began, default=now) <= now - STEADY
+    is_small = len(began) < ENOUGH or 10 * len(began) <= event.body["connections"]
+    is_rest = is_small and max(began, default=now) <= now - STEADY
     if len(began) > FEW and not is_rest:
         return []
     values = {"outage_since": None, "outage_ended_at": now}
@@ -81,7 +83,7 @@ async def _lasting(connection: AsyncConnection, application: Row[Any], now: date
     silent = exists().where(LATEST, TRANSITIONS.c.event.is_(None))
     untold = select(CONNECTIONS).where(degraded(scope, slug), CONNECTIONS.c.in_outage.is_(True), silent)
     # Whose row is held at this moment is left for the next round: who holds it may wait for the application's.
-    some = untold.order_by(CONNECTIONS.c.id).limit(AT_A_TIME).with_for_update(skip_locked=True)
+    some = untold.order_by(CONNECTIONS.c.id).limit(AT_A_TIME).with_for_update(skip_locked=True, key_share=True)
     rows = (await connection.execute(some)).all()
     events = [await _told(connection, Connection(**row._mapping)) for row in rows]
     if (await connection.execute(untold.limit(1))).first() is None:

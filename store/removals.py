@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from everlink.contract import ConnectionStatus, ReauthReason, RemovalKind, RemovalTask
+from everlink.contract import ConnectionStatus, DeliveryStatus, ReauthReason, RemovalKind, RemovalTask
 from store.database import Database
 from store.scope import Scope
 from store.tables import (
@@ -119,7 +119,7 @@ class Removals:
         deliveries = (
             select(func.count())
             .select_from(DELIVERIES.join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id))
-            .where(DELIVERIES.c.status == "scheduled", EVENTS.c.connection_id.in_(mine))
+            .where(DELIVERIES.c.status == DeliveryStatus.SCHEDULED, EVENTS.c.connection_id.in_(mine))
         )
         counted = [credentials] if task.kind is RemovalKind.APPLICATION else [credentials, deliveries]
         async with self._database.reading() as connection:

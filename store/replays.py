@@ -79,6 +79,7 @@ class Replays:
             scope.owns(REPLAYS), REPLAYS.c.endpoint_id == endpoint_id, REPLAYS.c.finished_at.is_(None)
         )
         async with self._database.writing() as connection:
+            # The endpoint before the counter, as an attempt that disables it and announces that.
             endpoint = await _endpoint(connection, scope, endpoint_id, alone=True)
             if endpoint is None:
                 return None

@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, func, literal_column, select, tuple_
 from everlink.contract import ConnectionStatus, DeliveryTask, Health
 from store.credentials import StoredCredential
 from store.database import Database
-from store.tables import CONNECTIONS, CREDENTIALS, DELIVERIES, EVENTS, Connection
+from store.tables import CONNECTIONS, CREDENTIALS, DELIVERIES, EVENTS, Connection, Delivery
 
 OVERDUE_DELIVERY = timedelta(minutes=2)
 OVERDUE_CREDENTIAL = timedelta(minutes=15)
@@ -127,7 +127,12 @@ def scheduled_query() -> Select[Any]:
 
 def scheduled_delivery(row: Row[Any]) -> ScheduledDelivery:
     """From a row of that query."""
-    task = DeliveryTask(
+    return ScheduledDelivery(delivery_task(row), row.type, row.slug, row.linked_account_id)
+
+
+def delivery_task(row: Row[Any] | Delivery) -> DeliveryTask:
+    """A row as the contract names it."""
+    return DeliveryTask(
         org_id=row.org_id,
         environment=row.environment,
         event_id=row.event_id,
@@ -135,7 +140,6 @@ def scheduled_delivery(row: Row[Any]) -> ScheduledDelivery:
         round=row.round,
         attempts=row.attempts,
     )
-    return ScheduledDelivery(task, row.type, row.slug, row.linked_account_id)
 
 
 def _holders(after: str, limit: int) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""When a connection's next refresh, probe or notice is due. Pure functions of durations."""
+"""When a connection's next refresh, probe, notice or reminder is due. Pure functions of durations."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import start_link
@@ -14,7 +14,7 @@ from api.cursors import from_cursor, to_cursor
 from api.deliveries import delivery_out
 from api.errors import ApiError, ErrorBody, not_found
 from api.etags import weak_etag
-from api.inputs import Input, NoStandIn
+from api.inputs import Input, Moment, NoStandIn
 from api.lifecycle import disconnect, find, force_refresh, report_event, report_rejected
 from api.tokens import fresh_token
 from api.waiting import first_of, hung_up
@@ -51,7 +51,7 @@ class Report(Input):
     event: Literal[ProviderEventKind.REVOKED, ProviderEventKind.UNINSTALLED] | None = Field(
         default=None, description="What the provider has told you of the grant, where it was no refusal"
     )
-    occurred_at: AwareDatetime | None = Field(
+    occurred_at: Moment | None = Field(
         default=None, description="When the event happened, by default now; name it where the report may come late"
     )
 

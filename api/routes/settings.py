@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import Administers, Made, Reads
 from api.cors import Origin
-from api.inputs import Input, NoStandIn
+from api.inputs import Input, NoStandIn, left_out
 from store.tables import REMINDER_DAYS, TenantSettings
 
 router = APIRouter(prefix="/v1/settings", tags=["Settings"])
@@ -26,8 +26,8 @@ Days = Annotated[float, Field(gt=0, le=YEAR), NoStandIn]
 class SettingsInput(Input):
     """What is left out stays as it is."""
 
-    allowed_origins: list[Origin] = Field(default=[], max_length=MAX_ORIGINS, examples=[ORIGINS])
-    reminder_days: list[Days] = Field(default=DAYS, max_length=MAX_REMINDERS, examples=[DAYS])
+    allowed_origins: list[Origin] = left_out(max_length=MAX_ORIGINS, examples=[ORIGINS])
+    reminder_days: list[Days] = left_out(max_length=MAX_REMINDERS, examples=[DAYS])
 
 
 class SettingsOut(BaseModel):

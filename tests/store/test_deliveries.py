@@ -16,8 +16,17 @@ from everlink.contract import DeliveryStatus, DeliveryTask, DisabledReason, Even
 from store.database import Database, utc_now
 from store.deliveries import Deliveries
 from store.outbox import Announced, NewEvent, announce, event_head
+from store.replays import Replays
 from store.scope import Scope
-from store.tables import DELIVERIES, DELIVERY_ATTEMPTS, EVENTS, WEBHOOK_ENDPOINTS, DeliveryAttempt, WebhookEndpoint
+from store.tables import (
+    DELIVERIES,
+    DELIVERY_ATTEMPTS,
+    EVENT_COUNTERS,
+    EVENTS,
+    WEBHOOK_ENDPOINTS,
+    DeliveryAttempt,
+    WebhookEndpoint,
+)
 from store.webhooks import Webhooks
 
 ENDPOINT = "we_1"
@@ -262,3 +271,18 @@ async def test_attempts_and_a_removal_at_once_end_without_a_deadlock(desk: Desk)
     assert [end for end in ends if isinstance(end, Exception)] == []
     assert [row for row in await desk.rows(WEBHOOK_ENDPOINTS) if row.id == ENDPOINT] == []
     assert await desk.rows(DELIVERY_ATTEMPTS) == []
+
+
+async def test_replay_that_begins_while_its_endpoint_is_disabled_waits_without_a_deadlock(desk: Desk) -> None:
+    """Both need the endpoint and the tenant's counter of events, which is held by who announces an event."""
+    task = await desk.event()
+    async with desk.database.writing() as announcing:
+        await announcing.execute(select(EVENT_COUNTERS).where(desk.scope.owns(EVENT_COUNTERS)).with_for_update())
+        replay = asyncio.create_task(Replays(desk.database).begin(desk.scope, ENDPOINT, desk.now))
+        await asyncio.wait([replay], timeout=0.3)
+        attempt = asyncio.create_task(desk.attempt(task, 410))
+        await asyncio.wait([attempt], timeout=0.3)
+        assert not replay.done() and not attempt.done()
+    begun, announced = await replay, await attempt
+    assert begun is not None and begun.until_position == 1
+    assert announced is not None and not (await desk.endpoint()).is_enabled

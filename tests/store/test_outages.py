@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from everlink.contract import AuthType, ConnectionStatus, EventType, Health, ReauthReason, Transition
 from store.connections import Connections, connection_ref
@@ -244,6 +244,21 @@ async def test_outage_of_a_part_is_over_when_nobody_has_joined_it_for_long(fleet
     assert await fleet.settle(HOUR) == []
     assert await fleet.settle(HOUR) == [CLOSING]  # the others are well
     assert (await fleet.body(CLOSING))["degraded_connections"] == 5
+
+
+async def test_few_that_never_come_back_keep_no_outage_going(fleet: Fleet) -> None:
+    """They are more than a tenth, but fewer than make an outage: who becomes degraded after it is told again."""
+    small = fleet.rows[:20]
+    async with fleet.database.writing() as writing:
+        await writing.execute(delete(CONNECTIONS).where(CONNECTIONS.c.id.in_([row.id for row in fleet.rows[20:]])))
+    await fleet.all(small, EventType.DEGRADED)
+    await fleet.all(small[4:], EventType.RECOVERED)
+    assert await fleet.settle(2 * HOUR - MINUTE) == []
+    assert await fleet.settle(MINUTE) == [CLOSING]
+    assert await fleet.settle(HOUR) == []  # these four have told it themselves
+    await fleet.renew(small[4:])
+    assert await fleet.move(small[4], EventType.DEGRADED) is not None
+    assert (await fleet.told())[-1] is EventType.DEGRADED
 
 
 async def test_outage_is_over_when_its_connections_are_no_more_or_need_their_customers(fleet: Fleet) -> None:
