@@ -46,7 +46,8 @@ async def start_replay(temporal: Client, replay: Replay) -> bool:
 async def _start(temporal: Client, workflow: Workflow, options: dict[str, Any]) -> bool:
     """Whether it was started: not where one runs or has come to its own end, but again where one was cut off."""
     try:
-        await temporal.start_workflow(workflow, **options, rpc_timeout=START_TIMEOUT)
+        # Eagerly: the answer brings the first task to this very worker, if it has room, without a way through a queue.
+        await temporal.start_workflow(workflow, **options, rpc_timeout=START_TIMEOUT, request_eager_start=True)
     except WorkflowAlreadyStartedError:
         return False
     return True

@@ -45,7 +45,7 @@ class Part:
 
 
 PARTS = (
-    Part("settings", TENANT_SETTINGS, ("allowed_origins",)),
+    Part("settings", TENANT_SETTINGS, ("allowed_origins", "reminder_days")),
     Part("api_key", API_KEYS, ("id", "name", "scopes", "created_at", "expires_at", "overlap_until", "revoked_at")),
     Part(
         "application",

@@ -212,7 +212,7 @@ async def test_gzip_bomb_is_neither_asked_for_nor_inflated(sending: Sending) -> 
         assert (await sending.deliver()).delivered
     assert request_of(server)[0]["accept-encoding"] == "identity"
     _, answer = await sending.kept()
-    assert answer is not None and BOMB[:9].decode(errors="replace") == answer["body"][:9]
+    assert answer is not None and answer["body"].startswith(BOMB.decode(errors="replace")[:100])
 
 
 async def test_while_a_former_secret_is_in_use_both_sign(sending: Sending) -> None:

@@ -68,7 +68,7 @@ async def run(folder: Path, changes: int, seed: int) -> tuple[str, list[str]]:
             product = Product(http, Random(seed), (await ada.create_key())[1], changes)
             endpoints = await register(product, listener)
             started = time.monotonic()
-            killing = asyncio.create_task(kill_at_random(stack, Random(seed), killed))
+            killing = asyncio.create_task(kill_at_random(stack, Random(seed), product, killed))
             try:
                 await asyncio.gather(product.make_changes(at_once), change_midway(product, endpoints))
             finally:

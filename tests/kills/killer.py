@@ -10,17 +10,21 @@ from contextlib import suppress
 from random import Random
 
 from dev.stack import Stack
+from tests.kills.product import Product
 
 VICTIMS = ("worker", "api", "temporal")
 ALL_AT_ONCE = 0.1  # how often all three are struck in one moment
 TWICE = 0.2  # how often the next strike does not wait until the struck are up again
-MOMENT = (0.2, 5.0)  # seconds in which all of them live, or in which one comes up
+MOST_CHANGES = 6  # between two strikes, so that the run comes to its end on a slow machine, too
+PATIENCE = 15.0  # seconds: where nothing changes for so long, the next strike comes all the same
+MOMENT = 2.0  # seconds, at most, from a change to the strike
 
 
-async def kill_at_random(stack: Stack, random: Random, killed: Counter[str]) -> None:
-    """Until it is cancelled. All have to live together for a moment now and then, or nothing would ever change."""
+async def kill_at_random(stack: Stack, random: Random, product: Product, killed: Counter[str]) -> None:
+    """Until it is cancelled."""
     while True:
-        await asyncio.sleep(random.uniform(*MOMENT))
+        await _changes(product, random.randint(0, MOST_CHANGES))
+        await asyncio.sleep(random.uniform(0, MOMENT))
         struck = VICTIMS if random.random() < ALL_AT_ONCE else (random.choice(VICTIMS),)
         before = {name: stack.pids[name] for name in struck}
         for name, pid in before.items():
@@ -29,3 +33,11 @@ async def kill_at_random(stack: Stack, random: Random, killed: Counter[str]) -> 
                 killed[name] += 1
         if random.random() >= TWICE:
             await asyncio.gather(*(stack.wait_restarted(name, pid) for name, pid in before.items()))
+
+
+async def _changes(product: Product, count: int) -> None:
+    enough = product.made.total() + count
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while product.made.total() < enough:
+                await asyncio.sleep(0.05)
