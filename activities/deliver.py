@@ -38,7 +38,10 @@ class DeliverActivities:
         if due is None:
             return AttemptOutcome(stop=True, closed=True, note="nothing is left to send")
         if not due.is_enabled:
-            return AttemptOutcome(stop=True, note="the endpoint is disabled")
+            note = "the endpoint is disabled"
+            if await self._shared.deliveries.refused(task.delivery, note, self._shared.clock()):
+                return AttemptOutcome(stop=True, closed=True, note=note)
+            return AttemptOutcome(deferred=True, retry_after=1.0, note="the endpoint was disabled a moment ago")
         try:
             with self._shared.turns.turn(task.delivery.endpoint_id):
                 attempt, retry_after = await self._post(task, due)
@@ -50,7 +53,7 @@ class DeliverActivities:
 
     @activity.defn(name=Activity.CLOSE_DELIVERY)
     async def close_delivery(self, task: CloseDeliveryTask) -> None:
-        """Record how the delivery ended where no attempt did. Idempotent."""
+        """Record how the delivery ended, where its attempt did not: that of an older worker. Idempotent."""
         now = self._shared.clock()
         await self._shared.deliveries.closed(task.delivery, delivered=task.delivered, note=task.note, now=now)
 

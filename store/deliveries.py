@@ -95,7 +95,7 @@ class Deliveries:
             if delivered:
                 if endpoint.failing_since is not None:
                     well = {"failing_since": None, "failed_at": None}
-                    await connection.execute(update(WEBHOOK_ENDPOINTS).where(_endpoint(task)).values(well))
+                    await connection.execute(update(WEBHOOK_ENDPOINTS).where(_asked(task, attempt)).values(well))
                 return None
             announced = await self._failed(connection, task, attempt, now)
             if announced is not None:
@@ -108,6 +108,18 @@ class Deliveries:
         async with self._database.writing() as connection:
             values = {"next_attempt_at": next_at}
             await connection.execute(update(DELIVERIES).where(_under_way(task)).values(values))
+
+    async def refused(self, task: DeliveryTask, note: str, now: datetime) -> bool:
+        """It has failed, for its endpoint is disabled. False: not any more, or there is nothing left to send.
+
+        Nobody enables the endpoint at the same time: a replay that begins after that finds what it has missed.
+        """
+        values = {"status": DeliveryStatus.FAILED, "last_note": note, "next_attempt_at": None, "updated_at": now}
+        disabled = select(WEBHOOK_ENDPOINTS.c.id).where(_endpoint(task), WEBHOOK_ENDPOINTS.c.is_enabled.is_(False))
+        async with self._database.writing() as connection:
+            if (await connection.execute(disabled.with_for_update(read=True))).one_or_none() is None:
+                return False
+            return (await connection.execute(update(DELIVERIES).where(_under_way(task)).values(values))).rowcount == 1
 
     async def closed(self, task: DeliveryTask, *, delivered: bool, note: str, now: datetime) -> None:
         """What is under way has ended. Idempotent."""
@@ -131,7 +143,7 @@ class Deliveries:
         self, connection: AsyncConnection, task: DeliveryTask, attempt: DeliveryAttempt, now: datetime
     ) -> Announced | None:
         """Count a failure; of many at once, one disables the endpoint and announces it."""
-        table, mine = WEBHOOK_ENDPOINTS, _endpoint(task)
+        table, mine = WEBHOOK_ENDPOINTS, _asked(task, attempt)
         series_is_new = table.c.failing_since.is_(None) | (table.c.failed_at < now - SERIES_ENDS_AFTER)
         moment = literal(now, table.c.failing_since.type)
         failing = {"failing_since": case((series_is_new, moment), else_=table.c.failing_since), "failed_at": now}
@@ -169,3 +181,8 @@ def _under_way(task: DeliveryTask) -> ColumnElement[bool]:
 
 def _endpoint(task: DeliveryTask) -> ColumnElement[bool]:
     return and_(WEBHOOK_ENDPOINTS.c.id == task.endpoint_id, Scope.of(task).owns(WEBHOOK_ENDPOINTS))
+
+
+def _asked(task: DeliveryTask, attempt: DeliveryAttempt) -> ColumnElement[bool]:
+    """The endpoint, while it has the address that the attempt was made at: of another the answer says nothing."""
+    return _endpoint(task) & (WEBHOOK_ENDPOINTS.c.url == attempt.url)

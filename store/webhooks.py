@@ -89,15 +89,19 @@ class Webhooks:
     async def remove(self, scope: Scope, endpoint_id: str) -> None:
         """Forget an endpoint and how its deliveries fared; the events stay.
 
-        From the first step on it is sent nothing. The many rows go in steps that are over within their time; what
-        events that were announced meanwhile have left goes with the endpoint, which waits for them.
+        From the first step on it is sent nothing, and no replay, which changes many rows as well, goes on. The many
+        rows go in steps that are over within their time; what events that were announced meanwhile have left goes with
+        the endpoint, which waits for them.
         """
-        await self.change(scope, endpoint_id, {"is_enabled": False})
+        mine = (WEBHOOK_ENDPOINTS.c.id == endpoint_id) & scope.owns(WEBHOOK_ENDPOINTS)
+        alone = select(WEBHOOK_ENDPOINTS.c.id).where(mine).with_for_update()
+        async with self._database.writing() as connection:
+            await connection.execute(alone)
+            await connection.execute(update(WEBHOOK_ENDPOINTS).where(mine).values(is_enabled=False))
         while await self._forget_some(scope, endpoint_id):
             pass
-        mine = (WEBHOOK_ENDPOINTS.c.id == endpoint_id) & scope.owns(WEBHOOK_ENDPOINTS)
         async with self._database.writing() as connection:
-            await connection.execute(select(WEBHOOK_ENDPOINTS.c.id).where(mine).with_for_update())
+            await connection.execute(alone)
             for table in OF_ENDPOINTS:
                 await connection.execute(delete(table).where(_of_endpoint(table, scope, endpoint_id)))
             await connection.execute(delete(WEBHOOK_ENDPOINTS).where(mine))

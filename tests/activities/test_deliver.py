@@ -342,7 +342,7 @@ async def test_gone_endpoint_is_disabled_and_tried_no_more(sending: Sending) -> 
         outcome = await sending.deliver()
         assert outcome.stop and outcome.closed and outcome.note == "HTTP 410; the endpoint was disabled"
         again = await sending.deliver(waiting)
-    assert again.stop and not again.closed and again.note == "the endpoint is disabled"
+    assert again.stop and again.closed and again.note == "the endpoint is disabled"
     assert len(server.seen) == 1 and not (await sending.endpoint()).is_enabled
 
 
@@ -383,8 +383,18 @@ async def test_delivery_to_a_disabled_endpoint_ends_without_an_attempt(sending: 
     task = await sending.due()
     await sending.shared.webhooks.change(sending.scope, ENDPOINT, {"is_enabled": False})
     outcome = await sending.deliver(task)
-    closing = CloseDeliveryTask(delivery=task.delivery, delivered=False, note=outcome.note)
-    await ActivityEnvironment().run(DeliverActivities(sending.shared).close_delivery, closing)
+    assert outcome == AttemptOutcome(stop=True, closed=True, note="the endpoint is disabled")
     row = await sending.delivery()
     assert (row.status, row.attempts, row.last_note) == ("failed", 0, "the endpoint is disabled")
     assert row.next_attempt_at is None
+
+
+async def test_delivery_that_an_older_worker_left_open_is_closed(sending: Sending) -> None:
+    await sending.subscribe("http://127.0.0.1:9/")
+    task = await sending.due()
+    closing = CloseDeliveryTask(delivery=task.delivery, delivered=False, note="the endpoint is disabled")
+    for _ in range(2):
+        await ActivityEnvironment().run(DeliverActivities(sending.shared).close_delivery, closing)
+        row = await sending.delivery()
+        assert (row.status, row.attempts, row.last_note) == ("failed", 0, "the endpoint is disabled")
+        assert row.next_attempt_at is None

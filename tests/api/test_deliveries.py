@@ -244,4 +244,5 @@ async def test_test_is_written_down_while_temporal_is_away_and_left_to_upkeep(al
     assert (found["event_id"], found["status"], found["attempts"]) == (sent.json()["event_id"], "scheduled", 0)
     later = utc_now() + timedelta(minutes=3)
     [overdue] = await Strays(alone.made.database).deliveries(later, ("", ""), 10)
-    assert (overdue.event_id, overdue.endpoint_id, overdue.event) == (found["event_id"], made["id"], EventType.TEST)
+    there = found["event_id"], made["id"], EventType.TEST
+    assert (overdue.task.event_id, overdue.task.endpoint_id, overdue.event) == there

@@ -260,6 +260,41 @@ async def test_endpoint_that_its_owner_disabled_is_not_disabled_again(desk: Desk
     assert (endpoint.disabled_reason, endpoint.disabled_at) == (None, None)
 
 
+async def test_what_the_former_address_answers_says_nothing_of_the_new_one(desk: Desk) -> None:
+    """An attempt was on its way when the address was changed."""
+    tasks = [await desk.event() for _ in range(2)]
+    await Webhooks(desk.database).change(desk.scope, ENDPOINT, {"url": "https://moved.example/"})
+    assert await desk.attempt(tasks[0], 410) is None
+    endpoint = await desk.endpoint()
+    assert (endpoint.is_enabled, endpoint.disabled_reason, endpoint.failing_since) == (True, None, None)
+    failing = {"failing_since": desk.now, "failed_at": desk.now}
+    await Webhooks(desk.database).change(desk.scope, ENDPOINT, failing)
+    await desk.attempt(tasks[1], 200)
+    assert (await desk.endpoint()).failing_since == desk.now
+
+
+async def test_delivery_ends_where_the_endpoint_is_disabled(desk: Desk) -> None:
+    task = await desk.event()
+    await Webhooks(desk.database).change(desk.scope, ENDPOINT, {"is_enabled": False})
+    assert await desk.deliveries.refused(task, "the endpoint is disabled", desk.now)
+    row = await desk.delivery(task)
+    assert (row.status, row.last_note, row.next_attempt_at) == ("failed", "the endpoint is disabled", None)
+    replayed = await desk.replay(task)
+    assert not await desk.deliveries.refused(task, "the endpoint is disabled", desk.now)
+    assert (await desk.delivery(replayed)).status == "scheduled"
+
+
+async def test_delivery_goes_on_where_the_endpoint_is_enabled_at_that_moment(desk: Desk) -> None:
+    """A replay that has begun since then has left it as it is."""
+    task = await desk.event()
+    await Webhooks(desk.database).change(desk.scope, ENDPOINT, {"is_enabled": False})
+    due = await desk.deliveries.due(task)
+    assert due is not None and not due.is_enabled
+    await Webhooks(desk.database).change(desk.scope, ENDPOINT, {"is_enabled": True})
+    assert not await desk.deliveries.refused(task, "the endpoint is disabled", desk.now)
+    assert (await desk.delivery(task)).status == "scheduled"
+
+
 async def test_attempts_and_a_removal_at_once_end_without_a_deadlock(desk: Desk) -> None:
     tasks = [await desk.event() for _ in range(12)]
     ends: list[Any] = await asyncio.gather(

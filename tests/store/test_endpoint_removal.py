@@ -93,6 +93,21 @@ async def test_event_that_is_announced_while_an_endpoint_goes_waits_and_is_not_d
     assert await rows(database, EVENTS, DELIVERIES) == [1, 1]
 
 
+async def test_removal_waits_for_a_page_of_a_replay(database: Database, scope: Scope, endpoint: str) -> None:
+    """Both change many deliveries, in an order of their own."""
+    mine = WEBHOOK_ENDPOINTS.c.id == endpoint
+    event_id = [(await announced(database, scope)).event.id for _ in range(20)][10]
+    another_round = update(DELIVERIES).values(round=1)
+    async with database.writing() as page:
+        await page.execute(select(WEBHOOK_ENDPOINTS.c.id).where(mine).with_for_update(read=True, key_share=True))
+        await page.execute(another_round.where(DELIVERIES.c.event_id == event_id))
+        removal = asyncio.create_task(Webhooks(database).remove(scope, endpoint))
+        assert await waits(removal)
+        await page.execute(another_round)
+    await removal
+    assert await rows(database, *OF_ENDPOINTS) == [0, 0, 0, 0]
+
+
 @pytest.mark.timeout(60)
 async def test_crowd_of_events_beside_removals_loses_none_and_leaves_nothing(database: Database, scope: Scope) -> None:
     kept = await add_endpoint(database, scope)

@@ -14,7 +14,7 @@ from everlink.contract import DeliveryStatus, EventType, ReplayTask
 from store import replays as module
 from store.database import Database
 from store.outbox import NewEvent, announce, event_head
-from store.replays import Replays, ReplayUnderWay, replay_task
+from store.replays import Replays, ReplayUnderWay, on_their_way_query, replay_task
 from store.scope import Scope
 from store.tables import DELIVERIES, WEBHOOK_ENDPOINTS, Delivery, WebhookEndpoint
 from store.webhooks import EndpointDisabled, Webhooks
@@ -242,6 +242,23 @@ async def test_event_that_is_being_announced_when_a_replay_begins_is_missed_or_d
     assert (await deliveries(database))[event_id].status is SCHEDULED
 
 
+async def test_replay_that_begins_while_the_endpoint_is_disabled_waits_for_it_and_is_refused(
+    database: Database, scope: Scope, replays: Replays, endpoint: str
+) -> None:
+    """An attempt that disables an endpoint holds it, and then announces that."""
+    disabled = update(WEBHOOK_ENDPOINTS).where(WEBHOOK_ENDPOINTS.c.id == endpoint).values(is_enabled=False)
+    event_id = str(uuid4())
+    made = NewEvent(event_id, REFUSED, "sandbox", event_head(scope, REFUSED, "sandbox", event_id, NOW))
+    async with database.writing() as writing:
+        await writing.execute(disabled)
+        beginning = asyncio.create_task(begin(replays, scope, endpoint))
+        done, _ = await asyncio.wait([beginning], timeout=0.3)
+        assert not done
+        await announce(database, writing, scope, made, NOW)
+    with pytest.raises(EndpointDisabled):
+        await beginning
+
+
 async def test_pages_wait_while_the_endpoint_has_enough_on_its_hands(
     database: Database, scope: Scope, replays: Replays, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,11 +308,14 @@ async def test_what_a_replay_looks_at_is_found_by_its_indexes(sqlite_url: str) -
     task = ReplayTask(id="rep_1", org_id="org", environment="test", endpoint_id="we_1")
     await Replays(store).to_start(task, 0)
     await Replays(store).get(Scope.of(task), task.id)
+    async with store.reading() as reading:
+        await reading.execute(on_their_way_query(task.id, 200))
     queries = [call for call in asked if call[0].startswith("SELECT")]
     async with store.reading() as reading:
         plans = [
             str((await reading.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given)).all()) for sql, given in queries
         ]
     await store.close()
-    assert len(plans) == 3 and "delivery_of_replay" in plans[0] and "delivery_of_replay" in plans[2]
+    assert len(plans) == 4 and all("delivery_of_replay" in plans[number] for number in (0, 2, 3))
+    assert "replay_id=? AND status=?" in plans[3]  # not what is closed already
     assert not any("SCAN" in plan for plan in plans), plans
