@@ -79,7 +79,7 @@ class ReplayWorkflow:
         lines = [
             f"Sends events to `{state.task.endpoint_id}` once more.",
             "",
-            f"- Events up to position **{sent.position} of {sent.until}** are seen to: {sent.replayed} are sent again",
+            f"- Events up to position **{sent.position} of {sent.until}** are seen to; sent again: {sent.replayed}",
             f"- Now: {what}",
         ]
         workflow.set_current_details("\n".join(lines))
