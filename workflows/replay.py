@@ -54,7 +54,7 @@ class ReplayWorkflow:
             start_to_close_timeout=options.SWEEP,
             heartbeat_timeout=options.PAGE_HEARTBEAT,
             retry_policy=options.WITHOUT_END,
-            summary=f"events behind {state.started}",
+            summary=f"events behind position {state.started}",
         )
         self._show(state, sent, "working")
         return sent
