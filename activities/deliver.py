@@ -17,7 +17,7 @@ from everlink.contract import Activity, AttemptOutcome, AttemptTask, CloseDelive
 from providers.headers import is_reserved
 from providers.http import Answer, RequestFailed, glance
 from providers.signature import LEGACY_HEADER, legacy_sign, sign
-from store.deliveries import GONE, DueDelivery
+from store.deliveries import GONE, DueDelivery, disabling
 from store.scope import Scope
 from store.tables import DeliveryAttempt
 from store.vault import Kind
@@ -75,8 +75,7 @@ class DeliverActivities:
         log.warning("endpoint %s of %s was disabled: %s", attempt.endpoint_id, attempt.org_id, attempt.note)
         with suppress(RPCError):  # upkeep does it
             await self._shared.start_deliveries(Scope.of(task.delivery), announced)
-        note = f"{attempt.note}; the endpoint was disabled"
-        return outcome.model_copy(update={"stop": True, "closed": True, "note": note})
+        return outcome.model_copy(update={"stop": True, "closed": True, "note": disabling(attempt.note)})
 
     async def _post(self, task: AttemptTask, due: DueDelivery) -> tuple[DeliveryAttempt, float | None]:
         """Send it once: what is to be kept of that, and how long the endpoint asks to be left alone."""
@@ -99,7 +98,7 @@ class DeliverActivities:
             attempt=task.attempt,
             **scope._asdict(),
             at=now,
-            seconds=monotonic() - started,
+            seconds=round(monotonic() - started, 3),
             url=due.url,
             method=due.method,
             request_headers=ours,

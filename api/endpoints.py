@@ -34,7 +34,7 @@ def _safe_headers(headers: dict[str, str]) -> dict[str, str]:
         if not name or not all(letter.isalnum() or letter in "-_" for letter in name) or not name.isascii():
             raise ValueError("a header's name has characters that are not allowed")
         if is_reserved(name):
-            raise ValueError("this header cannot be replaced")
+            raise ValueError("one of these headers is set by Everlink alone")
         if not value.isascii() or not value.isprintable() or value != value.strip():
             raise ValueError("a header's value has characters that are not allowed")
     if len({name.lower() for name in headers}) < len(headers):
@@ -53,7 +53,9 @@ SafeHeaders = Annotated[
 
 def _subscribable(events: list[EventType]) -> list[EventType]:
     if not set(events) <= set(SUBSCRIBABLE):
-        raise ValueError("this event is not one to subscribe to")
+        raise ValueError(
+            "reminders come with Connection Expired, and webhooks' own events unasked: subscribe to neither"
+        )
     return list(dict.fromkeys(events))
 
 

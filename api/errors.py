@@ -101,7 +101,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         # Where and what, never the value: it may be a secret.
-        details = [{"loc": list(item["loc"]), "type": item["type"], "msg": item["msg"]} for item in error.errors()]
+        details = [
+            {"loc": list(item["loc"]), "type": item["type"], "msg": item["msg"].removeprefix("Value error, ")}
+            for item in error.errors()
+        ]
         words = "the request is not valid"
         if ["body"] in [one["loc"] for one in details] and "json" not in request.headers.get("content-type", ""):
             words = "the body has to be JSON, with content-type: application/json"

@@ -92,7 +92,7 @@ class TargetGuard:
         if host in self._allowed:
             return host
         if port not in ALLOWED_PORTS:
-            raise TargetRefused("the port is not allowed")
+            raise TargetRefused("the port is not allowed: it has to be 80 or 443")
         addresses = await self._look_up(host, port)
         if not addresses or not all(is_public(ipaddress.ip_address(text)) for text in addresses):
             raise TargetRefused("the address is not public")

@@ -99,7 +99,8 @@ class Deliveries:
                 return None
             announced = await self._failed(connection, task, attempt, now)
             if announced is not None:
-                over = {"status": DeliveryStatus.FAILED, "next_attempt_at": None}
+                note = disabling(attempt.note)
+                over = {"status": DeliveryStatus.FAILED, "next_attempt_at": None, "last_note": note}
                 await connection.execute(update(DELIVERIES).where(_delivery(task)).values(over))
             return announced
 
@@ -164,6 +165,11 @@ class Deliveries:
             "disabled_at": now.isoformat(),
         }
         return await announce(self._database, connection, scope, NewEvent(event_id, kind, "", body), now)
+
+
+def disabling(note: str) -> str:
+    """What is said of an attempt that disabled its endpoint."""
+    return f"{note}; the endpoint was disabled"
 
 
 def _delivery(task: DeliveryTask) -> ColumnElement[bool]:

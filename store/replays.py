@@ -1,7 +1,7 @@
 """Replays: events that are sent to an endpoint once more, one by one or many.
 
-A delivery that was closed begins another round. One that is on its way is left as it is, so that asking twice sends
-nothing twice.
+A delivery that was closed begins another round, and so does one that waits for its next attempt: that may be a day
+away. Any other is on its way and left as it is, so that asking twice sends nothing twice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import DeliveryStatus, EventType, ReplayPage, ReplayTask
@@ -179,19 +179,28 @@ class Replays:
         now: datetime,
         replay: Replay | None = None,
     ) -> int:
-        """Begin another round of what is closed, and the first of what was never due; answers of how many events."""
+        """Begin another round of what is closed or waits to be tried again, and the first of what was never due.
+
+        Answers of how many events.
+        """
         if not events:
             return 0
         closed, replay_id = [DeliveryStatus.FAILED], replay.id if replay else None
         if replay is None or not replay.missed_only:
             closed.append(DeliveryStatus.DELIVERED)
+        # No request is under way: those begin once their time has come.
+        waits = and_(
+            DELIVERIES.c.status == DeliveryStatus.SCHEDULED,
+            DELIVERIES.c.attempts > 0,
+            DELIVERIES.c.next_attempt_at > now,
+        )
         another_round = (
             update(DELIVERIES)
             .where(
                 DELIVERIES.c.event_id.in_([event.id for event in events]),
                 DELIVERIES.c.endpoint_id == endpoint_id,
                 scope.owns(DELIVERIES),
-                DELIVERIES.c.status.in_(closed),
+                or_(DELIVERIES.c.status.in_(closed), waits),
             )
             .values(
                 status=DeliveryStatus.SCHEDULED,

@@ -47,7 +47,7 @@ class DeliveryWorkflow:
             attempt += 1
         if not outcome.closed:
             await self._close(task, outcome)
-        self._show(said)
+        self._show(f"{'Delivered' if outcome.delivered else 'Not delivered'}: {said}")
         return outcome.note
 
     def _delay_before(self, attempt: int) -> float | None:

@@ -54,7 +54,7 @@ class ReplayWorkflow:
             start_to_close_timeout=options.SWEEP,
             heartbeat_timeout=options.PAGE_HEARTBEAT,
             retry_policy=options.WITHOUT_END,
-            summary=f"events behind {state.started}",
+            summary=f"events behind position {state.started}",
         )
         self._show(state, sent, "working")
         return sent
@@ -79,7 +79,7 @@ class ReplayWorkflow:
         lines = [
             f"Sends events to `{state.task.endpoint_id}` once more.",
             "",
-            f"- Events up to position **{sent.position} of {sent.until}** are seen to: {sent.replayed} are sent again",
+            f"- Events up to position **{sent.position} of {sent.until}** are seen to; sent again: {sent.replayed}",
             f"- Now: {what}",
         ]
         workflow.set_current_details("\n".join(lines))

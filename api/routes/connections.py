@@ -48,7 +48,7 @@ Generation = Annotated[int, Field(ge=1, le=2**31 - 1), NoStandIn]
 
 class Report(Input):
     generation: Generation | None = Field(default=None, examples=[3], description="Of the credential that was refused")
-    event: Literal[ProviderEventKind.REVOKED, ProviderEventKind.UNINSTALLED] | None = Field(
+    event: Literal["revoked", "uninstalled"] | None = Field(
         default=None, description="What the provider has told you of the grant, where it was no refusal"
     )
     occurred_at: Moment | None = Field(
@@ -189,7 +189,7 @@ async def report(made: Made, scope: Connects, connection_id: str, body: Report =
     if body.event is None:
         await report_rejected(made, row, body.generation)
     else:
-        await report_event(made, row, body.event, body.occurred_at)
+        await report_event(made, row, ProviderEventKind(body.event), body.occurred_at)
     return Reported()
 
 

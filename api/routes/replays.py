@@ -36,7 +36,8 @@ ALL_THAT_WAS_MISSED = ReplayInput()
 async def replay_one(made: Made, scope: Administers, event_id: str, endpoint_id: str) -> models.Delivery:
     """Send one event to an endpoint once more, with the same `webhook-id`, also where it was never due there.
 
-    Where it is on its way there already, that goes on as it is, and the event is not sent twice.
+    Where it waits there for its next attempt, that is made now. Where it is on its way already, that goes on as it is,
+    and the event is not sent twice.
     """
     return await replay_event(made, scope, event_id, endpoint_id)
 
@@ -47,8 +48,9 @@ async def replay_many(
 ) -> models.Replay:
     """Send an endpoint what it wants and has not taken: what failed, and what came while it was disabled.
 
-    Each event has the `webhook-id` that it had. They go in order and no faster than the endpoint takes them; what comes
-    meanwhile is sent as ever. It stops where the endpoint is disabled. One replay at a time: 409 `replay_under_way`.
+    What waits for its next attempt is sent now, too, and has all of its attempts again. Each event has the
+    `webhook-id` that it had. They go in order and no faster than the endpoint takes them; what comes meanwhile is sent
+    as ever. It stops where the endpoint is disabled. One replay at a time: 409 `replay_under_way`.
     """
     return await replay_events(
         made, scope, endpoint_id, after=given.after, since=given.since, missed_only=given.missed_only

@@ -107,7 +107,7 @@ async def change(made: Made, scope: Administers, endpoint_id: str, changes: Endp
 
 @router.delete("/{endpoint_id}", status_code=204, responses=NOT_FOUND)
 async def remove(made: Made, scope: Administers, endpoint_id: str) -> None:
-    """Remove an endpoint. Deliveries on their way to it stop."""
+    """Remove an endpoint. Deliveries on their way to it stop, and what is kept of the others goes with it."""
     await remove_endpoint(made, scope, endpoint_id)
 
 

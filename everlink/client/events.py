@@ -74,7 +74,7 @@ class Events:
         return await self._transport.get(_path(event_id), Event)
 
     async def replay(self, event_id: str, endpoint_id: str) -> Delivery:
-        """Send it to an endpoint once more, also where it was never due there; not twice where it is on its way."""
+        """Send it to an endpoint once more, now, also where it was never due; not twice where it is on its way."""
         path = _path(event_id, "deliveries", segment(endpoint_id), "replay")
         return await self._transport.ask("POST", path, Delivery)
 

@@ -353,7 +353,8 @@ async def test_attempt_that_ends_five_days_of_failures_is_the_last_one(sending: 
         outcome = await sending.deliver()
     assert outcome.stop and outcome.closed and outcome.note == "HTTP 503; the endpoint was disabled"
     assert (await sending.endpoint()).disabled_reason == "failing"
-    assert (await sending.delivery()).status == "failed"
+    row = await sending.delivery()
+    assert (row.status, row.last_note) == ("failed", outcome.note)
 
 
 async def test_removed_endpoint_gets_nothing_more(sending: Sending) -> None:

@@ -25,6 +25,24 @@ async def test_key_that_is_not_live_is_a_401(everlink: Everlink, product: httpx.
     assert missing.status_code == 401 and missing.headers["x-request-id"] == missing.json()["request_id"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("/v1/connections/con_none/report", {"event": "gone"}, "Input should be 'revoked' or 'uninstalled'"),
+        (
+            ENDPOINTS,
+            {"url": "https://product.example/", "events": ["Webhook Test"]},
+            "reminders come with Connection Expired, and webhooks' own events unasked: subscribe to neither",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_said_in_words_of_the_api(
+    product: httpx.AsyncClient, path: str, body: dict[str, object], words: str
+) -> None:
+    answer = await product.post(path, json=body)
+    assert answer.status_code == 422 and [one["msg"] for one in answer.json()["details"]] == [words]
+
+
 async def test_unknown_route_and_method_have_the_same_shape(product: httpx.AsyncClient) -> None:
     for answer, status in ((await product.get("/nothing"), 404), (await product.patch("/v1/connections"), 405)):
         assert answer.status_code == status and set(answer.json()) == SHAPE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -60,6 +60,12 @@ async def close(database: Database, status: DeliveryStatus, *events: str) -> Non
         await writing.execute(update(DELIVERIES).where(DELIVERIES.c.event_id.in_(events)).values(values))
 
 
+async def failed_for_now(database: Database, next_at: datetime, *events: str) -> None:
+    values = {"attempts": 3, "last_note": "HTTP 500", "next_attempt_at": next_at}
+    async with database.writing() as writing:
+        await writing.execute(update(DELIVERIES).where(DELIVERIES.c.event_id.in_(events)).values(values))
+
+
 async def enable(database: Database, endpoint: str, is_enabled: bool) -> None:
     async with database.writing() as writing:
         mine = WEBHOOK_ENDPOINTS.c.id == endpoint
@@ -110,6 +116,21 @@ async def test_delivery_on_its_way_is_left_as_it_is(
     before = await deliveries(database)
     assert await replays.one(scope, event_id, endpoint, LATER) == before[event_id]
     assert await deliveries(database) == before
+
+
+async def test_delivery_that_waits_for_its_next_attempt_is_sent_now(
+    database: Database, scope: Scope, replays: Replays, endpoint: str
+) -> None:
+    one, other, trying = [await happen(database, scope) for _ in range(3)]
+    await failed_for_now(database, LATER + timedelta(hours=24), one, other)
+    await failed_for_now(database, LATER, trying)  # that request may be under way
+    for _ in range(2):
+        row = await replays.one(scope, one, endpoint, LATER)
+        assert row is not None
+        assert (row.status, row.round, row.attempts, row.next_attempt_at) == (SCHEDULED, 1, 0, LATER)
+    assert await to_the_end(replays, await begin(replays, scope, endpoint)) == 1
+    rounds = {event_id: row.round for event_id, row in (await deliveries(database)).items()}
+    assert rounds == {one: 1, other: 1, trying: 0}
 
 
 async def test_event_that_was_never_due_there_gets_its_first_round(

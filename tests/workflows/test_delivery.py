@@ -104,7 +104,7 @@ async def test_page_tells_every_attempt_with_its_status_and_time_in_words(skippi
     assert re.fullmatch(f"attempt 1 of 10: HTTP 503; next {CLOCK}", summaries[0])
     assert re.fullmatch(f"attempt 2 of 10: the server did not answer in time; next {CLOCK}", summaries[1])
     lines = page.splitlines()
-    assert lines[0] == "**attempt 3 of 10: HTTP 200**" and len(lines) == 5
+    assert lines[0] == "**Delivered: attempt 3 of 10: HTTP 200**" and len(lines) == 5
     for line, words in zip(lines[2:], ("3 of 10: HTTP 200", "2 of 10: the server", "1 of 10: HTTP 503"), strict=True):
         assert line.startswith(f"- attempt {words}") and re.search(rf"\({CLOCK}\)$", line)
 
