@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from everlink.contract import AuthType, Environment
+from everlink.contract import AuthType, Environment, EventType
 from store.connections import Connections
 from store.credentials import Credentials
 from store.database import Database
 from store.scope import Scope
-from store.tables import Connection
+from store.tables import Connection, WebhookEndpoint
 from store.tenants import Tenants
+from store.webhooks import Webhooks
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -46,6 +49,21 @@ async def make_connection(database: Database, scope: Scope, identifier: str = "a
         auth_type=AuthType.OAUTH2,
         now=NOW,
     )
+
+
+async def make_endpoint(
+    database: Database, scope: Scope, *events: EventType, id: str | None = None, now: datetime = NOW, **about: Any
+) -> str:
+    """The id of a webhook endpoint that wants these events."""
+    endpoint = WebhookEndpoint(
+        id=id or f"we_{uuid4().hex}",
+        **scope._asdict(),
+        events=[event.value for event in events],
+        created_at=now,
+        **{"url": "https://product.example/", "secret": b"sealed", **about},
+    )
+    await Webhooks(database).add(endpoint)
+    return endpoint.id
 
 
 @pytest.fixture

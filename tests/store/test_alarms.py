@@ -11,10 +11,9 @@ from store.alarms import Alarms
 from store.credentials import Credentials
 from store.database import Database
 from store.scope import Scope
-from store.tables import DELIVERIES, EVENTS, WebhookEndpoint
+from store.tables import DELIVERIES, EVENTS
 from store.tenants import Tenants
-from store.webhooks import Webhooks
-from tests.store.conftest import NOW
+from tests.store.conftest import NOW, make_endpoint
 
 WORDS = "the provider refused the client"
 
@@ -24,16 +23,7 @@ async def test_alarm_is_raised_and_cleared_once_and_announced_each_time(
 ) -> None:
     for tenant in (scope, other):
         await Tenants(database).enable_application(tenant, "sandbox", {"client_id": "x"}, NOW)
-    endpoint = WebhookEndpoint(
-        id="we_1",
-        org_id=scope.org_id,
-        environment=scope.environment,
-        url="https://a.example",
-        events=["Application Refused"],
-        secret=b"sealed",
-        created_at=NOW,
-    )
-    await Webhooks(database).add(endpoint)
+    await make_endpoint(database, scope, EventType.APPLICATION_REFUSED, id="we_1")
     alarms = Alarms(database)
     raised = await asyncio.gather(*[alarms.change(scope, "sandbox", WORDS, NOW) for _ in range(8)])
     [announced] = [one for one in raised if one is not None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,9 +24,9 @@ from store.tables import (
     EVENTS,
     WEBHOOK_ENDPOINTS,
     DeliveryAttempt,
-    WebhookEndpoint,
 )
 from store.webhooks import Webhooks
+from tests.store.conftest import make_endpoint
 
 ENDPOINT = "we_1"
 
@@ -44,16 +43,9 @@ class Desk:
     def deliveries(self) -> Deliveries:
         return Deliveries(self.database)
 
-    async def add_endpoint(self, endpoint_id: str, events: Sequence[EventType]) -> None:
-        endpoint = WebhookEndpoint(
-            id=endpoint_id,
-            **self.scope._asdict(),
-            url=f"https://{endpoint_id}.example/",
-            events=[event.value for event in events],
-            secret=b"sealed",
-            created_at=self.now,
-        )
-        await Webhooks(self.database).add(endpoint)
+    async def add_endpoint(self, endpoint_id: str, event: EventType) -> None:
+        url = f"https://{endpoint_id}.example/"
+        await make_endpoint(self.database, self.scope, event, id=endpoint_id, now=self.now, url=url)
 
     async def event(self) -> DeliveryTask:
         kind, event_id = EventType.APPLICATION_REFUSED, str(uuid4())
@@ -114,8 +106,8 @@ def key_of(task: DeliveryTask) -> tuple[str, str]:
 @pytest.fixture
 async def desk(database: Database, scope: Scope) -> Desk:
     made = Desk(database, scope)
-    await made.add_endpoint(ENDPOINT, [EventType.APPLICATION_REFUSED])
-    await made.add_endpoint("we_2", [EventType.CREATED])
+    await made.add_endpoint(ENDPOINT, EventType.APPLICATION_REFUSED)
+    await made.add_endpoint("we_2", EventType.CREATED)
     return made
 
 

@@ -15,9 +15,9 @@ from store import webhooks
 from store.database import Database
 from store.outbox import Announced, NewEvent, announce, event_head
 from store.scope import Scope
-from store.tables import DELIVERIES, DELIVERY_ATTEMPTS, EVENTS, REPLAYS, WEBHOOK_ENDPOINTS, WebhookEndpoint
+from store.tables import DELIVERIES, DELIVERY_ATTEMPTS, EVENTS, REPLAYS, WEBHOOK_ENDPOINTS
 from store.webhooks import Webhooks
-from tests.store.conftest import NOW
+from tests.store.conftest import NOW, make_endpoint
 
 KIND = EventType.APPLICATION_REFUSED
 OF_ENDPOINTS = (DELIVERIES, DELIVERY_ATTEMPTS, REPLAYS, WEBHOOK_ENDPOINTS)
@@ -25,21 +25,7 @@ OF_ENDPOINTS = (DELIVERIES, DELIVERY_ATTEMPTS, REPLAYS, WEBHOOK_ENDPOINTS)
 
 @pytest.fixture
 async def endpoint(database: Database, scope: Scope) -> str:
-    return await add_endpoint(database, scope)
-
-
-async def add_endpoint(database: Database, scope: Scope) -> str:
-    endpoint = WebhookEndpoint(
-        id=f"we_{uuid4().hex}",
-        org_id=scope.org_id,
-        environment=scope.environment,
-        url="https://product.example/",
-        events=[KIND.value],
-        secret=b"sealed",
-        created_at=NOW,
-    )
-    await Webhooks(database).add(endpoint)
-    return endpoint.id
+    return await make_endpoint(database, scope, KIND)
 
 
 @asynccontextmanager
@@ -82,7 +68,7 @@ async def test_removal_waits_for_an_event_that_is_being_announced_and_takes_its_
 async def test_event_that_is_announced_while_an_endpoint_goes_waits_and_is_not_due_there(
     database: Database, scope: Scope, endpoint: str
 ) -> None:
-    other = await add_endpoint(database, scope)
+    other = await make_endpoint(database, scope, KIND)
     mine = WEBHOOK_ENDPOINTS.c.id == endpoint
     async with database.writing() as removing:  # as the last step does, seen from outside
         await removing.execute(select(WEBHOOK_ENDPOINTS.c.id).where(mine).with_for_update())
@@ -110,8 +96,8 @@ async def test_removal_waits_for_a_page_of_a_replay(database: Database, scope: S
 
 @pytest.mark.timeout(60)
 async def test_crowd_of_events_beside_removals_loses_none_and_leaves_nothing(database: Database, scope: Scope) -> None:
-    kept = await add_endpoint(database, scope)
-    going = [await add_endpoint(database, scope) for _ in range(4)]
+    kept = await make_endpoint(database, scope, KIND)
+    going = [await make_endpoint(database, scope, KIND) for _ in range(4)]
 
     async def announce_many() -> None:
         for _ in range(10):
@@ -128,7 +114,7 @@ async def test_many_rows_go_in_steps_and_others_stay(
     database: Database, scope: Scope, other: Scope, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "BATCH", 2)
-    stays = await add_endpoint(database, scope)
+    stays = await make_endpoint(database, scope, KIND)
     for _ in range(5):
         event = (await announced(database, scope)).event
         for one in (endpoint, stays):

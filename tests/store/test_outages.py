@@ -16,10 +16,9 @@ from store.database import Database
 from store.outage_ends import OutageEnds
 from store.outbox import Announced
 from store.scope import Scope
-from store.tables import APPLICATIONS, CONNECTIONS, CREDENTIALS, DELIVERIES, EVENTS, Connection, WebhookEndpoint
+from store.tables import APPLICATIONS, CONNECTIONS, CREDENTIALS, DELIVERIES, EVENTS, Connection
 from store.tenants import Tenants
-from store.webhooks import Webhooks
-from tests.store.conftest import NOW
+from tests.store.conftest import NOW, make_endpoint
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 ACTIVE, REAUTH_REQUIRED = ConnectionStatus.ACTIVE, ConnectionStatus.REAUTH_REQUIRED
@@ -339,16 +338,7 @@ async def test_event_goes_to_who_is_told_of_connections_or_of_the_application(fl
         "we_other": [EventType.EXPIRED],
     }
     for endpoint_id, events in wanted.items():
-        endpoint = WebhookEndpoint(
-            id=endpoint_id,
-            org_id=fleet.scope.org_id,
-            environment=fleet.scope.environment,
-            url="https://a.example",
-            events=[one.value for one in events],
-            secret=b"sealed",
-            created_at=NOW,
-        )
-        await Webhooks(fleet.database).add(endpoint)
+        await make_endpoint(fleet.database, fleet.scope, *events, id=endpoint_id)
     await fleet.all(fleet.rows, EventType.DEGRADED)
     await fleet.all(fleet.rows, EventType.RECOVERED)
     await fleet.settle()

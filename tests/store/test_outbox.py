@@ -19,9 +19,9 @@ from everlink.contract import (
 from store.connections import Connections, connection_ref, event_body
 from store.database import Database
 from store.scope import Scope
-from store.tables import DELIVERIES, EVENTS, TRANSITIONS, Connection, WebhookEndpoint
+from store.tables import DELIVERIES, EVENTS, TRANSITIONS, Connection
 from store.webhooks import Webhooks
-from tests.store.conftest import NOW
+from tests.store.conftest import NOW, make_endpoint
 
 
 @dataclass
@@ -43,18 +43,9 @@ class Outbox:
 
 @pytest.fixture
 async def outbox(database: Database, scope: Scope, connection: Connection) -> Outbox:
-    wanted = [[EventType.EXPIRED.value, EventType.CREATED.value], [EventType.DELETED.value]]
+    wanted = [[EventType.EXPIRED, EventType.CREATED], [EventType.DELETED]]
     for number, events in enumerate(wanted):
-        endpoint = WebhookEndpoint(
-            id=f"we_{number}",
-            org_id=scope.org_id,
-            environment=scope.environment,
-            url="https://product.example/",
-            events=events,
-            secret=b"sealed",
-            created_at=NOW,
-        )
-        await Webhooks(database).add(endpoint)
+        await make_endpoint(database, scope, *events, id=f"we_{number}")
     return Outbox(database, scope, connection_ref(connection))
 
 

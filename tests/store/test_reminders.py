@@ -23,10 +23,9 @@ from store.database import Database
 from store.reminders import ReminderPlan, Reminders
 from store.scope import Scope
 from store.starting import start_options
-from store.tables import EVENTS, Connection, WebhookEndpoint
+from store.tables import EVENTS, Connection
 from store.tenants import Tenants
-from store.webhooks import Webhooks
-from tests.store.conftest import NOW
+from tests.store.conftest import NOW, make_endpoint
 
 DAY = timedelta(days=1)
 LIFETIMES = Lifetimes(expires_in=3600.0, renewable=True)
@@ -80,17 +79,10 @@ async def plan(database: Database, connection: Connection, transitions: list[Tra
 async def test_reminder_goes_to_who_wants_reminders_and_heard_of_the_expiry(
     database: Database, scope: Scope, connection: Connection
 ) -> None:
-    wanted = {
-        "we_all": {"events": ["Connection Expired"]},
-        "we_none": {"events": ["Connection Expired"], "reminders": False},
-        "we_other": {"events": ["Connection Deleted"]},
-        "we_elsewhere": {"events": ["Connection Expired"], "applications": ["another"]},
-    }
-    for endpoint_id, values in wanted.items():
-        given = {"url": "https://a.example", "secret": b"sealed", "created_at": NOW, **values}
-        await Webhooks(database).add(
-            WebhookEndpoint(id=endpoint_id, org_id=scope.org_id, environment=scope.environment, **given)
-        )
+    await make_endpoint(database, scope, EventType.EXPIRED, id="we_all")
+    await make_endpoint(database, scope, EventType.EXPIRED, id="we_none", reminders=False)
+    await make_endpoint(database, scope, EventType.DELETED, id="we_other")
+    await make_endpoint(database, scope, EventType.EXPIRED, id="we_elsewhere", applications=["another"])
     ref, connections = connection_ref(connection), Connections(database)
     await connections.record(ref, expired(), NOW)
     for _ in range(2):

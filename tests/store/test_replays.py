@@ -16,9 +16,9 @@ from store.database import Database
 from store.outbox import NewEvent, announce, event_head
 from store.replays import Replays, ReplayUnderWay, on_their_way_query, replay_task
 from store.scope import Scope
-from store.tables import DELIVERIES, WEBHOOK_ENDPOINTS, Delivery, WebhookEndpoint
+from store.tables import DELIVERIES, WEBHOOK_ENDPOINTS, Delivery
 from store.webhooks import EndpointDisabled, Webhooks
-from tests.store.conftest import NOW
+from tests.store.conftest import NOW, make_endpoint
 
 REFUSED, ACCEPTED = EventType.APPLICATION_REFUSED, EventType.APPLICATION_ACCEPTED
 LATER = NOW + timedelta(hours=1)
@@ -32,17 +32,7 @@ def replays(database: Database) -> Replays:
 
 @pytest.fixture
 async def endpoint(database: Database, scope: Scope) -> str:
-    endpoint = WebhookEndpoint(
-        id=f"we_{uuid4().hex}",
-        org_id=scope.org_id,
-        environment=scope.environment,
-        url="https://product.example/",
-        events=[REFUSED.value],
-        secret=b"sealed",
-        created_at=NOW,
-    )
-    await Webhooks(database).add(endpoint)
-    return endpoint.id
+    return await make_endpoint(database, scope, REFUSED)
 
 
 async def happen(database: Database, scope: Scope, kind: EventType = REFUSED, *, days: int = 0) -> str:

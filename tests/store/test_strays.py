@@ -25,10 +25,9 @@ from store.database import Database
 from store.scope import Scope
 from store.starting import start_options
 from store.strays import Strays
-from store.tables import CONNECTIONS, CREDENTIALS, DELIVERIES, WEBHOOK_ENDPOINTS, Connection, WebhookEndpoint
+from store.tables import CONNECTIONS, CREDENTIALS, DELIVERIES, WEBHOOK_ENDPOINTS, Connection
 from store.tenants import Tenants
-from store.webhooks import Webhooks
-from tests.store.conftest import NOW, make_connection
+from tests.store.conftest import NOW, make_connection, make_endpoint
 
 LATER = NOW + timedelta(hours=1)
 
@@ -42,17 +41,7 @@ def strays(database: Database) -> Strays:
 async def deliveries(database: Database, scope: Scope, connection: Connection) -> list[tuple[str, str]]:
     """Three events, each on its way to two endpoints; their keys in order."""
     for number in range(2):
-        await Webhooks(database).add(
-            WebhookEndpoint(
-                id=f"we_{number}",
-                org_id=scope.org_id,
-                environment=scope.environment,
-                url="https://product.example/",
-                events=[EventType.CREATED.value],
-                secret=b"sealed",
-                created_at=NOW,
-            )
-        )
+        await make_endpoint(database, scope, EventType.CREATED, id=f"we_{number}")
     keys = []
     for sequence in (1, 2, 3):
         transition = Transition(
