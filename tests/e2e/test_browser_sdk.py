@@ -48,12 +48,23 @@ class Sdk:
             await window.click("button.primary")
         if not allow:
             await window.close()
-            return await self.page.evaluate("() => window.outcome")
+            return await self._outcome(window)
         await consent.click()
-        outcome = await self.page.evaluate("() => window.outcome")
+        outcome = await self._outcome(window)
         if not window.is_closed():  # the SDK has asked for it
             await window.wait_for_event("close")
         return outcome
+
+    async def _outcome(self, window: Page) -> Any:
+        """What the SDK made of it: it asks for as long as the window is open, whatever that shows."""
+        try:
+            async with asyncio.timeout(60):
+                return await self.page.evaluate("() => window.outcome")
+        except TimeoutError:
+            shown = "closed" if window.is_closed() else await window.inner_text("body")
+            pytest.fail(
+                f"the SDK has no answer; the window is {shown}; the app is {await self.call('getApp', 'sandbox')}"
+            )
 
     async def connections(self) -> list[dict[str, Any]]:
         listed = await self.product.get("/v1/connections", params={"linked_account_id": self.account})
