@@ -24,7 +24,7 @@ kills: .venv/.installed  ## kill worker, API and Temporal at random while connec
 demo: .venv/.installed  ## see a connection die and come back
 	@exec $(BIN)/python -m dev.demo
 
-bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks (25 minutes)
+bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks
 	@exec $(BIN)/python -m bench
 
 lint: .venv/.installed  ## check style and format

@@ -7,7 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.pages import each
 from activities.shared import Shared
-from activities.starting import start_scheduled
+from activities.starting import start_delivery
 from everlink.contract import Activity, FinishReplayTask, ReplayPage, ReplayPageTask
 from store.replays import Replays
 from store.strays import ScheduledDelivery
@@ -38,4 +38,4 @@ class ReplayActivities:
 
     async def _start(self, delivery: ScheduledDelivery) -> bool:
         assert self._shared.temporal is not None
-        return await start_scheduled(self._shared.temporal, delivery)
+        return await start_delivery(self._shared.temporal, delivery)

@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from activities.limits import Limiter
 from activities.starting import start_delivery
 from activities.turns import Turns
-from everlink.contract import ConnectionRef, DeliveryTask
+from everlink.contract import ConnectionRef
 from providers.catalog import Catalog, CatalogEntry
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
 from providers.guard import TargetGuard
@@ -32,6 +32,7 @@ from store.reminders import Reminders
 from store.scope import Scope
 from store.settings import Settings
 from store.shielding import Shielded
+from store.strays import announced_deliveries
 from store.tenants import Tenants
 from store.vault import Kind, MasterKeys, Vault
 from store.webhooks import Webhooks
@@ -116,14 +117,9 @@ class Shared:
 
     async def start_deliveries(self, scope: Scope, announced: Announced) -> None:
         """Set an event on its way to each endpoint that it is due at. Idempotent."""
-        event = announced.event
-        for endpoint_id in announced.endpoints:
+        for delivery in announced_deliveries(scope, announced):
             assert self.temporal is not None
-            delivery = DeliveryTask(
-                org_id=scope.org_id, environment=scope.environment, event_id=event.id, endpoint_id=endpoint_id
-            )
-            account = event.body.get("linked_account_id")
-            await start_delivery(self.temporal, delivery, event=event.type, slug=event.slug, linked_account_id=account)
+            await start_delivery(self.temporal, delivery)
 
     def entry(self, ref: ConnectionRef) -> CatalogEntry:
         entry = self.catalog.get(ref.slug)

@@ -8,7 +8,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from everlink.contract import DeliveryTask, Workflow
+from everlink.contract import Workflow
 from store.starting import delivery_start_options, removal_start_options, replay_start_options
 from store.strays import ScheduledDelivery
 from store.tables import Removal, Replay
@@ -16,23 +16,8 @@ from store.tables import Removal, Replay
 START_TIMEOUT = timedelta(seconds=10)
 
 
-async def start_delivery(
-    temporal: Client, delivery: DeliveryTask, *, event: str, slug: str, linked_account_id: str | None
-) -> bool:
-    """Whether it was started."""
-    options = delivery_start_options(delivery, event=event, slug=slug, linked_account_id=linked_account_id)
-    return await _start(temporal, Workflow.DELIVERY, options)
-
-
-async def start_scheduled(temporal: Client, delivery: ScheduledDelivery) -> bool:
-    """The same where the store says how far it is."""
-    return await start_delivery(
-        temporal,
-        delivery.task,
-        event=delivery.event,
-        slug=delivery.slug,
-        linked_account_id=delivery.linked_account_id,
-    )
+async def start_delivery(temporal: Client, delivery: ScheduledDelivery) -> bool:
+    return await _start(temporal, Workflow.DELIVERY, delivery_start_options(delivery))
 
 
 async def start_removal(temporal: Client, removal: Removal) -> bool:

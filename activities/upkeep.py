@@ -16,7 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.pages import each
 from activities.shared import Shared
-from activities.starting import START_TIMEOUT, start_removal, start_replay, start_scheduled
+from activities.starting import START_TIMEOUT, start_delivery, start_removal, start_replay
 from everlink.contract import (
     Activity,
     ConnectCommand,
@@ -108,7 +108,7 @@ class UpkeepActivities:
         return await start_removal(self._temporal, removal)
 
     async def _deliver(self, overdue: ScheduledDelivery) -> bool:
-        return await start_scheduled(self._temporal, overdue)
+        return await start_delivery(self._temporal, overdue)
 
     async def _connect(self, held: Held) -> bool:
         assert held.unconfirmed is not None

@@ -15,7 +15,7 @@ from store.delivery_log import LoggedDelivery
 from store.replays import ReplayUnderWay
 from store.scope import Scope
 from store.starting import delivery_start_options, replay_start_options
-from store.strays import delivery_task
+from store.strays import ScheduledDelivery, delivery_task
 from store.webhooks import EndpointDisabled
 
 
@@ -36,8 +36,8 @@ async def replay_event(made: Services, scope: Scope, event_id: str, endpoint_id:
     if row is None:  # one of them has gone at this very moment
         raise not_found("event")
     account = event.body.get("linked_account_id")
-    options = delivery_start_options(delivery_task(row), event=event.type, slug=event.slug, linked_account_id=account)
-    await start_or_leave(made, Workflow.DELIVERY, options)
+    delivery = ScheduledDelivery(delivery_task(row), event.type, event.slug, account)
+    await start_or_leave(made, Workflow.DELIVERY, delivery_start_options(delivery))
     return delivery_out(LoggedDelivery(row, EventType(event.type), event.body))
 
 

@@ -12,10 +12,11 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from api.services import Services
-from everlink.contract import DeliveryTask, Workflow
+from everlink.contract import Workflow
 from store.outbox import Announced
 from store.scope import Scope
 from store.starting import delivery_start_options
+from store.strays import announced_deliveries
 
 START_TIMEOUT = timedelta(seconds=5)
 
@@ -24,11 +25,8 @@ log = logging.getLogger("everlink.api")
 
 async def start_deliveries(made: Services, scope: Scope, announced: Announced) -> None:
     """Set an event on its way to each endpoint that it is due at."""
-    event, account = announced.event, announced.event.body.get("linked_account_id")
-    for endpoint_id in announced.endpoints:
-        delivery = DeliveryTask(**scope._asdict(), event_id=event.id, endpoint_id=endpoint_id)
-        options = delivery_start_options(delivery, event=event.type, slug=event.slug, linked_account_id=account)
-        await start_or_leave(made, Workflow.DELIVERY, options)
+    for delivery in announced_deliveries(scope, announced):
+        await start_or_leave(made, Workflow.DELIVERY, delivery_start_options(delivery))
 
 
 async def start_or_leave(made: Services, workflow: Workflow, options: dict[str, Any]) -> None:

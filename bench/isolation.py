@@ -14,12 +14,13 @@ from uuid import uuid4
 
 from bench.lab import APPLICATIONS, Lab, Site, few_at_once
 from bench.report import Part, spread
-from everlink.contract import DeliveryTask, EventType, Workflow
+from everlink.contract import EventType, Workflow
 from providers.http import DEADLINE_SECONDS
 from providers.signature import new_secret
 from store.database import utc_now
 from store.outbox import NewEvent, announce, event_head
 from store.starting import delivery_start_options
+from store.strays import announced_deliveries
 from store.tables import WebhookEndpoint
 from store.vault import Kind
 
@@ -104,10 +105,8 @@ async def _announce(site: Site, listener: Listener, kind: EventType) -> None:
     async with database.writing() as connection:
         announced = await announce(database, connection, site.scope, event, now)
     listener.sent[event_id] = time.monotonic()
-    for endpoint_id in announced.endpoints:
-        task = DeliveryTask(**site.scope._asdict(), event_id=event_id, endpoint_id=endpoint_id)
-        options = delivery_start_options(task, event=kind, slug=event.slug, linked_account_id=None)
-        await site.made.temporal.start_workflow(Workflow.DELIVERY, **options)
+    for delivery in announced_deliveries(site.scope, announced):
+        await site.made.temporal.start_workflow(Workflow.DELIVERY, **delivery_start_options(delivery))
 
 
 async def _subscribe(site: Site, url: str, events: list[EventType]) -> str:

@@ -15,7 +15,6 @@ from everlink.contract import (
     TASK_QUEUE,
     ConnectionState,
     ConnectionStatus,
-    DeliveryTask,
     Health,
     Lifetimes,
     ReauthReason,
@@ -37,6 +36,7 @@ from store.credentials import StoredCredential
 from store.reminders import ReminderPlan
 from store.removals import removal_task
 from store.replays import replay_task
+from store.strays import ScheduledDelivery
 from store.tables import Connection, Removal, Replay
 
 
@@ -62,17 +62,16 @@ def start_options(
     }
 
 
-def delivery_start_options(
-    delivery: DeliveryTask, *, event: str, slug: str, linked_account_id: str | None
-) -> dict[str, Any]:
+def delivery_start_options(delivery: ScheduledDelivery) -> dict[str, Any]:
     """The same of a delivery's workflow."""
+    task, account = delivery.task, delivery.linked_account_id
     return {
-        "arg": delivery,
-        "id": delivery_workflow_id(delivery.event_id, delivery.endpoint_id, delivery.round),
+        "arg": task,
+        "id": delivery_workflow_id(task.event_id, task.endpoint_id, task.round),
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-        "search_attributes": delivery_attributes(delivery.org_id, delivery.environment, slug, linked_account_id),
-        "static_summary": " · ".join(filter(None, (event, linked_account_id, slug))),
+        "search_attributes": delivery_attributes(task.org_id, task.environment, delivery.slug, account),
+        "static_summary": " · ".join(filter(None, (delivery.event, account, delivery.slug))),
     }
 
 

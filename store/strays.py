@@ -11,6 +11,8 @@ from sqlalchemy import Row, Select, func, literal_column, select, tuple_
 from everlink.contract import ConnectionStatus, DeliveryTask, Health
 from store.credentials import StoredCredential
 from store.database import Database
+from store.outbox import Announced
+from store.scope import Scope
 from store.tables import CONNECTIONS, CREDENTIALS, DELIVERIES, EVENTS, Connection, Delivery
 
 OVERDUE_DELIVERY = timedelta(minutes=2)
@@ -128,6 +130,16 @@ def scheduled_query() -> Select[Any]:
 def scheduled_delivery(row: Row[Any]) -> ScheduledDelivery:
     """From a row of that query."""
     return ScheduledDelivery(delivery_task(row), row.type, row.slug, row.linked_account_id)
+
+
+def announced_deliveries(scope: Scope, announced: Announced) -> list[ScheduledDelivery]:
+    """An event's deliveries, as they are right after it was written."""
+    event, account = announced.event, announced.event.body.get("linked_account_id")
+    tasks = [
+        DeliveryTask(**scope._asdict(), event_id=event.id, endpoint_id=endpoint_id)
+        for endpoint_id in announced.endpoints
+    ]
+    return [ScheduledDelivery(task, event.type, event.slug, account) for task in tasks]
 
 
 def delivery_task(row: Row[Any] | Delivery) -> DeliveryTask:

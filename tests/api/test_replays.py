@@ -23,6 +23,7 @@ from store.database import utc_now
 from store.outbox import NewEvent, announce, event_head
 from store.scope import Scope
 from store.starting import delivery_start_options
+from store.strays import ScheduledDelivery
 from store.tables import DELIVERIES, Delivery
 from tests.api.conftest import Everlink, running, settings_for
 from tests.api.removing import scope_of
@@ -189,7 +190,7 @@ async def test_endpoint_that_was_down_for_all_attempts_gets_every_event_once_mor
             task = DeliveryTask(
                 org_id=scope.org_id, environment=scope.environment, event_id=event, endpoint_id=endpoint
             )
-            options = delivery_start_options(task, event=KIND, slug="sandbox", linked_account_id=None)
+            options = delivery_start_options(ScheduledDelivery(task, KIND, "sandbox", None))
             await everlink.made.temporal.start_workflow(Workflow.DELIVERY, **options)
         await skipping.sleep(timedelta(days=5))
         for event in events:

@@ -67,6 +67,7 @@ async def test_hostile_target_is_a_422_under_both_faces(product: httpx.AsyncClie
 @pytest.mark.parametrize("url", ["https://[2606:4700::1111]/", "https://93.184.216.34/", "http://fine.example:80/"])
 async def test_public_address_may_be_written_out(product: httpx.AsyncClient, net: Net, url: str) -> None:
     await add(product, url=url)
+    assert len((await product.get(V1)).json()) == 1
 
 
 @pytest.mark.parametrize(
