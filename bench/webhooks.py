@@ -39,7 +39,7 @@ from store.api_keys import ApiKeys
 from store.database import utc_now
 
 PAIRS, WARM = 200, 20  # the first are not counted
-BURST = 1000  # connections that are revoked at once
+BURST = 200  # connections that are revoked at once
 LISTENERS = (1, 4)
 LIFETIME = 3600.0  # nothing is refreshed meanwhile
 ENDPOINTS = "/v1/webhook-endpoints"
