@@ -14,7 +14,7 @@ from time import monotonic
 from types import TracebackType
 
 from everlink.contract import ConnectionRef
-from providers.catalog import Limits
+from providers.entry import Limits
 from store.credentials import StoredClient
 from store.scope import Scope
 

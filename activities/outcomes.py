@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.limits import NotNow, Why
 from everlink.contract import TRANSIENT, CredentialOutcome, CredentialTask, TransientFailure, Verdict
-from providers.catalog import CatalogEntry
+from providers.entry import CatalogEntry
 from store.credentials import StoredCredential
 
 LONG_WAIT_SECONDS = 60.0  # what is longer than this is waited out by the workflow, on its page

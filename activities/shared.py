@@ -16,8 +16,9 @@ from activities.limits import Limiter
 from activities.starting import start_delivery
 from activities.turns import Turns
 from everlink.contract import ConnectionRef
-from providers.catalog import Catalog, CatalogEntry
+from providers.catalog import Catalog
 from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
+from providers.entry import CatalogEntry
 from providers.guard import TargetGuard
 from providers.http import make_client
 from providers.oauth2 import Client

@@ -33,8 +33,8 @@ from everlink.contract import (
     Verdict,
     connection_workflow_id,
 )
-from providers.catalog import OAuth2
 from providers.credential import OAuthCredential
+from providers.entry import OAuth2
 from providers.http import DEADLINE_SECONDS, Answer, RequestFailed
 from providers.oauth2 import Client, refresh, revoke
 from providers.verdict import TokenVerdict, judge_token_answer

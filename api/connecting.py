@@ -10,9 +10,10 @@ from api.errors import ApiError
 from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
 from api.services import Services
 from everlink.contract import AuthType, ConnectionView, Verdict
-from providers.catalog import CatalogEntry, OAuth2
 from providers.credential import Credential, KeyCredential
+from providers.entry import CatalogEntry, OAuth2
 from providers.http import RequestFailed
+from providers.identity import Whose, identify
 from providers.oauth2 import Client, authorize_url, exchange_code, new_verifier
 from providers.probe import probe
 from providers.verdict import TokenVerdict, judge_token_answer
@@ -20,6 +21,7 @@ from store.scope import Scope
 from store.tickets import Ticket
 from store.vault import Kind
 
+NOBODY = Whose(UNIDENTIFIED)
 BUSY = "This service is busy. Please try again in a minute."
 
 
@@ -134,14 +136,14 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         raise ConnectFailed(502, f"{entry.name} cannot be reached right now. Please try again later.") from None
     if verdict.credential is None:
         raise ConnectFailed(502, f"{entry.name} did not accept the connection. Please start again.")
-    identifier, display_name = await _identify(made, entry, verdict.credential)
+    whose = await _identify(made, entry, verdict.credential)
     ends_in = ours.oauth2.grant_seconds if verdict.ends_in is None else verdict.ends_in
     grant = Grant(
         credential=verdict.credential,
         renewable=verdict.credential.refresh_token is not None,
         expires_in=verdict.expires_in,
-        identifier=identifier,
-        display_name=display_name,
+        identifier=whose.id,
+        display_name=whose.name,
         ends_at=None if ends_in is None else made.clock() + timedelta(seconds=ends_in),
     )
     try:
@@ -192,8 +194,8 @@ async def save_key(
     if await made.tenants.application(scope, entry.slug) is None:
         raise ApiError(400, "application_not_configured", "the application is not enabled here")
     credential = KeyCredential(fields=_complete(entry, fields))
-    identifier, display_name = await _identify(made, entry, credential)
-    grant = Grant(credential, False, None, identifier, display_name, ends_at)
+    whose = await _identify(made, entry, credential)
+    grant = Grant(credential, False, None, whose.id, whose.name, ends_at)
     return await establish(made, Target(scope, account_id), entry, grant)
 
 
@@ -234,14 +236,14 @@ def _complete(entry: CatalogEntry, fields: dict[str, str]) -> dict[str, str]:
     return fields
 
 
-async def _identify(made: Services, entry: CatalogEntry, credential: Credential) -> tuple[str, str | None]:
+async def _identify(made: Services, entry: CatalogEntry, credential: Credential) -> Whose:
     """Whose account the credential opens, which also proves that it works."""
     if entry.probe is None:
-        return UNIDENTIFIED, None
+        return NOBODY
     verdict = await probe(made.http, entry.probe, credential)
-    known = verdict.identifier is not None or entry.probe.identifier is None
-    if verdict.verdict is Verdict.OK and known:
-        return verdict.identifier or UNIDENTIFIED, verdict.display_name
+    whose = identify(entry.identity, credential, verdict.said) if entry.identity is not None else NOBODY
+    if verdict.verdict is Verdict.OK and whose is not None:
+        return whose
     if isinstance(credential, KeyCredential) and verdict.verdict is Verdict.DEAD:
         raise ApiError(422, "credentials_refused", "the provider does not accept these credentials")
     if isinstance(credential, KeyCredential):

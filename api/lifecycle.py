@@ -10,8 +10,8 @@ from api import temporal
 from api.errors import ApiError, not_found
 from api.services import Services
 from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView, ProviderEventKind, ReauthReason
-from providers.catalog import CatalogEntry
 from providers.credential import Credential, to_bytes
+from providers.entry import CatalogEntry
 from store.credentials import ConnectionEnded
 from store.database import StoreUnavailable
 from store.scope import Scope

@@ -13,9 +13,10 @@ from api.errors import ApiError, unavailable
 from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
 from api.services import Services
 from everlink.contract import ConnectionStatus, Verdict
-from providers.catalog import CatalogEntry
-from providers.credential import OAuthCredential
+from providers.credential import Credential, OAuthCredential
+from providers.entry import CatalogEntry
 from providers.http import RequestFailed
+from providers.identity import identify
 from providers.oauth2 import Client, refresh
 from providers.probe import probe
 from providers.verdict import ProbeVerdict, TokenVerdict, judge_token_answer
@@ -121,7 +122,7 @@ async def _tried(
         if credential.refresh_token is None:
             raise _refused()
         return None
-    if answer is not None and not _tells(entry, answer):
+    if answer is not None and not _tells(entry, credential, answer):
         raise _unreachable(answer.retry_after)
     if expires_in is None and entry.oauth2 is not None:
         expires_in = SOON if credential.refresh_token is not None else entry.oauth2.access_token_seconds
@@ -159,7 +160,7 @@ async def _identified(made: Services, entry: CatalogEntry, credential: OAuthCred
     for pause in (0.0, *PAUSES):
         await asyncio.sleep(pause)
         answer = await probe(made.http, entry.probe, credential)
-        if _tells(entry, answer):
+        if _tells(entry, credential, answer):
             return answer
     return None
 
@@ -181,24 +182,26 @@ async def _keep(made: Services, target: Target, entry: CatalogEntry, verified: _
     assert credential.origin is not None
     # Where a provider that could has not said whose they are, two grants must not take each other's place.
     unknown = f"unidentified-{credential.origin[:12]}" if _can_tell(entry) else UNIDENTIFIED
+    whose = identify(entry.identity, credential, answer.said) if entry.identity and answer else None
     grant = Grant(
         credential=credential,
         renewable=credential.refresh_token is not None,
         expires_in=verified.expires_in,
-        identifier=(answer.identifier if answer else None) or unknown,
-        display_name=answer.display_name if answer else None,
+        identifier=whose.id if whose else unknown,
+        display_name=whose.name if whose else None,
         ends_at=verified.ends_at,
     )
     await establish(made, target, entry, grant)
 
 
 def _can_tell(entry: CatalogEntry) -> bool:
-    return entry.probe is not None and entry.probe.identifier is not None
+    return entry.probe is not None and entry.identity is not None
 
 
-def _tells(entry: CatalogEntry, answer: ProbeVerdict) -> bool:
+def _tells(entry: CatalogEntry, credential: Credential, answer: ProbeVerdict) -> bool:
     """Whether the provider accepted it, and said whose it is where it can."""
-    return answer.verdict is Verdict.OK and (answer.identifier is not None or not _can_tell(entry))
+    known = entry.identity is None or identify(entry.identity, credential, answer.said) is not None
+    return answer.verdict is Verdict.OK and known
 
 
 def _refused() -> ApiError:

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
+from providers.templates import texts
+
 MAX_EXTRA_BYTES = 64 * 1024
 
 
@@ -20,7 +22,13 @@ class OAuthCredential(BaseModel):
     token_type: str = "Bearer"
     scope: str | None = None
     extra: dict[str, Any] = Field(default_factory=dict, repr=False)
+    given: dict[str, str] = Field(default_factory=dict, repr=False)  # what the customer gave before consent
     origin: str | None = None  # the fingerprint of what another system held, where the grant was taken over from it
+
+    def values(self) -> dict[str, str]:
+        """What requests to the provider may need of it."""
+        renewing = {} if self.refresh_token is None else {"refresh_token": self.refresh_token}
+        return {**texts(self.extra), **self.given, **renewing, "access_token": self.access_token}
 
 
 class KeyCredential(BaseModel):
@@ -29,6 +37,10 @@ class KeyCredential(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     fields: dict[str, str] = Field(repr=False)
+
+    def values(self) -> dict[str, str]:
+        """What requests to the provider may need of it."""
+        return self.fields
 
 
 Credential = OAuthCredential | KeyCredential

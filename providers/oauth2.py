@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from providers.catalog import OAuth2
 from providers.credential import OAuthCredential
+from providers.entry import OAuth2
 from providers.http import Answer, send
 
 
@@ -34,6 +34,7 @@ def authorize_url(
     oauth2: OAuth2, client: Client, *, redirect_uri: str, state: str, verifier: str, scopes: tuple[str, ...]
 ) -> str:
     """Where the browser goes for consent (RFC 6749 section 4.1.1, PKCE S256 by RFC 7636)."""
+    assert oauth2.authorize_url is not None
     query = {
         "response_type": "code",
         "client_id": client.client_id,
@@ -98,7 +99,7 @@ async def _post(
     body = {**form, "client_id": client.client_id}
     if client.client_secret is not None:
         body["client_secret"] = client.client_secret
-    if oauth2.client_auth == "json":
+    if oauth2.token_body == "json":
         content = json.dumps(body).encode()
         return await send(
             http, "POST", url, content=content, headers={"content-type": "application/json"}, deadline=deadline

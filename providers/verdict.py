@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from everlink.contract import ReauthReason, Verdict
-from providers.catalog import AnswerRule, OAuth2, Probe, TokenAnswer, code_text
 from providers.credential import OAuthCredential, bounded
+from providers.entry import OAuth2, Probe
 from providers.http import Answer
+from providers.rules import AnswerRule, TokenAnswer, code_text
 
 Rule = TypeVar("Rule", bound=AnswerRule)
 Body = dict[str, Any] | None
@@ -41,8 +42,7 @@ class ProbeVerdict:
     note: str
     reason: ReauthReason | None = None
     retry_after: float | None = None
-    identifier: str | None = None
-    display_name: str | None = None
+    said: Body = field(default=None, repr=False)  # the answer, where it was a success
 
 
 def judge_token_answer(
@@ -88,12 +88,7 @@ def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
     if dead is not None:
         return ProbeVerdict(Verdict.DEAD, "the provider refused the credential", dead.reason)
     if _is_success(probe.success, answer, body):
-        return ProbeVerdict(
-            Verdict.OK,
-            "the provider accepted the credential",
-            identifier=_text(body, probe.identifier),
-            display_name=_text(body, probe.display_name),
-        )
+        return ProbeVerdict(Verdict.OK, "the provider accepted the credential", said=body)
     return ProbeVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
 
 
@@ -134,7 +129,7 @@ def _values(body: Any, path: str) -> Iterator[Any]:
             yield from _values(body[name], rest)
 
 
-def _items(body: Body, path: str) -> Iterator[Any]:
+def _items(body: Any, path: str) -> Iterator[Any]:
     """What stands at a path, each item of it where it is a list."""
     for value in _values(body, path):
         yield from value if isinstance(value, list) else [value]
@@ -145,9 +140,10 @@ def _value(body: Body, path: str | None) -> Any:
     return next(_values(body, path), None) if path is not None else None
 
 
-def _text(body: Body, path: str | None) -> str | None:
-    value = _value(body, path)
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+def texts_at(said: Any, path: str) -> list[str]:
+    """The texts and numbers that stand at a path."""
+    found = _items(said, path)
+    return [str(value) for value in found if isinstance(value, str | int) and not isinstance(value, bool)]
 
 
 def _word(body: Body, path: str | None) -> str | None:
@@ -169,6 +165,7 @@ def _merge(body: Body, places: TokenAnswer, previous: OAuthCredential | None) ->
         token_type=_word(body, places.token_type) or "Bearer",
         scope=_word(body, places.scope) or (previous.scope if previous else None),
         extra=bounded({**(previous.extra if previous else {}), **extra}),
+        given=previous.given if previous else {},
         origin=previous.origin if previous else None,
     )
 

@@ -21,7 +21,7 @@ from api.inputs import KeyFields
 from api.lifecycle import UNIDENTIFIED, find
 from api.routes.seed.lookups import enabled, living
 from everlink.contract import ConnectionStatus, ReauthReason
-from providers.catalog import CatalogEntry
+from providers.entry import CatalogEntry
 from store.connect_sessions import ConnectSession
 from store.database import StoreUnavailable
 from store.tables import Connection

@@ -15,8 +15,9 @@ from activities.limits import Limiter
 from activities.refresh import RefreshActivities
 from activities.shared import Shared
 from everlink.contract import AuthType, CredentialOutcome, CredentialTask, Environment
-from providers.catalog import Catalog, CatalogEntry, OAuth2
+from providers.catalog import Catalog
 from providers.credential import OAuthCredential
+from providers.entry import CatalogEntry, OAuth2
 from providers.guard import TargetGuard
 from providers.http import make_client
 from store.connections import connection_ref

@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities import limits
 from activities.refresh import RefreshActivities
 from everlink.contract import AuthType, CredentialOutcome, CredentialTask, Verdict
-from providers.catalog import Limits
+from providers.entry import Limits
 from store.connections import connection_ref
 from store.database import utc_now
 from tests.activities.conftest import FIRST, Refreshing

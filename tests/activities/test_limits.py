@@ -9,7 +9,7 @@ import pytest
 from activities import limits
 from activities.limits import FAILURES_TO_OPEN, Limiter, NotNow, Turn, Why
 from everlink.contract import AuthType, ConnectionRef, Environment
-from providers.catalog import Limits
+from providers.entry import Limits
 from store.credentials import StoredClient
 
 ENDPOINT = "https://provider.example/token"

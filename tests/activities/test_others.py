@@ -12,7 +12,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.farewell import FarewellActivities
 from activities.probe import ProbeActivities
 from everlink.contract import CredentialOutcome, Verdict
-from providers.catalog import CatalogEntry, DeadRule, Header, Probe
+from providers.entry import CatalogEntry, Probe
+from providers.rules import DeadRule
 from store.credentials import StoredCredential
 from store.database import utc_now
 from tests.activities.conftest import Refreshing
@@ -38,8 +39,8 @@ async def test_probe_without_a_request_to_send_is_unsupported(refreshing: Refres
 
 async def test_probe_believes_what_the_entry_says(refreshing: Refreshing) -> None:
     rules = (DeadRule(status=403),)
-    header = Header(name="authorization", value="Bearer {access_token}")
-    one = Probe(method="POST", url=refreshing.endpoint.url, headers=(header,), dead=rules, every_seconds=60)
+    header = {"authorization": "Bearer {access_token}"}
+    one = Probe(method="POST", url=refreshing.endpoint.url, headers=header, dead=rules, every_seconds=60)
     change_entry(refreshing, probe=one.model_dump())
     refreshing.endpoint.says(200, {})
     fine = await probe(refreshing)

@@ -15,13 +15,14 @@ from temporalio.testing import ActivityEnvironment
 from activities.refresh import RefreshActivities
 from activities.token_request import deadline_seconds, lease
 from everlink.contract import CredentialOutcome, LateSuccess, ReauthReason, Signal, StoreSealedTask, Verdict
-from providers.catalog import Catalog, OAuth2
+from providers.catalog import Catalog
+from providers.entry import OAuth2
 from store.credentials import Credentials
 from store.database import StoreUnavailable, utc_now
 from tests.activities.conftest import FIRST, Refreshing
 
 DENIED = {"error": "invalid_grant"}
-LEASE = lease(OAuth2(authorize_url="", token_url=""))
+LEASE = lease(OAuth2(authorize_url="https://a.example/", token_url="https://a.example/"))
 
 
 async def transient(refreshing: Refreshing, generation: int = 1) -> ApplicationError:
@@ -267,7 +268,7 @@ async def test_late_success_tells_the_workflow_to_look_again(
 
 async def test_grace_of_the_server_leaves_time_for_a_retry(refreshing: Refreshing) -> None:
     for grace in (3.0, 30.0, 60.0, 120.0, 3600.0):
-        oauth2 = OAuth2(authorize_url="", token_url="", reuse_grace_seconds=grace)
+        oauth2 = OAuth2(authorize_url="https://a.example/", token_url="https://a.example/", reuse_grace_seconds=grace)
         wait = lease(oauth2).total_seconds()
         assert deadline_seconds(oauth2) < wait < grace and wait + deadline_seconds(oauth2) < grace
     assert deadline_seconds(oauth2) == 20.0 and LEASE.total_seconds() == 40.0

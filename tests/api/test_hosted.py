@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from providers.catalog import KeyField
+from providers.entry import KeyField
 from store.database import utc_now
 from store.tables import CONNECT_SESSIONS, LINKED_ACCOUNTS
 from tests.api.conftest import OAUTH_URL, Everlink, until_status

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from providers.catalog import CatalogEntry
+from providers.entry import CatalogEntry
 from store.database import utc_now
 from store.tables import CONNECTIONS
 from tests.api.conftest import OAUTH_URL, SAVE_KEY, Everlink, until_status

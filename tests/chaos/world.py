@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from api.services import Services, open_services
 from dev.config import ROOT
 from everlink.contract import Environment
-from providers.catalog import CatalogEntry, OAuth2
 from providers.credential import OAuthCredential
+from providers.entry import CatalogEntry, OAuth2
 from providers.oauth2 import Client, authorize_url, exchange_code, new_verifier
 from providers.verdict import judge_token_answer
 from sandbox.customer import Customer

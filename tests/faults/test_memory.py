@@ -15,7 +15,7 @@ MAX_KIB = 64 * 1024
 MEASURED = """
 import asyncio, resource, sys
 from providers import http
-from providers.catalog import OAuth2
+from providers.entry import OAuth2
 from providers.credential import OAuthCredential
 from providers.guard import TargetGuard
 from providers.oauth2 import Client, refresh

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everlink.contract import Verdict
-from providers.catalog import Catalog, OAuth2, Probe
+from providers.catalog import Catalog
 from providers.credential import OAuthCredential, to_bytes
+from providers.entry import Identity, OAuth2, Probe
+from providers.identity import identify
 from providers.verdict import judge_probe_answer, judge_token_answer
 from tests.providers.test_verdict import BEFORE, OAUTH2, answer
 
@@ -70,4 +72,5 @@ def test_no_answer_breaks_the_judgement_and_what_it_grants_can_be_kept(
 @given(body=st.binary())
 def test_no_bytes_break_the_judgement(body: bytes) -> None:
     assert judge_token_answer(answer(200, body), OAUTH2, BEFORE).verdict is Verdict.TRANSIENT
-    judge_probe_answer(answer(200, body), Probe(url="https://a.example/", identifier="a.b"))
+    probed = judge_probe_answer(answer(200, body), Probe(url="https://a.example/"))
+    identify(Identity(id="probe.a.b", name="probe.c"), BEFORE, probed.said)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from everlink.contract import Verdict
-from providers.catalog import OAuth2
 from providers.credential import MAX_EXTRA_BYTES, OAuthCredential, bounded, to_bytes
+from providers.entry import OAuth2
 from providers.verdict import judge_token_answer
 from tests.providers.test_verdict import answer
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from providers.catalog import OAuth2
 from providers.credential import KeyCredential, OAuthCredential
+from providers.entry import OAuth2
 from providers.guard import TargetGuard
 from providers.http import RequestFailed, make_client
 from providers.oauth2 import Client, authorize_url, exchange_code, new_verifier, refresh, revoke
@@ -94,7 +94,7 @@ async def test_posted_client_stands_in_the_body() -> None:
 
 async def test_server_that_speaks_json_gets_all_of_it_so() -> None:
     async with Recorded() as http:
-        await refresh(http, OAUTH2.model_copy(update={"client_auth": "json"}), CLIENT, TOKENS)
+        await refresh(http, OAUTH2.model_copy(update={"token_body": "json", "client_auth": "post"}), CLIENT, TOKENS)
         [request] = http.requests
         assert "authorization" not in request.headers
         assert request.headers["content-type"] == "application/json"

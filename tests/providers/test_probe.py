@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from everlink.contract import ReauthReason, Verdict
-from providers.catalog import Header, Probe
 from providers.credential import KeyCredential, OAuthCredential
+from providers.entry import Probe
 from providers.probe import probe
 from tests.providers.server import HEAD, Server, abort, answering, answering_with
 
-KEY = Header(name="X-Api-Key", value="{api_key}")
+KEY = {"X-Api-Key": "{api_key}"}
 
 
 def key(**fields: str) -> KeyCredential:
@@ -29,7 +29,7 @@ def key(**fields: str) -> KeyCredential:
 async def test_key_that_no_header_can_carry_never_reaches_the_wire(client: httpx.AsyncClient, value: str) -> None:
     server = Server(answering_with(b"{}"))
     async with server as url:
-        judged = await probe(client, Probe(url=url, headers=(KEY,)), key(api_key=value))
+        judged = await probe(client, Probe(url=url, headers=KEY), key(api_key=value))
     assert (judged.verdict, judged.reason) == (Verdict.DEAD, ReauthReason.CREDENTIALS_INVALID)
     assert server.connections == 0 and (len(value) < 3 or value not in judged.note)
 
@@ -38,7 +38,7 @@ async def test_key_that_no_header_can_carry_never_reaches_the_wire(client: httpx
 async def test_other_key_reaches_the_wire_as_it_is(client: httpx.AsyncClient, value: str) -> None:
     server = Server(answering_with(b"{}"))
     async with server as url:
-        judged = await probe(client, Probe(url=url, headers=(KEY,)), key(api_key=value))
+        judged = await probe(client, Probe(url=url, headers=KEY), key(api_key=value))
     assert judged.verdict is Verdict.OK
     assert f"\r\nX-Api-Key: {value}\r\n".encode() in server.seen[0]
 
@@ -46,7 +46,7 @@ async def test_other_key_reaches_the_wire_as_it_is(client: httpx.AsyncClient, va
 async def test_name_of_another_field_in_a_value_is_just_text(client: httpx.AsyncClient) -> None:
     server = Server(answering_with(b"{}"))
     async with server as url:
-        entry = Probe(url=url, headers=(Header(name="X-Both", value="{user}:{password}"),))
+        entry = Probe(url=url, headers={"X-Both": "{user}:{password}"})
         await probe(client, entry, key(user="{password}", password="of {user}"))
     assert b"\r\nX-Both: {password}:of {user}\r\n" in server.seen[0]
 
@@ -61,7 +61,7 @@ async def test_basic_user_and_password_reach_the_wire(client: httpx.AsyncClient)
 async def test_token_reaches_the_wire(client: httpx.AsyncClient) -> None:
     server = Server(answering_with(b"{}"))
     async with server as url:
-        entry = Probe(method="POST", url=url, headers=(Header(name="Authorization", value="Bearer {access_token}"),))
+        entry = Probe(method="POST", url=url, headers={"Authorization": "Bearer {access_token}"})
         await probe(client, entry, OAuthCredential(access_token="a.b-c"))
     assert server.seen[0].startswith(b"POST ") and b"Authorization: Bearer a.b-c\r\n" in server.seen[0]
 
@@ -91,6 +91,5 @@ async def test_trouble_on_the_way_says_nothing_about_the_credential(
     client: httpx.AsyncClient, behaviour: Any, verdict: Verdict
 ) -> None:
     async with Server(behaviour) as url:
-        judged = await probe(client, Probe(url=url, identifier="user.id"), key(api_key="a"))
+        judged = await probe(client, Probe(url=url), key(api_key="a"))
     assert judged.verdict is verdict
-    assert judged.identifier in (None, "42")

@@ -11,9 +11,11 @@ import httpx
 import pytest
 
 from everlink.contract import ReauthReason, Verdict
-from providers.catalog import Catalog, OAuth2
+from providers.catalog import Catalog
 from providers.credential import OAuthCredential
+from providers.entry import OAuth2
 from providers.http import Answer
+from providers.identity import identify
 from providers.verdict import TokenVerdict, judge_probe_answer, judge_token_answer
 
 CATALOG = Catalog.load()
@@ -390,7 +392,8 @@ def test_every_built_in_application_has_its_lines() -> None:
 )
 def test_answer_to_a_probe(slug: str, status: int, body: Any, verdict: Verdict, reason: ReauthReason | None) -> None:
     entry = CATALOG.get(slug)
-    assert entry is not None and entry.probe is not None
+    assert entry is not None and entry.probe is not None and entry.identity is not None
     judged = judge_probe_answer(answer(Case(slug, status, body, verdict, "")), entry.probe)
     assert (judged.verdict, judged.reason) == (verdict, reason)
-    assert judged.identifier == ("T1" if verdict is OK else None)
+    whose = identify(entry.identity, BEFORE, judged.said)
+    assert (whose.id if whose else None) == ("T1" if verdict is OK else None)

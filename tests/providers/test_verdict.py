@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from everlink.contract import ReauthReason, Verdict
-from providers.catalog import DeadRule, OAuth2, Probe
 from providers.credential import OAuthCredential, to_bytes
+from providers.entry import OAuth2, Probe
 from providers.http import Answer
+from providers.rules import DeadRule
 from providers.verdict import judge_probe_answer, judge_token_answer
 
 OAUTH2 = OAuth2(authorize_url="https://a.example/", token_url="https://a.example/token")
@@ -197,13 +198,13 @@ def test_reason_is_the_rule_of_the_entry() -> None:
     ],
 )
 def test_probe_answer(status: int, verdict: Verdict) -> None:
-    probe = Probe(url="https://a.example/me", identifier="user.id", display_name="name")
+    probe = Probe(url="https://a.example/me")
     judged = judge_probe_answer(answer(status, {"user": {"id": 42}, "name": "Ada"}, retry_after="7"), probe)
     assert judged.verdict is verdict
     assert judged.retry_after == (7.0 if verdict is Verdict.TRANSIENT else None)
     assert judged.reason is (ReauthReason.CREDENTIALS_INVALID if verdict is Verdict.DEAD else None)
     if verdict is Verdict.OK:
-        assert (judged.identifier, judged.display_name) == ("42", "Ada")
+        assert judged.said == {"user": {"id": 42}, "name": "Ada"}
 
 
 @pytest.mark.parametrize("half", [b"\\ud83d", b"\xed\xa0\xbd"], ids=["escaped", "raw"])
@@ -213,11 +214,3 @@ def test_half_a_character_in_a_name_loses_no_grant(half: bytes) -> None:
     assert judged.credential is not None
     kept = OAuthCredential.model_validate_json(to_bytes(judged.credential))
     assert (kept.refresh_token, kept.extra["team"]["id"]) == ("r2", "T1")
-
-
-def test_identifier_of_a_probe_can_be_kept() -> None:
-    probe = Probe(url="https://a.example/me", identifier="id", display_name="name")
-    for body in (b'{"id": "a\\ud83d", "name": "b\\ud83d"}', b'{"id": {"a": 1}, "name": true}', b'{"id": null}', b"[]"):
-        judged = judge_probe_answer(answer(200, body), probe)
-        for text in (judged.identifier, judged.display_name):
-            assert text is None or (text.encode() and len(text) == 2)

@@ -9,7 +9,7 @@ from api.errors import not_found
 from api.routes.seed.views import AccountView, ApplicationView, account_view, application_view
 from api.services import Services
 from everlink.contract import ConnectionStatus
-from providers.catalog import CatalogEntry
+from providers.entry import CatalogEntry
 from store.scope import Scope
 from store.tables import Application, Connection, LinkedAccount
 

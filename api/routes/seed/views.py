@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from everlink.contract import ConnectionStatus
-from providers.catalog import CatalogEntry
+from providers.entry import CatalogEntry
 from store.tables import Connection, LinkedAccount
 
 

@@ -1,0 +1,282 @@
+"""The schema of a catalog entry: what is known of one application."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import AfterValidator, Field
+
+from everlink.contract import AuthType, Lifetimes, ReauthReason
+from providers.rules import AnswerRule, DeadRule, Part, TokenAnswer
+from providers.templates import PLACE, host, names
+
+# What a request for consent says of itself: an entry that sets one could send the grant elsewhere, or take the state
+# and the challenge away. A request object (RFC 9101) replaces them all.
+OURS = frozenset(
+    {
+        "client_id",
+        "code_challenge",
+        "code_challenge_method",
+        "redirect_uri",
+        "request",
+        "request_uri",
+        "response_type",
+        "state",
+    }
+)
+# What a token request says of itself (RFC 6749 sections 4.1.3 and 6).
+TOKEN_OURS = frozenset({"client_id", "client_secret", "code", "code_verifier", "redirect_uri", "refresh_token"})
+CLIENT = frozenset({"client_id", "client_secret"})
+TOKENS = frozenset({"access_token", "refresh_token"})
+IDENTITY_PLACES = frozenset({"probe", "token", "id_token", "callback", "given"})
+
+
+def _address(url: str) -> str:
+    """An http or https address, with no user in it. Places may stand in it."""
+    plain = PLACE.sub("place", url)
+    if PLACE.match(url):
+        plain = "https://" + plain
+    parts = urlsplit(plain)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
+        raise ValueError("an address is http:// or https://, with a host and without a user or a fragment")
+    return url
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Request(Part):
+    """A request to the provider. In its texts `{name}` stands for a value of the connection.
+
+    That is a field that the customer gave, `access_token`, `refresh_token`, or what else the token answer said, by
+    its path (`{instance_url}`, `{team.id}`); in a revocation also the application's `client_id` and `client_secret`.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    url: Address
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    basic: tuple[str, str] | None = None  # user and password
+    form: Mapping[str, str] = Field(default_factory=dict)
+    body: Mapping[str, str] = Field(default_factory=dict)  # sent as a JSON object
+    success: AnswerRule | None = None  # what a success must show beside its status
+
+    def model_post_init(self, _: Any) -> None:
+        if self.form and self.body:
+            raise ValueError("a request has a `form` or a JSON `body`")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The values that it needs."""
+        texts = (self.url, *self.headers.values(), *(self.basic or ()), *self.form.values(), *self.body.values())
+        return frozenset[str]().union(*(names(text) for text in texts))
+
+
+class Probe(Request):
+    """A cheap authenticated request that tells whether a credential works."""
+
+    every_seconds: float | None = Field(default=None, gt=0)
+    dead: tuple[DeadRule, ...] = (DeadRule(status=401, reason=ReauthReason.CREDENTIALS_INVALID),)
+
+
+class Identity(Part):
+    """How the account that was connected is told, by paths into what is known when it connects.
+
+    A path begins with its place: `probe` (the probe's answer), `token` (the token endpoint's), `id_token` (the claims
+    of the one that came with it), `callback` (the query of the return from consent) or `given` (a field).
+    """
+
+    id: str  # stable: a reconnect must open the same
+    name: str | None = None  # for people
+    keys: Mapping[str, str] = Field(default_factory=dict)  # further ids by which the provider's events name it
+
+    def model_post_init(self, _: Any) -> None:
+        for path in self.paths():
+            place, _, rest = path.partition(".")
+            if place not in IDENTITY_PLACES or not rest:
+                raise ValueError(f"{path!r} must begin with one of {', '.join(sorted(IDENTITY_PLACES))} and a dot")
+        if "account" in self.keys:
+            raise ValueError("`account` is the name of the id itself")
+
+    def paths(self) -> tuple[str, ...]:
+        return (self.id, *((self.name,) if self.name else ()), *self.keys.values())
+
+
+class KeyField(Part):
+    """Something that the customer types in, as the form shows it."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    label: str
+    placeholder: str = ""
+    required: bool = True
+    type: Literal["text", "password", "select"] = "password"
+    options: tuple[str, ...] = ()  # what a `select` offers; nothing else is taken
+    pattern: Annotated[str | None, AfterValidator(_pattern)] = None  # what all of a value must match
+    help_text: str = ""  # where the customer finds it
+
+    def model_post_init(self, _: Any) -> None:
+        if bool(self.options) != (self.type == "select"):
+            raise ValueError("a `select` needs `options`, and no other field has them")
+
+
+class OAuth2(Part):
+    """How the application speaks OAuth 2 (RFC 6749). Addresses may have the fields of the entry in them."""
+
+    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    authorize_url: Address | None = None
+    token_url: Address
+    refresh_url: Address | None = None  # None: the token endpoint
+    revoke_url: Address | None = None  # RFC 7009
+    revoke: Request | None = None  # the provider's own way to revoke the grant
+    uninstall: Request | None = None  # ends the application at the customer's, with all of its grants there
+    introspect_url: Address | None = None  # RFC 7662: asked where there is no probe
+    issuer: str | None = None  # RFC 9207: what `iss` must be, where the server sends it
+    client_auth: Literal["basic", "post"] = "basic"  # how the client shows itself at the token endpoint
+    token_body: Literal["form", "json"] = "form"
+    client_id_param: str = "client_id"  # of a provider that names it otherwise
+    pkce: bool = True
+    scopes: tuple[str, ...] = ()
+    scope_separator: str = " "
+    authorize_params: Mapping[str, str] = Field(default_factory=dict)
+    token_params: Mapping[str, str] = Field(default_factory=dict)  # sent with every token request
+    token_headers: Mapping[str, str] = Field(default_factory=dict)
+    access_token_seconds: float | None = Field(default=None, gt=0)  # where the answer has no `expires_in`
+    refresh_margin_seconds: float | None = Field(default=None, gt=0)
+    rotates: bool = True  # a refresh may replace the refresh token, so that a lost answer may lose the grant
+    reuse_grace_seconds: float | None = Field(default=None, gt=0)  # a rotated refresh token is answered that long
+    idle_seconds: float | None = Field(default=None, gt=0)  # a refresh token unused that long dies
+    grant_seconds: float | None = Field(default=None, gt=0)  # the hard end, counted from the customer's consent
+    answer: TokenAnswer = TokenAnswer()
+    # Looks like a refusal and says nothing of the grant: looked at before `dead`.
+    transient: tuple[AnswerRule, ...] = ()
+    dead: tuple[DeadRule, ...] = (DeadRule(code="invalid_grant", source="RFC 6749 section 5.2"),)
+    application_errors: tuple[AnswerRule, ...] = (
+        AnswerRule(code="invalid_client", source="RFC 6749 section 5.2"),
+        AnswerRule(code="unauthorized_client", source="RFC 6749 section 5.2"),
+    )
+    sources: Mapping[str, str] = Field(default_factory=dict)  # by the name of a value above: where it is written down
+
+    def model_post_init(self, _: Any) -> None:
+        if (self.grant == "authorization_code") != (self.authorize_url is not None):
+            raise ValueError("`authorize_url` belongs to `grant: authorization_code`")
+        in_url = {name for name, _ in parse_qsl(urlsplit(self.authorize_url or "").query, keep_blank_values=True)}
+        taken = sorted((OURS | {self.client_id_param}) & (in_url | set(self.authorize_params)))
+        if taken:
+            raise ValueError(f"`authorize_url` and `authorize_params` cannot set {', '.join(taken)}")
+        taken = sorted((TOKEN_OURS | {self.client_id_param}) & set(self.token_params))
+        if self.grant == "authorization_code" and "grant_type" in self.token_params:
+            taken.append("grant_type")
+        if taken:
+            raise ValueError(f"`token_params` cannot set {', '.join(taken)}")
+        if self.revoke is not None and self.revoke_url is not None:
+            raise ValueError("a grant is revoked by `revoke_url` or by `revoke`")
+        unknown = sorted(set(self.sources) - set(type(self).model_fields))
+        if unknown:
+            raise ValueError(f"`sources` names {', '.join(unknown)}, which is no value here")
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Where the application's own client shows its secret."""
+        urls = (self.token_url, self.refresh_url, self.revoke_url, self.introspect_url)
+        calls = (self.revoke, self.uninstall)
+        return tuple(url for url in (*urls, *(call.url for call in calls if call is not None)) if url is not None)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The fields that its own requests need."""
+        texts = (self.authorize_url or "", self.token_url, self.refresh_url or "", self.revoke_url or "")
+        more = (self.introspect_url or "", *self.token_params.values(), *self.token_headers.values())
+        return frozenset[str]().union(*(names(text) for text in (*texts, *more, *self.authorize_params.values())))
+
+
+class Limits(Part):
+    """How much of refreshing the application stands, for each process."""
+
+    concurrency: int = Field(default=8, ge=1)
+    per_second: float | None = Field(default=None, gt=0)
+
+
+class CatalogEntry(Part):
+    """One application."""
+
+    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)
+    name: str = Field(min_length=1)
+    description: str
+    icon: str
+    tags: tuple[str, ...] = ()
+    ecosystem: str | None = None  # the family of products that it belongs to
+    version: str = "1.0.0"
+    auth_type: AuthType  # oauth2: by consent in a browser; keybased: with the fields alone
+    oauth2: OAuth2 | None = None  # of a key-based application: its fields are traded for tokens
+    fields: tuple[KeyField, ...] = ()  # asked of the customer, before consent where there is one
+    probe: Probe | None = None
+    identity: Identity | None = None  # None: its accounts cannot be told apart
+    limits: Limits = Limits()
+    sources: tuple[str, ...] = ()
+
+    def model_post_init(self, _: Any) -> None:
+        grant = self.oauth2.grant if self.oauth2 is not None else None
+        if self.auth_type is AuthType.OAUTH2 and grant != "authorization_code":
+            raise ValueError("an oauth2 application needs `oauth2` with an `authorize_url`")
+        if self.auth_type is AuthType.KEY_BASED and grant == "authorization_code":
+            raise ValueError("a key-based application has no `oauth2`, or one with `grant: client_credentials`")
+        if self.auth_type is AuthType.KEY_BASED and not self.fields:
+            raise ValueError("a key-based application needs `fields`")
+        self._check_fields()
+        self._check_identity()
+
+    def _check_fields(self) -> None:
+        given = [field.name for field in self.fields]
+        if len(set(given)) < len(given):
+            raise ValueError("two fields have the same name")
+        if self.oauth2 is None:
+            unknown = (self.probe.names if self.probe else frozenset()) - set(given)
+        else:
+            unknown = self.oauth2.names - set(given)
+        if unknown:
+            raise ValueError(f"there is no field {', '.join(sorted(unknown))}")
+        if self.oauth2 is not None and self.oauth2.grant == "client_credentials":
+            if not set(given) >= CLIENT:
+                raise ValueError("client credentials are the fields `client_id` and `client_secret`")
+        elif set(given) & (CLIENT | TOKENS) and self.oauth2 is not None:
+            raise ValueError("a field cannot take the place of the application's client or of a token")
+        elif self.oauth2 is not None:
+            for url in self.oauth2.endpoints:
+                _check_host(url)
+
+    def _check_identity(self) -> None:
+        if self.identity is None:
+            return
+        places = {path.partition(".")[0] for path in self.identity.paths()}
+        if "probe" in places and self.probe is None:
+            raise ValueError("`identity` reads a probe's answer, and there is no probe")
+        if places & {"token", "id_token", "callback"} and self.oauth2 is None:
+            raise ValueError("a key-based application has neither a token's answer nor a callback")
+
+    def lifetimes(self, *, renewable: bool, expires_in: float | None, ends_in: float | None = None) -> Lifetimes:
+        """A credential's lifetimes with what the application says about renewing and probing it."""
+        return Lifetimes(
+            expires_in=expires_in,
+            renewable=renewable,
+            ends_in=ends_in,
+            idle_window=self.oauth2.idle_seconds if self.oauth2 and renewable else None,
+            refresh_margin=self.oauth2.refresh_margin_seconds if self.oauth2 else None,
+            probe_every=self.probe.every_seconds if self.probe else None,
+        )
+
+
+def _check_host(url: str) -> None:
+    """The application's secret goes to the provider alone: a customer may choose a name under its domain, no other."""
+    domain = host(url).rpartition("}")[2] if PLACE.search(host(url)) or PLACE.match(url) else None
+    if domain is not None and not re.fullmatch(r"\.[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
+        raise ValueError("an address that the client's secret goes to must end in the provider's domain")

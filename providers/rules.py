@@ -1,0 +1,65 @@
+"""How a provider's answers are read: where values stand, and which answers mean what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from everlink.contract import ReauthReason
+
+
+class Part(BaseModel):
+    """A part of a catalog entry: nothing unknown in it, and never changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def code_text(value: Any) -> Any:
+    """A code as text, so that 190 and "190" are one; a truth value is a word, and never a number."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else value
+
+
+class AnswerRule(Part):
+    """An answer of the provider, recognized by what is given here; all that is given must match.
+
+    Paths go deeper with dots; where a list stands on the way, one of its items must match. A rule without
+    `status` is not looked for in an answer that is no statement about the request: a redirect, "too many
+    requests", "too early", a timeout or a server's fault.
+    """
+
+    status: int | None = None
+    field: str = "error"  # where the code stands in the JSON body
+    code: Annotated[str | None, BeforeValidator(code_text)] = None
+    contains: str | None = Field(default=None, min_length=1)  # a part of another field's text, in any case
+    contains_in: str = "error_description"
+    source: str | None = None  # where this is written down
+
+    def model_post_init(self, _: Any) -> None:
+        if self.status is None and self.code is None and self.contains is None:
+            raise ValueError("a rule needs `status`, `code` or `contains`: without, it would match every answer")
+
+
+class DeadRule(AnswerRule):
+    reason: ReauthReason = ReauthReason.ACCESS_REVOKED
+
+
+class TokenAnswer(Part):
+    """Where the standard values stand in a token endpoint's answer; paths go deeper with dots."""
+
+    access_token: str = "access_token"
+    refresh_token: str = "refresh_token"
+    expires_in: str = "expires_in"
+    expires_at: str | None = None  # an ISO 8601 date or epoch seconds, of a server that says no `expires_in`
+    refresh_expires_in: str | None = "refresh_token_expires_in"
+    scope: str = "scope"
+    token_type: str | None = "token_type"  # None: what stands there is no HTTP scheme
+    success: AnswerRule | None = None  # what a success must show beside its token
+
+    def paths(self) -> tuple[str, ...]:
+        """All places that are named here."""
+        named = (self.access_token, self.refresh_token, self.expires_in, self.expires_at, self.refresh_expires_in)
+        success = self.success.field if self.success else None
+        return tuple(path for path in (*named, self.scope, self.token_type, success) if path is not None)
