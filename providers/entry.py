@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from everlink.contract import AuthType, Lifetimes, ReauthReason
+from providers.icons import letter
 from providers.rules import AnswerRule, DeadRule, Part, TokenAnswer
 from providers.templates import PLACE, host, names
 
@@ -212,7 +213,7 @@ class CatalogEntry(Part):
     slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)
     name: str = Field(min_length=1)
     description: str
-    icon: str
+    icon: str = ""  # an address, `data:` or https; without one, the first letter of the name
     tags: tuple[str, ...] = ()
     ecosystem: str | None = None  # the family of products that it belongs to
     version: str = "1.0.0"
@@ -234,6 +235,13 @@ class CatalogEntry(Part):
             raise ValueError("a key-based application needs `fields`")
         self._check_fields()
         self._check_identity()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _draw_icon(cls, given: Any) -> Any:
+        if isinstance(given, dict) and not given.get("icon") and isinstance(given.get("name"), str):
+            return {**given, "icon": letter(given["name"])}
+        return given
 
     def _check_fields(self) -> None:
         given = [field.name for field in self.fields]
