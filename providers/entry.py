@@ -122,7 +122,7 @@ class KeyField(Part):
     required: bool = True
     type: Literal["text", "password", "select"] = "password"
     options: tuple[str, ...] = ()  # what a `select` offers; nothing else is taken
-    pattern: Annotated[str | None, AfterValidator(_pattern)] = None  # what all of a value must match
+    pattern: Annotated[str, AfterValidator(_pattern)] | None = None  # what all of a value must match
     help_text: str = ""  # where the customer finds it
 
     def model_post_init(self, _: Any) -> None:
@@ -184,6 +184,11 @@ class OAuth2(Part):
         unknown = sorted(set(self.sources) - set(type(self).model_fields))
         if unknown:
             raise ValueError(f"`sources` names {', '.join(unknown)}, which is no value here")
+
+    @property
+    def asks_with_customers_client(self) -> bool:
+        """The customer's own client asks for each token: there is no grant that a request could use up or lose."""
+        return self.grant == "client_credentials"
 
     @property
     def endpoints(self) -> tuple[str, ...]:
