@@ -226,6 +226,22 @@ class Connection(SQLModel, table=True):
     )
 
 
+class ConnectionKey(SQLModel, table=True):
+    """An id by which the provider's events name the account of a connection. `account` is the identifier itself."""
+
+    __tablename__ = "connection_key"
+    connection_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    org_id: str
+    environment: Environment = word(Environment)
+    slug: str
+    __table_args__ = (
+        belongs_to("connection", "connection_id"),
+        Index("connection_of_key", "org_id", "environment", "slug", "name", "value"),
+    )
+
+
 class Credential(SQLModel, table=True):
     """What the vault holds for a connection. `generation` moves by one at every successful write."""
 
@@ -419,6 +435,8 @@ class ConnectTicket(SQLModel, table=True):
     linked_account_id: str
     slug: str
     connection_id: str | None = None  # the connection to reconnect; none: by the account that consents
+    switch_account: bool = False  # another account may take the place of the one that was connected
+    given: bytes | None = sealed()  # the fields that the customer gave before consent
     expires_at: datetime = moment(index=True)
     used_at: datetime | None = moment(nullable=True, default=None)
     __table_args__ = (addressable(), belongs_to("linked_account", "linked_account_id"))
@@ -451,6 +469,7 @@ CONNECT_SESSIONS = _table(ConnectSession)
 IDEMPOTENT_ANSWERS = _table(IdempotentAnswer)
 REMOVALS = _table(Removal)
 CONNECTIONS = _table(Connection)
+CONNECTION_KEYS = _table(ConnectionKey)
 CREDENTIALS = _table(Credential)
 REFRESH_INTENTS = _table(RefreshIntent)
 TRANSITIONS = _table(TransitionRow)
