@@ -67,7 +67,7 @@ def judge_token_answer(
         return TokenVerdict(Verdict.DEAD, f"the provider refused {what}", dead.reason, dead.fields)
     if refuses_client(answer, oauth2):
         return _client_refused(oauth2)
-    credential = _merge(body, oauth2.answer, previous) if _is_success(oauth2.answer.success, answer, body) else None
+    credential = _merge(body, oauth2.answer, previous) if is_success(oauth2.answer.success, answer) else None
     if body is None or credential is None:
         return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after(now))
     return TokenVerdict(
@@ -97,7 +97,7 @@ def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
     dead = _first_match(probe.dead, answer.status, body)
     if dead is not None:
         return ProbeVerdict(Verdict.DEAD, "the provider refused the credential", dead.reason, dead.fields)
-    if _is_success(probe.success, answer, body):
+    if is_success(probe.success, answer):
         return ProbeVerdict(Verdict.OK, "the provider accepted the credential", said=body)
     return ProbeVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
 
@@ -134,8 +134,9 @@ def _is_statement(status: int) -> bool:
     return 200 <= status < 300 or (400 <= status < 500 and status not in NO_STATEMENT)
 
 
-def _is_success(demand: AnswerRule | None, answer: Answer, body: Body) -> bool:
-    return 200 <= answer.status < 300 and (demand is None or _matches(demand, answer.status, body))
+def is_success(demand: AnswerRule | None, answer: Answer) -> bool:
+    """Whether an answer is 2xx, and shows what the entry demands of one."""
+    return 200 <= answer.status < 300 and (demand is None or _matches(demand, answer.status, answer.json))
 
 
 def _values(body: Any, path: str) -> Iterator[Any]:

@@ -228,11 +228,25 @@ async def reconnect(
 
 
 @router.delete("/{connection_id}")
-async def remove(made: Made, scope: Connects, connection_id: str) -> models.Connection:
-    """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again."""
+async def remove(
+    made: Made,
+    scope: Connects,
+    connection_id: str,
+    uninstall: Annotated[
+        bool, Query(description="Uninstall the application at the customer's, with all of its grants there")
+    ] = False,
+) -> models.Connection:
+    """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again.
+
+    What came of it at the provider stands in the timeline. With `uninstall`, where the provider can do that, the
+    application itself goes from the customer's account, and with it what others of your customers connected there.
+    """
     row = await find(made, scope, connection_id)
+    entry = made.catalog.get(row.slug)
+    if uninstall and (entry is None or entry.oauth2 is None or entry.oauth2.uninstall is None):
+        raise ApiError(422, "uninstall_unsupported", "this application cannot be uninstalled from here")
     if row.status != ConnectionStatus.DISCONNECTED:
-        await disconnect(made, row)
+        await disconnect(made, row, uninstall=uninstall)
     return _out(made, await find(made, scope, connection_id))
 
 
