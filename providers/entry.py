@@ -123,7 +123,7 @@ class KeyField(Part):
     required: bool = True
     type: Literal["text", "password", "select"] = "password"
     options: tuple[str, ...] = ()  # what a `select` offers; nothing else is taken
-    pattern: Annotated[str | None, AfterValidator(_pattern)] = None  # what all of a value must match
+    pattern: Annotated[str, AfterValidator(_pattern)] | None = None  # what all of a value must match
     help_text: str = ""  # where the customer finds it
 
     def model_post_init(self, _: Any) -> None:
