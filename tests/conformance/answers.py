@@ -38,7 +38,7 @@ def refusal(rule: AnswerRule, success: AnswerRule | None) -> tuple[int, dict[str
 
 def filled(template: str, values: Mapping[str, str]) -> str:
     """A text of an entry with its values; none of ours needs to be quoted."""
-    return re.sub(r"\{([^{}]+)\}", lambda found: values[found[1]], template)
+    return re.sub(r"\{([A-Za-z0-9_.-]+)\}", lambda found: values[found[1]], template)
 
 
 def texts(said: Any, prefix: str = "") -> dict[str, str]:
