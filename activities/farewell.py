@@ -22,7 +22,7 @@ class FarewellActivities:
     async def revoke_upstream(self, task: CredentialTask) -> CredentialOutcome:
         """Revoke whatever credential the vault holds now; RFC 7009 answers 200 for a dead token as well."""
         shared = self._shared
-        oauth2 = shared.entry(task.ref).oauth2
+        oauth2 = (await shared.entry(task.ref)).oauth2
         stored = await shared.credentials.read(Scope.of(task.ref), task.ref.connection_id)
         client = await shared.client_of(task.ref)
         if stored is None or client is None or oauth2 is None or oauth2.revoke_url is None:

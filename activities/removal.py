@@ -106,7 +106,7 @@ class RemovalActivities:
         """How the workflow is started where none runs."""
         shared = self._shared
         stored, now = await shared.credentials.read(Scope(row.org_id, row.environment), row.id), shared.clock()
-        entry = shared.catalog.get(row.slug)
+        entry = await shared.find_entry(Scope(row.org_id, row.environment), row.slug)
         lifetimes = entry.lifetimes(**stored.left(now)) if entry is not None and stored is not None else None
         options = start_options(row, stored, lifetimes, await shared.reminders.plan(row), now)
         return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}

@@ -116,7 +116,7 @@ class UpkeepActivities:
         latest = await self._shared.connections.get(scope, held.connection.id)
         if latest is None or latest.status is ConnectionStatus.DISCONNECTED:
             return False  # it ended after the page was read; one that never lived would be started anew
-        lifetimes = self._lifetimes(held)
+        lifetimes = await self._lifetimes(held)
         if lifetimes is None:
             raise LookupError("this worker's catalog lacks the application")
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
@@ -139,7 +139,7 @@ class UpkeepActivities:
         return True
 
     async def _start(self, held: Held) -> bool:
-        options = await self._options(held, self._lifetimes(held))
+        options = await self._options(held, await self._lifetimes(held))
         try:
             await self._temporal.start_workflow(Workflow.CONNECTION, **options, rpc_timeout=START_TIMEOUT)
         except WorkflowAlreadyStartedError:
@@ -150,8 +150,9 @@ class UpkeepActivities:
         reminders = await self._shared.reminders.plan(held.connection)
         return start_options(held.connection, held.stored, lifetimes, reminders, self._shared.clock())
 
-    def _lifetimes(self, held: Held) -> Lifetimes | None:
-        entry, stored = self._shared.catalog.get(held.connection.slug), held.stored
+    async def _lifetimes(self, held: Held) -> Lifetimes | None:
+        connection, stored = held.connection, held.stored
+        entry = await self._shared.find_entry(Scope(connection.org_id, connection.environment), connection.slug)
         if entry is None:
             return None
         return entry.lifetimes(**stored.left(self._shared.clock()))

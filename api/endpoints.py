@@ -183,8 +183,9 @@ async def remove_endpoint(made: Services, scope: Scope, endpoint_id: str) -> Non
 async def _columns(made: Services, scope: Scope, endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
     """What the row holds of what is given; an endpoint that is enabled begins without a past of failures."""
     values = dict(given)
-    if any(made.catalog.get(slug) is None for slug in given.get("applications", ())):
-        raise ApiError(422, "unknown_application", "an application is in no catalog")
+    for slug in given.get("applications", ()):
+        if await made.entry(scope, slug) is None:
+            raise ApiError(422, "unknown_application", "an application is in no catalog")
     if "headers" in given:
         values |= await seal_headers(made.vault, scope, endpoint_id, given["headers"])
     if given.get("is_enabled"):

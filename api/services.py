@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakValueDictionary
 
 import httpx
@@ -18,6 +19,7 @@ from api.links import Links
 from api.waiting import Waiting
 from everlink.contract import ConnectionView
 from providers.catalog import Catalog
+from providers.entry import CatalogEntry
 from providers.guard import TargetGuard
 from providers.http import make_client
 from store.answers import Answers
@@ -28,6 +30,7 @@ from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
 from store.delivery_log import DeliveryLog
 from store.events import Events
+from store.own_applications import OwnApplications
 from store.recent import Recent
 from store.reminders import Reminders
 from store.removals import Removals
@@ -76,6 +79,11 @@ class Services:
         self.sessions = Sessions(self.database, self.vault)
         self.reminders = Reminders(self.database)
         self.removals = Removals(self.database)
+        self.own_applications = OwnApplications(self.database)
+
+    async def entry(self, scope: Scope, slug: str) -> CatalogEntry | None:
+        """What is known of an application; None where nothing is."""
+        return await self.catalog.find(slug, partial(self.own_applications.definition, scope))
 
 
 @asynccontextmanager

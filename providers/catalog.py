@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from providers.entry import CatalogEntry
 
 BUILT_IN = Path(__file__).parent / "catalog"
+OWN = "own-"  # how the slugs begin that organizations bring themselves, so that none meets one of ours
+
+log = logging.getLogger("everlink.catalog")
 
 
 class CatalogError(Exception):
@@ -35,6 +40,19 @@ class Catalog:
             raise CatalogError(f"{further} is not a folder")
         return cls(_read_all(BUILT_IN), _read_all(further) if further is not None else ())
 
+    async def find(self, slug: str, own: Callable[[str], Awaitable[dict[str, Any] | None]]) -> CatalogEntry | None:
+        """An entry by its slug; `own` is asked for one that an organization brought, and for no other."""
+        if not slug.startswith(OWN):
+            return self.get(slug)
+        definition = await own(slug)
+        if definition is None:
+            return None
+        try:
+            return CatalogEntry.model_validate({**definition, "slug": slug})
+        except ValidationError:  # it was saved under an older schema
+            log.error("the definition of %s is not valid any more; it has to be saved anew", slug)
+            return None
+
     def get(self, slug: str) -> CatalogEntry | None:
         return self._entries.get(slug)
 
@@ -55,6 +73,8 @@ def _read(file: Path) -> CatalogEntry:
         entry = CatalogEntry.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (ValueError, OSError, RecursionError, yaml.YAMLError) as error:
         raise CatalogError(f"{file.name}: {error}") from error
+    if entry.slug.startswith(OWN):
+        raise CatalogError(f"{file.name}: slugs that begin with {OWN!r} are for organizations' own applications")
     if entry.slug != file.stem:
         raise CatalogError(f"{file.name}: the slug is {entry.slug!r}, the file must be named after it")
     return entry

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from everlink.contract import AuthType, Lifetimes, ReauthReason
+from providers.events import Events
 from providers.icons import letter
 from providers.rules import AnswerRule, DeadRule, Part, TokenAnswer
 from providers.templates import PLACE, host, names
@@ -122,7 +123,7 @@ class KeyField(Part):
     required: bool = True
     type: Literal["text", "password", "select"] = "password"
     options: tuple[str, ...] = ()  # what a `select` offers; nothing else is taken
-    pattern: Annotated[str | None, AfterValidator(_pattern)] = None  # what all of a value must match
+    pattern: Annotated[str, AfterValidator(_pattern)] | None = None  # what all of a value must match
     help_text: str = ""  # where the customer finds it
 
     def model_post_init(self, _: Any) -> None:
@@ -222,6 +223,7 @@ class CatalogEntry(Part):
     fields: tuple[KeyField, ...] = ()  # asked of the customer, before consent where there is one
     probe: Probe | None = None
     identity: Identity | None = None  # None: its accounts cannot be told apart
+    events: Events | None = None  # None: the provider does not tell when a grant ends
     limits: Limits = Limits()
     sources: tuple[str, ...] = ()
 
@@ -235,6 +237,7 @@ class CatalogEntry(Part):
             raise ValueError("a key-based application needs `fields`")
         self._check_fields()
         self._check_identity()
+        self._check_events()
 
     @model_validator(mode="before")
     @classmethod
@@ -270,6 +273,16 @@ class CatalogEntry(Part):
             raise ValueError("`identity` reads a probe's answer, and there is no probe")
         if places & {"token", "id_token", "callback"} and self.oauth2 is None:
             raise ValueError("a key-based application has neither a token's answer nor a callback")
+
+    def _check_events(self) -> None:
+        if self.events is None:
+            return
+        known = {"account", *self.identity.keys} if self.identity is not None else set[str]()
+        named = {name for rule in self.events.rules for name in rule.match}
+        if named - known:
+            raise ValueError(f"`events` finds connections by {', '.join(sorted(named - known))}, no key of `identity`")
+        if self.events.secret in ("client_secret", "jwks") and self.auth_type is not AuthType.OAUTH2:
+            raise ValueError("a key-based application has no client by which the provider's events could be known")
 
     def lifetimes(self, *, renewable: bool, expires_in: float | None, ends_in: float | None = None) -> Lifetimes:
         """A credential's lifetimes with what the application says about renewing and probing it."""

@@ -80,6 +80,18 @@ class Application(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("org_id", "environment", "slug"),)
 
 
+class OwnApplication(SQLModel, table=True):
+    """A catalog entry that an organization brought itself."""
+
+    __tablename__ = "own_application"
+    org_id: str = Field(primary_key=True, foreign_key="organization.id")
+    environment: Environment = word(Environment, primary_key=True)
+    slug: str = Field(primary_key=True)
+    definition: dict[str, Any] = json(dict)  # of the entry, without the slug
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+
+
 class LinkedAccount(SQLModel, table=True):
     """An end customer, under the id that the product gave it."""
 
@@ -444,6 +456,7 @@ ORGANIZATIONS = _table(Organization)
 DATA_KEYS = _table(DataKey)
 API_KEYS = _table(ApiKey)
 APPLICATIONS = _table(Application)
+OWN_APPLICATIONS = _table(OwnApplication)
 LINKED_ACCOUNTS = _table(LinkedAccount)
 TENANT_SETTINGS = _table(TenantSettings)
 SESSION_TOKENS = _table(SessionToken)

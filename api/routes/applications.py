@@ -64,7 +64,7 @@ async def enable_application(
     another day, or as long as `previous_secret_seconds` says. 409 `removal_under_way` while the application is being
     removed.
     """
-    if made.catalog.get(slug) is None:
+    if await made.entry(scope, slug) is None:
         raise not_found("application")
     before = await made.tenants.application(scope, slug)
     values = _changes(given, before)

@@ -197,7 +197,7 @@ async def report(made: Made, scope: Connects, connection_id: str, body: Report =
 async def reconnect(made: Made, scope: Connects, connection_id: str) -> models.ReconnectLink:
     """A link for the customer that mends this connection under its id."""
     row = await find(made, scope, connection_id)
-    entry = made.catalog.get(row.slug)
+    entry = await made.entry(scope, row.slug)
     if entry is None:
         raise not_found("application")
     if row.status == ConnectionStatus.DISCONNECTED:
