@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +14,6 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from everlink.contract import Environment, InboxTask, inbox_workflow_id
 from store.database import utc_now
 from store.scope import Scope
 from store.tables import CONNECTION_KEYS, CONNECTIONS, PROVIDER_EVENTS
@@ -69,9 +66,7 @@ async def send(everlink: Everlink, url: str, body: bytes, headers: Any, method: 
         return await provider.request(method, url, content=body, headers=headers)
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"), [("uninstalled", "app_uninstalled"), ("revoked", "access_revoked")]
-)
+@pytest.mark.parametrize(("kind", "reason"), [("uninstalled", "app_uninstalled"), ("revoked", "access_revoked")])
 async def test_what_the_provider_tells_reaches_the_flag(
     everlink: Everlink, product: httpx.AsyncClient, kind: str, reason: str
 ) -> None:
