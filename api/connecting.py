@@ -229,8 +229,8 @@ def _denied_words(entry: CatalogEntry, error: str) -> str:
 def _complete(entry: CatalogEntry, fields: dict[str, str]) -> dict[str, str]:
     missing = [field.name for field in entry.fields if field.required and not fields.get(field.name)]
     unknown = sorted(set(fields) - {field.name for field in entry.fields})
-    choices = {field.name: field.options for field in entry.fields if field.options}
-    wrong = sorted(name for name in choices if fields.get(name) and fields[name] not in choices[name])
+    given = {field: fields[field.name] for field in entry.fields if fields.get(field.name)}
+    wrong = sorted(field.name for field, value in given.items() if not field.takes(value))
     if missing or unknown or wrong:
         words = "fields are missing, unknown or none of their options"
         raise ApiError(422, "invalid_fields", words, missing=missing, unknown=unknown, wrong=wrong)
