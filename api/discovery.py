@@ -41,7 +41,8 @@ async def _refuse_issuer(made: Services, issuer: str) -> None:
     """An issuer is an https address without query and fragment (RFC 8414 section 2)."""
     try:
         parts = urlsplit(issuer)
-        whole = parts.hostname and parts.username is None and not set("?#{}\\") & set(issuer) and issuer.isascii()
+        plain = issuer.isascii() and not set("?#{}\\") & set(issuer) and parts.port != 0
+        whole = plain and parts.hostname is not None and parts.username is None
     except ValueError:
         whole = False
     words = await refusal(made.guard, issuer) if whole else "it is no address without a query and a fragment"

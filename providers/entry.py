@@ -61,7 +61,8 @@ def _address(url: str) -> str:
     if PLACE.match(url):
         plain = "https://" + plain
     parts = urlsplit(plain)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
+    is_whole = parts.hostname and parts.username is None and not parts.fragment and parts.port != 0
+    if parts.scheme not in ("http", "https") or not is_whole:
         raise ValueError("an address is http:// or https://, with a host and without a user or a fragment")
     return url
 

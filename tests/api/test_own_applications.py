@@ -100,7 +100,7 @@ async def test_own_key_based_application_lives_like_any_other(everlink: Everlink
         base_url=everlink.url, headers={"authorization": f"Bearer {session.json()['token']}"}
     ) as browser:
         assert "Our keys" in (await browser.get("/api/v2/f-sdk/application")).text
-        url = (await browser.post("/api/v2/public/connect-url")).json()["connect_url"]
+        url = (await browser.post("/api/v2/public/connect-url")).json()["hosted_url"]
         page = await browser.get(url, headers={"authorization": ""}, follow_redirects=True)
         assert "Our keys" in page.text
 
