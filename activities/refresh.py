@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.limits import PATIENCE_SECONDS, NotNow
 from activities.outcomes import not_now, retryable, superseded
 from activities.shared import Shared
-from activities.token_request import TokenRequest, dead, stored_credential
+from activities.token_request import TokenRequest, cannot_ask, dead, stored_credential
 from everlink.contract import (
     Activity,
     CredentialOutcome,
@@ -22,6 +22,8 @@ from everlink.contract import (
     Verdict,
 )
 from providers.credential import OAuthCredential
+from providers.oauth2 import is_renewable, renewal_url
+from providers.templates import CannotFill
 from store.scope import Scope
 
 
@@ -59,15 +61,17 @@ class RefreshActivities:
                 generation=task.generation,
                 note="the application has nothing to refresh",
             )
-        if credential.refresh_token is None:
+        if not is_renewable(entry.oauth2, credential):
             return dead(task, ReauthReason.REFRESH_TOKEN_EXPIRED, "the grant ended: it has no refresh token")
-        client = await shared.opened_client(task.ref, application)
-        if client is None:
-            return CredentialOutcome(
-                verdict=Verdict.APPLICATION_ERROR,
-                generation=task.generation,
-                note="the application has no client id here",
-            )
+        client = None
+        if not entry.oauth2.asks_with_customers_client:
+            client = await shared.opened_client(task.ref, application)
+            if client is None:
+                return CredentialOutcome(
+                    verdict=Verdict.APPLICATION_ERROR,
+                    generation=task.generation,
+                    note="the application has no client id here",
+                )
         try:
             turn = await shared.limiter.turn(
                 task.ref,
@@ -75,10 +79,12 @@ class RefreshActivities:
                 # A local activity holds its workflow up: it does not wait.
                 patience=0.0 if activity.info().is_local else PATIENCE_SECONDS,
                 urgent=task.urgent,
-                endpoint=entry.oauth2.token_url,
-                client=client[0],
+                endpoint=renewal_url(entry.oauth2, credential.given),
+                client=client[0] if client else None,
             )
         except NotNow as refusal:
             return not_now(task, refusal)
+        except CannotFill as lack:
+            return cannot_ask(task, lack)
         request = TokenRequest(shared, task, entry, entry.oauth2, client, stored, credential)
         return await shared.shielded.run(request.send(turn))

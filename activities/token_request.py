@@ -36,7 +36,8 @@ from everlink.contract import (
 from providers.credential import OAuthCredential
 from providers.entry import CatalogEntry, OAuth2
 from providers.http import DEADLINE_SECONDS, Answer, RequestFailed
-from providers.oauth2 import Client, refresh, revoke
+from providers.oauth2 import Client, customers_client, is_renewable, refresh, revoke
+from providers.templates import CannotFill
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.credentials import Intent, IntentOutcome, Leased, StoredClient, StoredCredential
 from store.database import StoreUnavailable
@@ -69,7 +70,7 @@ class TokenRequest:
     task: CredentialTask
     entry: CatalogEntry
     oauth2: OAuth2  # the entry's
-    client: tuple[StoredClient, Client]
+    client: tuple[StoredClient, Client] | None  # None: the customer's own, which is in the credential
     stored: StoredCredential
     credential: OAuthCredential
 
@@ -96,6 +97,9 @@ class TokenRequest:
                 return self._outcome(Verdict.TRANSIENT, "the worker stood still before the request; nothing was sent")
             try:
                 answer, verdict, client = await self._ask(turn, intent, deadline)
+            except CannotFill as lack:
+                await credentials.close(intent, IntentOutcome.NOT_SENT)
+                return cannot_ask(task, lack)
             except RequestFailed as failure:
                 turn.failed()
                 await credentials.close(intent, IntentOutcome.UNKNOWN if failure.sent else IntentOutcome.NOT_SENT)
@@ -107,7 +111,7 @@ class TokenRequest:
 
         A client that is refused has not used the grant (RFC 6749 section 5.2). Both come within one deadline.
         """
-        client = self.client[1]
+        client = self.client[1] if self.client else customers_client(self.credential.given)
         answer, verdict = await self._request(turn, client, deadline)
         if verdict.verdict is not Verdict.APPLICATION_ERROR:
             return answer, verdict, client
@@ -130,6 +134,7 @@ class TokenRequest:
         return answer, judge_token_answer(answer, self.oauth2, self.credential)
 
     async def _former_client(self) -> Client | None:
+        assert self.client is not None
         with suppress(StoreUnavailable):
             return await self.shared.former_client(self.task.ref, self.client)
         return None
@@ -143,6 +148,7 @@ class TokenRequest:
         clear = verdict.verdict is not Verdict.TRANSIENT or 300 <= answer.status < 500
         await self.shared.credentials.close(intent, IntentOutcome.ANSWERED if clear else IntentOutcome.UNKNOWN)
         if verdict.verdict is Verdict.APPLICATION_ERROR:
+            assert self.client is not None
             turn.refused(self.client[0])
             await self.shared.alarm(self.task.ref, verdict.note)
         if verdict.verdict is Verdict.DEAD:
@@ -154,7 +160,7 @@ class TokenRequest:
         assert verdict.credential is not None
         shared, task, now = self.shared, self.task, self.shared.clock()
         lifetimes = self.entry.lifetimes(
-            renewable=verdict.credential.refresh_token is not None,
+            renewable=is_renewable(self.oauth2, verdict.credential),
             expires_in=verdict.expires_in,
             ends_in=self.stored.ends_in(now) if verdict.ends_in is None else verdict.ends_in,
         )
@@ -172,7 +178,7 @@ class TokenRequest:
             return await self._moved()
         if shared.clock() >= intent.lease_until:
             await self._tell_late(kept.generation)
-        if self.client[0].alarm is not None:
+        if self.client is not None and self.client[0].alarm is not None:
             await shared.alarm(task.ref, None)
         return kept
 
@@ -187,7 +193,7 @@ class TokenRequest:
         stored = await self._read()
         if stored is None or stored.generation != self.task.generation:
             return superseded(stored, self.entry, self.task, self.shared.clock())
-        if intent.in_doubt and self.oauth2.rotates:
+        if intent.in_doubt and self.oauth2.rotates and not self.oauth2.asks_with_customers_client:
             return dead(
                 self.task,
                 ReauthReason.REFRESH_OUTCOME_UNKNOWN,
@@ -222,6 +228,15 @@ def stored_credential(generation: int, sealed: bytes, lifetimes: Lifetimes, now:
 
     return StoredCredential(
         generation, sealed, lifetimes.renewable, moment(lifetimes.expires_in), moment(lifetimes.ends_in)
+    )
+
+
+def cannot_ask(task: CredentialTask, lack: CannotFill) -> CredentialOutcome:
+    """The entry has changed since the customer connected. Nothing was sent, so nothing is known of the grant."""
+    return CredentialOutcome(
+        verdict=Verdict.TRANSIENT,
+        generation=task.generation,
+        note=f"the application's entry wants what this connection does not have: {lack}; nothing was sent",
     )
 
 

@@ -187,6 +187,11 @@ class OAuth2(Part):
             raise ValueError(f"`sources` names {', '.join(unknown)}, which is no value here")
 
     @property
+    def asks_with_customers_client(self) -> bool:
+        """The customer's own client asks for each token: there is no grant that a request could use up or lose."""
+        return self.grant == "client_credentials"
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         """Where the application's own client shows its secret."""
         urls = (self.token_url, self.refresh_url, self.revoke_url, self.introspect_url)

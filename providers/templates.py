@@ -7,13 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 PLACE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
-HOST_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+HOST_PART = re.compile(rf"{LABEL}(\.{LABEL})*")
 ADDRESS = re.compile(r"(https?://)?([^/?#]*)(.*)", re.DOTALL)
+HEADER_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")  # RFC 9110 section 5.5, without what is obsolete
 
 
 class CannotFill(Exception):
-    """A value is missing, or cannot stand where it would have to."""
+    """A value is missing, or cannot stand where it would have to; `name` says which, where one alone is at fault."""
+
+    def __init__(self, message: str, name: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 def names(template: str) -> frozenset[str]:
@@ -43,13 +51,39 @@ def fill_url(template: str, values: Mapping[str, str]) -> str:
     An address that begins with a place (`{instance_url}/me`) goes where the provider's own answer said.
 
     Raises:
-        CannotFill: a value is missing, or has characters that no host name has.
+        CannotFill: a value is missing, has characters that no host name has, or makes no address.
     """
     begin = PLACE.match(template)
     if begin is not None:
-        return _value(values, begin[1]).rstrip("/") + _fill_path(template[begin.end() :], values)
-    scheme, authority, rest = ADDRESS.fullmatch(template).groups()  # type: ignore[union-attr]  # it matches any text
-    return f"{scheme or ''}{PLACE.sub(lambda found: _host_part(values, found[1]), authority)}{_fill_path(rest, values)}"
+        url = _value(values, begin[1]).rstrip("/") + _fill_path(template[begin.end() :], values)
+    else:
+        scheme, authority, rest = ADDRESS.fullmatch(template).groups()  # type: ignore[union-attr]  # it matches any
+        filled = PLACE.sub(lambda found: _host_part(values, found[1]), authority)
+        url = f"{scheme or ''}{filled}{_fill_path(rest, values)}"
+    try:
+        if httpx.URL(url).host:
+            return url
+    except (httpx.InvalidURL, UnicodeError):
+        pass
+    raise CannotFill("a value makes no address", _only_name(template))
+
+
+def fill_all(templates: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """Parameters, or the members of a body, with their values. Raises `CannotFill`."""
+    return {name: fill(template, values) for name, template in templates.items()}
+
+
+def fill_headers(templates: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """Headers with their values.
+
+    Raises:
+        CannotFill: a value is missing, or has characters that no header can carry.
+    """
+    filled = fill_all(templates, values)
+    for header, value in filled.items():
+        if HEADER_VALUE.fullmatch(value) is None:
+            raise CannotFill("a value has characters that no header can carry", _only_name(templates[header]))
+    return filled
 
 
 def texts(said: Any, prefix: str = "") -> dict[str, str]:
@@ -70,12 +104,17 @@ def _fill_path(template: str, values: Mapping[str, str]) -> str:
 def _host_part(values: Mapping[str, str], name: str) -> str:
     value = _value(values, name)
     if HOST_PART.fullmatch(value) is None:
-        raise CannotFill(f"`{name}` cannot be part of a host name")
+        raise CannotFill(f"`{name}` cannot be part of a host name", name)
     return value
 
 
 def _value(values: Mapping[str, str], name: str) -> str:
     value = values.get(name)
     if value is None:
-        raise CannotFill(f"`{name}` is not known")
+        raise CannotFill(f"`{name}` is not known", name)
     return value
+
+
+def _only_name(template: str) -> str | None:
+    needed = names(template)
+    return next(iter(needed)) if len(needed) == 1 else None

@@ -61,9 +61,10 @@ def judge_token_answer(
         return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after(now))
     dead = _first_match(oauth2.dead, answer.status, body)
     if dead is not None:
-        return TokenVerdict(Verdict.DEAD, "the provider refused the refresh token", dead.reason)
-    if _first_match(oauth2.application_errors, answer.status, body) is not None:
-        return TokenVerdict(Verdict.APPLICATION_ERROR, "the provider refused the application's own client")
+        what = "the customer's own client" if oauth2.asks_with_customers_client else "the refresh token"
+        return TokenVerdict(Verdict.DEAD, f"the provider refused {what}", dead.reason)
+    if refuses_client(answer, oauth2):
+        return _client_refused(oauth2)
     credential = _merge(body, oauth2.answer, previous) if _is_success(oauth2.answer.success, answer, body) else None
     if body is None or credential is None:
         return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after(now))
@@ -77,8 +78,15 @@ def judge_token_answer(
 
 
 def refuses_client(answer: Answer, oauth2: OAuth2) -> bool:
-    """Whether the provider refused the application's own client, and so did nothing (RFC 6749 section 5.2)."""
+    """Whether the provider refused the client, and so did nothing (RFC 6749 section 5.2)."""
     return _first_match(oauth2.application_errors, answer.status, answer.json) is not None
+
+
+def _client_refused(oauth2: OAuth2) -> TokenVerdict:
+    if oauth2.asks_with_customers_client:
+        words = "the provider refused the customer's own client"
+        return TokenVerdict(Verdict.DEAD, words, ReauthReason.CREDENTIALS_INVALID)
+    return TokenVerdict(Verdict.APPLICATION_ERROR, "the provider refused the application's own client")
 
 
 def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:

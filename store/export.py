@@ -25,6 +25,7 @@ from store.tables import (
     EVENTS,
     LINKED_ACCOUNTS,
     ORGANIZATIONS,
+    PROVIDER_EVENTS,
     REMOVALS,
     REPLAYS,
     TENANT_SETTINGS,
@@ -96,6 +97,11 @@ PARTS = (
             "id", "endpoint_id", "after_position", "until_position", "position", "missed_only", "replayed", "note",
             "started_at", "finished_at",
         ),
+    ),
+    Part(
+        "provider_event",
+        PROVIDER_EVENTS,
+        ("id", "slug", "ended", "occurred_at", "received_at", "told", "dispatched_at"),
     ),
     Part("removal", REMOVALS, ("id", "kind", "subject", "total", "done", "started_at", "finished_at")),
 )  # fmt: skip

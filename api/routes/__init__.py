@@ -9,6 +9,7 @@ from api.routes import (
     events,
     export,
     health,
+    hooks,
     hosted,
     linked_accounts,
     removals,
@@ -31,6 +32,7 @@ ROUTERS = [
     settings.router,
     removals.router,
     export.router,
+    hooks.router,
     connect.router,
     hosted.router,  # after the other addresses under /connect, which its link would catch
     health.router,

@@ -33,6 +33,9 @@ OPEN = {
     "POST /connect/session/{slug}": "the browser's cookie is the right to it",
     "GET /api/v1/{slug}/callback": "the state and the browser's cookie are the right to it",
     "GET /api/v2/public/auth-structure/{slug}": "says what the built-in catalog says",
+    "POST /hooks/{slug}/{environment}/{org_id}": "the provider's signature is the right to it",
+    "GET /hooks/{slug}/{environment}/{org_id}": "only asks for a look, once a minute",
+    "DELETE /hooks/{slug}/{environment}/{org_id}": "our client's credentials are the right to it",
     "POST /v1/session-tokens/refresh": "the refresh token in the body is the right to it",
 }
 NO_ID = {  # path parameters that are no tenant's: a word of the catalog

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers.rules import AnswerRule
+from providers.templates import PLACE
 
 
 def put(body: dict[str, Any], path: str, value: Any) -> None:
@@ -47,7 +48,7 @@ def refusal(rule: AnswerRule, success: AnswerRule | None) -> tuple[int, dict[str
 
 def filled(template: str, values: Mapping[str, str]) -> str:
     """A text of an entry with its values; none of ours needs to be quoted."""
-    return re.sub(r"\{([A-Za-z0-9_.-]+)\}", lambda found: values[found[1]], template)
+    return PLACE.sub(lambda found: values[found[1]], template)
 
 
 def texts(said: Any, prefix: str = "") -> dict[str, str]:

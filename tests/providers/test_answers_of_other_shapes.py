@@ -65,14 +65,19 @@ def test_refusal_of_a_probe(slug: str, status: int, body: Any, verdict: Verdict,
         ("intercom", {"type": "admin", "id": "9", "app": {"id_code": "w1", "name": "Acme"}}, "w1"),
         (
             "linear",
-            {"data": {"viewer": {"id": "5e1c8f4e-0000", "email": "a@acme.example"}, "organization": {"id": "o"}}},
-            "5e1c8f4e-0000",
+            {
+                "data": {
+                    "viewer": {"__typename": "User", "id": "u", "email": "a@a.example"},
+                    "organization": {"id": "o"},
+                }
+            },
+            "u",
         ),
         ("mailchimp", {"dc": "us1", "api_endpoint": "https://us1.api.mailchimp.com", "user_id": 7}, "7"),
         ("pipedrive", {"success": True, "data": {"id": 3, "company_id": 8, "company_name": "Acme"}}, "8"),
         (
             "shopify",
-            {"data": {"shop": {"id": "gid://shopify/Shop/1", "myshopifyDomain": "acme.myshopify.com"}}},
+            {"data": {"shop": {"__typename": "Shop", "id": "gid://shopify/Shop/1", "myshopifyDomain": "a.example"}}},
             "gid://shopify/Shop/1",
         ),
     ],
