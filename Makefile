@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos kills demo bench lint types histories reference lock clean
+.PHONY: help run test chaos kills demo bench lint types histories reference providers lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ histories: .venv/.installed  ## record the workflow histories that the tests rep
 
 reference: .venv/.installed  ## write docs/api.md from the API's description
 	$(BIN)/python -m dev.api_reference
+
+providers: .venv/.installed  ## write docs/providers.md from the catalog
+	$(BIN)/python -m dev.provider_table
 
 lock:  ## pin the dependencies of pyproject.toml (needs uv)
 	@$(UV) --version >/dev/null 2>&1 || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }

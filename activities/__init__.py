@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from activities.deliver import DeliverActivities
+from activities.dispatch import DispatchActivities
 from activities.farewell import FarewellActivities
 from activities.probe import ProbeActivities
 from activities.record import RecordActivities
@@ -25,6 +26,7 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         DeliverActivities(shared),
     )
     upkeep, removal, replay = UpkeepActivities(shared), RemovalActivities(shared), ReplayActivities(shared)
+    dispatch = DispatchActivities(shared)
     return [
         refresh.refresh,
         refresh.store_sealed,
@@ -41,9 +43,11 @@ def activities(shared: Shared) -> list[Callable[..., Any]]:
         upkeep.sweep_removals,
         upkeep.sweep_replays,
         upkeep.sweep_outages,
+        upkeep.sweep_inbox,
         removal.remove_connections,
         removal.settle_removal,
         removal.finish_removal,
         replay.replay_events,
         replay.finish_replay,
+        dispatch.dispatch_events,
     ]

@@ -21,7 +21,7 @@ class FarewellActivities:
     async def revoke_upstream(self, task: CredentialTask) -> CredentialOutcome:
         """Revoke whatever credential the vault holds now, or uninstall the application with it."""
         shared = self._shared
-        oauth2 = shared.entry(task.ref).oauth2
+        oauth2 = (await shared.entry(task.ref)).oauth2
         stored = await shared.credentials.read(Scope.of(task.ref), task.ref.connection_id)
         if stored is None:
             return _receipt(task, Verdict.UNSUPPORTED, "there is no credential to revoke")

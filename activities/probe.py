@@ -27,7 +27,7 @@ class ProbeActivities:
     @activity.defn(name=Activity.PROBE)
     async def probe(self, task: CredentialTask) -> CredentialOutcome:
         """One try. A refusal counts only for the credential that is still there."""
-        shared, scope, entry = self._shared, Scope.of(task.ref), self._shared.entry(task.ref)
+        shared, scope, entry = self._shared, Scope.of(task.ref), await self._shared.entry(task.ref)
         stored = await shared.credentials.read(scope, task.ref.connection_id)
         if stored is None or stored.generation != task.generation:
             return superseded(stored, entry, task, shared.clock())

@@ -49,7 +49,7 @@ class RefreshActivities:
 
     async def _try(self, task: CredentialTask) -> CredentialOutcome:
         shared = self._shared
-        entry = shared.entry(task.ref)
+        entry = await shared.entry(task.ref)
         ref = task.ref
         stored, application = await shared.credentials.read_both(Scope.of(ref), ref.connection_id, ref.slug)
         if stored is None or stored.generation != task.generation:
@@ -86,5 +86,5 @@ class RefreshActivities:
             return not_now(task, refusal)
         except CannotFill as lack:
             return cannot_ask(task, lack)
-        request = TokenRequest(shared, task, entry.oauth2, client, stored, credential)
+        request = TokenRequest(shared, task, entry, entry.oauth2, client, stored, credential)
         return await shared.shielded.run(request.send(turn))

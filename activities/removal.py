@@ -8,12 +8,12 @@ from typing import Any
 
 from temporalio import activity
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateStage
-from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.pages import each
 from activities.shared import Shared
 from activities.starting import START_TIMEOUT
+from activities.telling import connection_options, tell
 from everlink.contract import (
     Activity,
     ApplicationDeleted,
@@ -29,8 +29,6 @@ from everlink.contract import (
 )
 from store.erasing import Erasing
 from store.removals import Removals
-from store.scope import Scope
-from store.starting import start_options
 from store.tables import Connection
 
 PAGE = 100
@@ -70,24 +68,13 @@ class RemovalActivities:
         return True
 
     async def _take_application(self, row: Connection) -> bool:
-        """By signal, started from the store where no workflow runs."""
         told_by = activity.info()
         message = ApplicationDeleted(request_id=f"{told_by.workflow_run_id}/{told_by.activity_id}")
-        try:
-            await self._temporal.start_workflow(
-                Workflow.CONNECTION,
-                start_signal=Signal.APPLICATION_DELETED,
-                start_signal_args=[message],
-                rpc_timeout=START_TIMEOUT,
-                **await self._start(row),
-            )
-        except WorkflowAlreadyStartedError:
-            return False  # it has ended
-        return True
+        return await tell(self._shared, row, Signal.APPLICATION_DELETED, message)
 
     async def _disconnect(self, row: Connection) -> bool:
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-            Workflow.CONNECTION, **await self._start(row)
+            Workflow.CONNECTION, **await connection_options(self._shared, row)
         )
         try:
             async with asyncio.timeout(START_TIMEOUT.total_seconds()):
@@ -101,15 +88,6 @@ class RemovalActivities:
         except WorkflowAlreadyStartedError:
             return False
         return True
-
-    async def _start(self, row: Connection) -> dict[str, Any]:
-        """How the workflow is started where none runs."""
-        shared = self._shared
-        stored, now = await shared.credentials.read(Scope(row.org_id, row.environment), row.id), shared.clock()
-        entry = shared.catalog.get(row.slug)
-        lifetimes = entry.lifetimes(**stored.left(now)) if entry is not None and stored is not None else None
-        options = start_options(row, stored, lifetimes, await shared.reminders.plan(row), now)
-        return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}
 
     @property
     def _temporal(self) -> Client:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 from temporalio.client import Client as TemporalClient
@@ -17,7 +18,7 @@ from activities.starting import start_delivery
 from activities.turns import Turns
 from everlink.contract import ConnectionRef
 from providers.catalog import Catalog
-from providers.credential import Credential, KeyCredential, OAuthCredential, to_bytes
+from providers.credential import Credential, OAuthCredential, from_bytes, to_bytes
 from providers.entry import CatalogEntry, OAuth2
 from providers.guard import TargetGuard
 from providers.http import make_client
@@ -29,6 +30,7 @@ from store.custom_headers import open_headers
 from store.database import Clock, Database, utc_now
 from store.deliveries import Deliveries
 from store.outbox import Announced
+from store.own_applications import OwnApplications
 from store.reminders import Reminders
 from store.scope import Scope
 from store.settings import Settings
@@ -65,12 +67,11 @@ class Shared:
         self.webhooks = Webhooks(self.database)
         self.deliveries = Deliveries(self.database)
         self._alarms = Alarms(self.database)
+        self._own_applications = OwnApplications(self.database)
 
     async def open(self, ref: ConnectionRef, sealed: bytes) -> Credential:
         secret = await self.vault.open(Scope.of(ref), Kind.CREDENTIAL, ref.connection_id, sealed)
-        entry = self.entry(ref)
-        model = OAuthCredential if entry.oauth2 is not None else KeyCredential
-        return model.model_validate_json(secret)
+        return from_bytes(secret)
 
     async def seal(self, ref: ConnectionRef, credential: Credential, like: bytes | None = None) -> bytes:
         """Seal a credential, in place of the one that is sealed in `like`."""
@@ -138,8 +139,17 @@ class Shared:
             assert self.temporal is not None
             await start_delivery(self.temporal, delivery)
 
-    def entry(self, ref: ConnectionRef) -> CatalogEntry:
-        entry = self.catalog.get(ref.slug)
+    async def find_entry(self, scope: Scope, slug: str) -> CatalogEntry | None:
+        """What is known of an application; None where nothing is."""
+        return await self.catalog.find(slug, partial(self._own_applications.definition, scope))
+
+    async def entry(self, ref: ConnectionRef) -> CatalogEntry:
+        """The same of a connection's application.
+
+        Raises:
+            ApplicationError: `UnknownApplication`.
+        """
+        entry = await self.find_entry(Scope.of(ref), ref.slug)
         if entry is None:
             raise ApplicationError("this worker's catalog lacks the application", type="UnknownApplication")
         return entry

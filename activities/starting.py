@@ -8,8 +8,8 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from everlink.contract import Workflow
-from store.starting import delivery_start_options, removal_start_options, replay_start_options
+from everlink.contract import InboxTask, Workflow
+from store.starting import delivery_start_options, inbox_start_options, removal_start_options, replay_start_options
 from store.strays import ScheduledDelivery
 from store.tables import Removal, Replay
 
@@ -26,6 +26,12 @@ async def start_removal(temporal: Client, removal: Removal) -> bool:
 
 async def start_replay(temporal: Client, replay: Replay) -> bool:
     return await _start(temporal, Workflow.REPLAY, replay_start_options(replay))
+
+
+async def wake_inbox(temporal: Client, task: InboxTask) -> bool:
+    """By signal, which starts it where it does not run."""
+    await temporal.start_workflow(Workflow.INBOX, **inbox_start_options(task), rpc_timeout=START_TIMEOUT)
+    return True
 
 
 async def _start(temporal: Client, workflow: Workflow, options: dict[str, Any]) -> bool:

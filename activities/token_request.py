@@ -34,7 +34,7 @@ from everlink.contract import (
     connection_workflow_id,
 )
 from providers.credential import OAuthCredential
-from providers.entry import OAuth2
+from providers.entry import CatalogEntry, OAuth2
 from providers.http import DEADLINE_SECONDS, Answer, RequestFailed
 from providers.oauth2 import Client, customers_client, is_renewable, refresh
 from providers.revocation import end_grant
@@ -69,7 +69,8 @@ class TokenRequest:
 
     shared: Shared
     task: CredentialTask
-    oauth2: OAuth2
+    entry: CatalogEntry
+    oauth2: OAuth2  # the entry's
     client: tuple[StoredClient, Client] | None  # None: the customer's own, which is in the credential
     stored: StoredCredential
     credential: OAuthCredential
@@ -161,7 +162,7 @@ class TokenRequest:
         """Store what the provider granted; where the store is down, hand it on sealed."""
         assert verdict.credential is not None
         shared, task, now = self.shared, self.task, self.shared.clock()
-        lifetimes = shared.entry(task.ref).lifetimes(
+        lifetimes = self.entry.lifetimes(
             renewable=is_renewable(self.oauth2, verdict.credential),
             expires_in=verdict.expires_in,
             ends_in=self.stored.ends_in(now) if verdict.ends_in is None else verdict.ends_in,
@@ -193,7 +194,7 @@ class TokenRequest:
         """A refusal counts only for the credential that is still there, and only if no answer was lost before."""
         stored = await self._read()
         if stored is None or stored.generation != self.task.generation:
-            return superseded(stored, self.shared.entry(self.task.ref), self.task, self.shared.clock())
+            return superseded(stored, self.entry, self.task, self.shared.clock())
         if intent.in_doubt and self.oauth2.rotates and not self.oauth2.asks_with_customers_client:
             return dead(
                 self.task,
@@ -212,7 +213,7 @@ class TokenRequest:
             log.warning("a late refresh of %s could not be announced: %s", handle.id, error.status.name)
 
     async def _moved(self) -> CredentialOutcome:
-        return superseded(await self._read(), self.shared.entry(self.task.ref), self.task, self.shared.clock())
+        return superseded(await self._read(), self.entry, self.task, self.shared.clock())
 
     async def _read(self) -> StoredCredential | None:
         return await self.shared.credentials.read(Scope.of(self.task.ref), self.task.ref.connection_id)

@@ -16,12 +16,13 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.pages import each
 from activities.shared import Shared
-from activities.starting import START_TIMEOUT, start_delivery, start_removal, start_replay
+from activities.starting import START_TIMEOUT, start_delivery, start_removal, start_replay, wake_inbox
 from everlink.contract import (
     Activity,
     ConnectCommand,
     ConnectionStatus,
     ConnectionView,
+    InboxTask,
     Lifetimes,
     SweepOutcome,
     SweepTask,
@@ -30,6 +31,7 @@ from everlink.contract import (
     connect_update_id,
 )
 from store.connections import connection_ref
+from store.inbox import Inbox, inbox_place
 from store.outage_ends import OutageEnds
 from store.removals import Removals
 from store.replays import Replays
@@ -48,6 +50,7 @@ class UpkeepActivities:
         self._removals = Removals(shared.database)
         self._replays = Replays(shared.database)
         self._outages = OutageEnds(shared.database)
+        self._inbox = Inbox(shared.database)
 
     @activity.defn(name=Activity.SWEEP_DELIVERIES)
     async def sweep_deliveries(self, task: SweepTask) -> SweepOutcome:
@@ -98,6 +101,19 @@ class UpkeepActivities:
         page = await self._outages.pending(task.after or "", PAGE)
         return await each(page, self._settle, lambda last: last.id, PAGE)
 
+    @activity.defn(name=Activity.SWEEP_INBOX)
+    async def sweep_inbox(self, task: SweepTask) -> SweepOutcome:
+        """What providers told has somebody who passes it on; what was passed on long ago is forgotten."""
+        now = self._shared.clock()
+        page = await self._inbox.overdue(now, task.after or "", PAGE)
+        outcome = await each(page, self._wake, inbox_place, PAGE)
+        while outcome.after is None and await self._inbox.forget(now):
+            activity.heartbeat()
+        return outcome
+
+    async def _wake(self, task: InboxTask) -> bool:
+        return await wake_inbox(self._temporal, task)
+
     async def _settle(self, application: Application) -> bool:
         announced = await self._outages.settle(application.id, self._shared.clock())
         for one in announced:
@@ -116,7 +132,7 @@ class UpkeepActivities:
         latest = await self._shared.connections.get(scope, held.connection.id)
         if latest is None or latest.status is ConnectionStatus.DISCONNECTED:
             return False  # it ended after the page was read; one that never lived would be started anew
-        lifetimes = self._lifetimes(held)
+        lifetimes = await self._lifetimes(held)
         if lifetimes is None:
             raise LookupError("this worker's catalog lacks the application")
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
@@ -141,7 +157,7 @@ class UpkeepActivities:
         return True
 
     async def _start(self, held: Held) -> bool:
-        options = await self._options(held, self._lifetimes(held))
+        options = await self._options(held, await self._lifetimes(held))
         try:
             await self._temporal.start_workflow(Workflow.CONNECTION, **options, rpc_timeout=START_TIMEOUT)
         except WorkflowAlreadyStartedError:
@@ -152,8 +168,9 @@ class UpkeepActivities:
         reminders = await self._shared.reminders.plan(held.connection)
         return start_options(held.connection, held.stored, lifetimes, reminders, self._shared.clock())
 
-    def _lifetimes(self, held: Held) -> Lifetimes | None:
-        entry, stored = self._shared.catalog.get(held.connection.slug), held.stored
+    async def _lifetimes(self, held: Held) -> Lifetimes | None:
+        connection, stored = held.connection, held.stored
+        entry = await self._shared.find_entry(Scope(connection.org_id, connection.environment), connection.slug)
         if entry is None:
             return None
         return entry.lifetimes(**stored.left(self._shared.clock()))

@@ -97,7 +97,7 @@ async def start_link(
 
 async def depart(made: Services, ticket: Ticket, browser: str) -> str:
     """The provider's consent page for this browser, with a state that only it can bring back."""
-    entry = _entry(made, ticket.slug)
+    entry = await _entry(made, ticket.scope, ticket.slug)
     ours = await oauth_client(made, ticket.scope, entry)
     state, verifier = secrets.token_urlsafe(32), new_verifier()
     try:
@@ -130,9 +130,10 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
     visit = await made.tickets.arrive(callback.state, browser, slug, made.clock())
     if visit is None:
         raise ConnectFailed(400, "This link has expired or was used before. Please start again.")
-    ticket, entry = visit.ticket, _entry(made, slug)
+    ticket = visit.ticket
     if ticket.used:
         return None
+    entry = await _entry(made, ticket.scope, slug)
     ours = await oauth_client(made, ticket.scope, entry)
     _check_issuer(ours.oauth2, callback)
     if callback.error is not None:
@@ -211,8 +212,8 @@ def redirect_uri(made: Services, slug: str) -> str:
     return f"{made.settings.public_url}/api/v1/{slug}/callback"
 
 
-def _entry(made: Services, slug: str) -> CatalogEntry:
-    entry = made.catalog.get(slug)
+async def _entry(made: Services, scope: Scope, slug: str) -> CatalogEntry:
+    entry = await made.entry(scope, slug)
     if entry is None:
         raise ConnectFailed(404, "There is no such application.")
     return entry

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakValueDictionary
 
 import httpx
@@ -16,10 +17,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from api.limits import RateLimits
 from api.links import Links
 from api.waiting import Waiting
-from everlink.contract import ConnectionView
+from everlink.contract import ConnectionView, InboxTask
 from providers.catalog import Catalog
+from providers.entry import CatalogEntry
 from providers.guard import TargetGuard
 from providers.http import make_client
+from providers.inbound.keysets import KeySets
 from store.answers import Answers
 from store.api_keys import ApiKeys
 from store.connect_sessions import ConnectSessions
@@ -28,6 +31,8 @@ from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
 from store.delivery_log import DeliveryLog
 from store.events import Events
+from store.inbox import Inbox
+from store.own_applications import OwnApplications
 from store.recent import Recent
 from store.reminders import Reminders
 from store.removals import Removals
@@ -54,6 +59,8 @@ class Services:
     clock: Clock = utc_now
     refreshing: dict[str, asyncio.Task[ConnectionView]] = field(default_factory=dict)
     shielded: Shielded = field(default_factory=Shielded)
+    waking: dict[InboxTask, asyncio.Task[None]] = field(default_factory=dict)  # signals on their way
+    to_wake: set[InboxTask] = field(default_factory=set)
     taking_over: WeakValueDictionary[tuple[Scope, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
@@ -76,6 +83,13 @@ class Services:
         self.sessions = Sessions(self.database, self.vault)
         self.reminders = Reminders(self.database)
         self.removals = Removals(self.database)
+        self.inbox = Inbox(self.database)
+        self.key_sets = KeySets(self.http)
+        self.own_applications = OwnApplications(self.database)
+
+    async def entry(self, scope: Scope, slug: str) -> CatalogEntry | None:
+        """What is known of an application; None where nothing is."""
+        return await self.catalog.find(slug, partial(self.own_applications.definition, scope))
 
 
 @asynccontextmanager

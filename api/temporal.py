@@ -106,8 +106,8 @@ async def _update(
 
 async def _start(made: Services, row: Connection) -> dict[str, Any]:
     """How the workflow is started where none runs."""
-    stored = await made.credentials.read(Scope.of(connection_ref(row)), row.id)
-    entry, now = made.catalog.get(row.slug), made.clock()
+    scope, now = Scope.of(connection_ref(row)), made.clock()
+    stored, entry = await made.credentials.read(scope, row.id), await made.entry(scope, row.slug)
     lifetimes = None
     if entry is not None and stored is not None:
         lifetimes = entry.lifetimes(**stored.left(now))

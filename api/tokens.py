@@ -13,7 +13,7 @@ from api.errors import ApiError, not_found, unavailable
 from api.lifecycle import find, refusal
 from api.services import Services
 from everlink.contract import AuthType, ConnectionStatus
-from providers.credential import Credential, KeyCredential, OAuthCredential
+from providers.credential import Credential, from_bytes
 from store.connections import CredentialRead
 from store.credentials import StoredCredential
 from store.database import StoreUnavailable
@@ -53,9 +53,7 @@ async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl:
     if not _lives(made, read, 0) or read.stored is None:
         raise unavailable("refresh_failed", "the provider did not give a fresh token; it will be tried again")
     secret = await made.vault.open(scope, Kind.CREDENTIAL, connection_id, read.stored.sealed)
-    entry = made.catalog.get(read.slug)
-    model = OAuthCredential if entry is not None and entry.oauth2 is not None else KeyCredential
-    return FreshToken(model.model_validate_json(secret), read.stored)
+    return FreshToken(from_bytes(secret), read.stored)
 
 
 async def _read(made: Services, scope: Scope, connection_id: str) -> CredentialRead:
@@ -80,8 +78,10 @@ async def _read(made: Services, scope: Scope, connection_id: str) -> CredentialR
 
 async def _reconnect_url(made: Services, scope: Scope, connection_id: str, read: CredentialRead) -> str | None:
     """A link for the customer that mends the connection; none where no link does."""
-    entry = made.catalog.get(read.slug)
-    if read.status is ConnectionStatus.DISCONNECTED or entry is None or entry.auth_type is not AuthType.OAUTH2:
+    if read.status is ConnectionStatus.DISCONNECTED:
+        return None
+    entry = await made.entry(scope, read.slug)
+    if entry is None or entry.auth_type is not AuthType.OAUTH2:
         return None
     account_id = read.linked_account_id
     make = partial(start_link, made, scope, account_id, entry, reconnect=Reconnect(connection_id))

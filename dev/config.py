@@ -119,7 +119,7 @@ class StackConfig:
             "EVERLINK_ALLOWED_TARGETS": "127.0.0.1",
             "SANDBOX_PORT": str(self.sandbox_port),
             "SANDBOX_DB": str(state / "sandbox.sqlite3"),
-            "SANDBOX_REDIRECT_URIS": f"{self.addresses.api}/api/v1/sandbox/callback",
+            "SANDBOX_REDIRECT_URIS": " ".join(f"{self.addresses.api}/api/v1/{slug}/callback" for slug in self.slugs()),
             "SANDBOX_ACCESS_TOKEN_SECONDS": str(self.access_token_seconds),
         }
 
@@ -151,6 +151,10 @@ class StackConfig:
         for entry in sorted((ROOT / "sandbox" / "catalog").glob("*.yaml")):
             text = entry.read_text(encoding="utf-8").replace(SANDBOX_IN_CATALOG, self.addresses.sandbox)
             (catalog / entry.name).write_text(text, encoding="utf-8")
+
+    def slugs(self) -> list[str]:
+        """The applications of this machine: the sandbox's, and what else was put beside them."""
+        return sorted(entry.stem for entry in (self.state / "catalog").glob("*.yaml"))
 
     def processes(self) -> list[Process]:
         """What makes up Everlink, in the order of starting."""

@@ -201,6 +201,7 @@ class Application(BaseModel):
     client_id: str | None
     has_client_secret: bool
     previous_secret_until: datetime | None = Field(description="Until when the secret before is tried, too")
+    has_signing_secret: bool
     scopes: list[str]
     alarm: str | None = Field(description="The provider refuses the application itself: no customer can help")
     alarm_at: datetime | None
@@ -208,6 +209,9 @@ class Application(BaseModel):
         description="Since when many of its connections fail at once; while it is set, none of them says so by itself"
     )
     redirect_uri: str = Field(description="To be registered at the provider")
+    events_url: str | None = Field(
+        description="To be registered at the provider, for what it tells of grants; null where it tells nothing"
+    )
 
 
 class LinkedAccount(BaseModel):

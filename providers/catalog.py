@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from providers.entry import CatalogEntry
 
 BUILT_IN = Path(__file__).parent / "catalog"
+OWN = "own-"  # how the slugs begin that organizations bring themselves, so that none meets one of ours
+
+log = logging.getLogger("everlink.catalog")
 
 
 class CatalogError(Exception):
@@ -35,6 +40,13 @@ class Catalog:
             raise CatalogError(f"{further} is not a folder")
         return cls(_read_all(BUILT_IN), _read_all(further) if further is not None else ())
 
+    async def find(self, slug: str, own: Callable[[str], Awaitable[dict[str, Any] | None]]) -> CatalogEntry | None:
+        """An entry by its slug; `own` is asked for one that an organization brought, and for no other."""
+        if not slug.startswith(OWN):
+            return self.get(slug)
+        definition = await own(slug)
+        return None if definition is None else own_entry(slug, definition)
+
     def get(self, slug: str) -> CatalogEntry | None:
         return self._entries.get(slug)
 
@@ -42,8 +54,17 @@ class Catalog:
         """The entry that everybody may know of: a further folder may tell whom an organization works with."""
         return self._built_in.get(slug)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[CatalogEntry]:
         return iter(self._entries.values())
+
+
+def own_entry(slug: str, definition: Mapping[str, Any]) -> CatalogEntry | None:
+    """What an organization said of an application; None where that was valid under an older schema only."""
+    try:
+        return CatalogEntry.model_validate({**definition, "slug": slug})
+    except ValidationError:
+        log.error("the definition of %s is not valid any more; it has to be saved anew", slug)
+        return None
 
 
 def _read_all(folder: Path) -> list[CatalogEntry]:
@@ -55,6 +76,8 @@ def _read(file: Path) -> CatalogEntry:
         entry = CatalogEntry.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (ValueError, OSError, RecursionError, yaml.YAMLError) as error:
         raise CatalogError(f"{file.name}: {error}") from error
+    if entry.slug.startswith(OWN):
+        raise CatalogError(f"{file.name}: slugs that begin with {OWN!r} are for organizations' own applications")
     if entry.slug != file.stem:
         raise CatalogError(f"{file.name}: the slug is {entry.slug!r}, the file must be named after it")
     return entry

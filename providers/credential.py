@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import from_json, to_json
 
 from providers.templates import texts
@@ -45,6 +45,8 @@ class KeyCredential(BaseModel):
 
 Credential = OAuthCredential | KeyCredential
 
+_any: TypeAdapter[Credential] = TypeAdapter(Credential)
+
 
 def bounded(extra: dict[str, Any]) -> dict[str, Any]:
     """What of it is kept: all, or where that is too much, without the largest, and without what none could read back.
@@ -74,3 +76,8 @@ def _size(name: str, value: Any) -> int | None:
 
 def to_bytes(credential: Credential) -> bytes:
     return credential.model_dump_json().encode()
+
+
+def from_bytes(secret: bytes) -> Credential:
+    """The credential that `to_bytes` wrote. Only the one kind has an access token, only the other has fields."""
+    return _any.validate_json(secret)

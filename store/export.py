@@ -26,6 +26,8 @@ from store.tables import (
     EVENTS,
     LINKED_ACCOUNTS,
     ORGANIZATIONS,
+    OWN_APPLICATIONS,
+    PROVIDER_EVENTS,
     REMOVALS,
     REPLAYS,
     TENANT_SETTINGS,
@@ -53,6 +55,7 @@ PARTS = (
         APPLICATIONS,
         ("id", "slug", "client_id", "scopes", "alarm", "alarm_at", "created_at", "removed_at"),
     ),
+    Part("own_application", OWN_APPLICATIONS, ("slug", "definition", "created_at", "updated_at")),
     Part(
         "webhook_endpoint",
         WEBHOOK_ENDPOINTS,
@@ -98,6 +101,11 @@ PARTS = (
             "id", "endpoint_id", "after_position", "until_position", "position", "missed_only", "replayed", "note",
             "started_at", "finished_at",
         ),
+    ),
+    Part(
+        "provider_event",
+        PROVIDER_EVENTS,
+        ("id", "slug", "ended", "occurred_at", "received_at", "told", "dispatched_at"),
     ),
     Part("removal", REMOVALS, ("id", "kind", "subject", "total", "done", "started_at", "finished_at")),
 )  # fmt: skip

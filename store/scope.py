@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Table, and_
 
-from everlink.contract import ConnectionRef, DeliveryTask, Environment, RemovalTask, ReplayTask
+from everlink.contract import ConnectionRef, DeliveryTask, Environment, InboxTask, RemovalTask, ReplayTask
 
 
 class Scope(NamedTuple):
@@ -16,7 +16,7 @@ class Scope(NamedTuple):
     environment: Environment
 
     @classmethod
-    def of(cls, owner: ConnectionRef | DeliveryTask | RemovalTask | ReplayTask) -> Scope:
+    def of(cls, owner: ConnectionRef | DeliveryTask | InboxTask | RemovalTask | ReplayTask) -> Scope:
         return cls(owner.org_id, owner.environment)
 
     def owns(self, table: Table) -> ColumnElement[bool]:

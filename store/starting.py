@@ -9,20 +9,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from everlink.contract import (
     TASK_QUEUE,
     ConnectionState,
     ConnectionStatus,
     Health,
+    InboxState,
+    InboxTask,
     Lifetimes,
     ReauthReason,
     RemovalState,
     ReplayState,
+    Signal,
     connection_workflow_id,
     delivery_attributes,
     delivery_workflow_id,
+    inbox_attributes,
+    inbox_workflow_id,
     removal_attributes,
     removal_workflow_id,
     replay_attributes,
@@ -98,6 +103,20 @@ def replay_start_options(replay: Replay) -> dict[str, Any]:
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": replay_attributes(task),
         "static_summary": f"replay to {replay.endpoint_id}",
+    }
+
+
+def inbox_start_options(task: InboxTask) -> dict[str, Any]:
+    """The same of an inbox, with the signal that something came; it ends when nothing is left, and begins again."""
+    return {
+        "arg": InboxState(task=task),
+        "id": inbox_workflow_id(task.org_id, task.environment, task.slug),
+        "task_queue": TASK_QUEUE,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+        "start_signal": Signal.EVENTS_CAME,
+        "search_attributes": inbox_attributes(task),
+        "static_summary": f"what the provider tells · {task.slug}",
     }
 
 

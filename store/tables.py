@@ -70,6 +70,9 @@ class Application(SQLModel, table=True):
     client_secret: bytes | None = sealed()
     previous_client_secret: bytes | None = sealed()  # tried where the new one is refused, while it lives
     previous_until: datetime | None = moment(nullable=True, default=None)
+    signing_secret: bytes | None = sealed()  # what the provider's events are known by
+    previous_signing_secret: bytes | None = sealed()  # tried beside it, while it lives
+    previous_signing_until: datetime | None = moment(nullable=True, default=None)
     scopes: list[str] = json(list)
     alarm: str | None = None  # the provider refuses the application itself, in static words
     alarm_at: datetime | None = moment(nullable=True, default=None)
@@ -78,6 +81,18 @@ class Application(SQLModel, table=True):
     created_at: datetime = moment()
     removed_at: datetime | None = moment(nullable=True, default=None)  # its removal is under way
     __table_args__ = (UniqueConstraint("org_id", "environment", "slug"),)
+
+
+class OwnApplication(SQLModel, table=True):
+    """A catalog entry that an organization brought itself."""
+
+    __tablename__ = "own_application"
+    org_id: str = Field(primary_key=True, foreign_key="organization.id")
+    environment: Environment = word(Environment, primary_key=True)
+    slug: str = Field(primary_key=True)
+    definition: dict[str, Any] = json(dict)  # of the entry, without the slug
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
 
 
 class LinkedAccount(SQLModel, table=True):
@@ -424,6 +439,31 @@ class Replay(SQLModel, table=True):
     )
 
 
+class ProviderEventRow(SQLModel, table=True):
+    """The inbox: what a provider told of grants, kept before it is answered."""
+
+    __tablename__ = "provider_event"
+    id: str = Field(primary_key=True)  # in the order in which they came
+    org_id: str = Field(foreign_key="organization.id")
+    environment: Environment = word(Environment)
+    slug: str
+    event_id: str  # a hash of what the provider says is its id
+    body_sha256: str
+    ended: list[dict[str, Any]] = json(list)  # whose grants, and why; forgotten once all are told
+    occurred_at: datetime = moment()
+    received_at: datetime = moment()
+    part: int = 0  # of `ended`: where telling goes on
+    after: str = ""  # the last connection that was told of that part
+    told: int = 0
+    dispatched_at: datetime | None = moment(nullable=True, default=None)  # when the last one was
+    __table_args__ = (
+        UniqueConstraint("org_id", "environment", "slug", "event_id"),
+        Index("provider_event_body", "org_id", "environment", "slug", "body_sha256"),
+        few("undispatched_event", "org_id", "environment", "slug", "id", where="dispatched_at IS NULL"),
+        few("dispatched_event", "dispatched_at", where="dispatched_at IS NOT NULL"),
+    )
+
+
 class ConnectTicket(SQLModel, table=True):
     """A link that takes one linked account through connecting one application, once."""
 
@@ -462,6 +502,7 @@ ORGANIZATIONS = _table(Organization)
 DATA_KEYS = _table(DataKey)
 API_KEYS = _table(ApiKey)
 APPLICATIONS = _table(Application)
+OWN_APPLICATIONS = _table(OwnApplication)
 LINKED_ACCOUNTS = _table(LinkedAccount)
 TENANT_SETTINGS = _table(TenantSettings)
 SESSION_TOKENS = _table(SessionToken)
@@ -479,5 +520,6 @@ WEBHOOK_ENDPOINTS = _table(WebhookEndpoint)
 DELIVERIES = _table(Delivery)
 DELIVERY_ATTEMPTS = _table(DeliveryAttempt)
 REPLAYS = _table(Replay)
+PROVIDER_EVENTS = _table(ProviderEventRow)
 CONNECT_TICKETS = _table(ConnectTicket)
 OAUTH_STATES = _table(OAuthState)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Table, and_, func, select, update
@@ -32,6 +32,23 @@ def living_account(table: Table) -> ColumnElement[bool]:
         LINKED_ACCOUNTS.c.id == table.c.linked_account_id,
         LINKED_ACCOUNTS.c.removed_at.is_(None),
     )
+
+
+class ApplicationSecret(NamedTuple):
+    """The columns of a secret of an application: itself, the one that it replaced, and until when that is tried."""
+
+    current: str
+    former: str
+    until: str
+
+    @property
+    def forgotten(self) -> dict[str, None]:
+        """The values that forget the one before."""
+        return {self.former: None, self.until: None}
+
+
+CLIENT_SECRET = ApplicationSecret("client_secret", "previous_client_secret", "previous_until")
+SIGNING_SECRET = ApplicationSecret("signing_secret", "previous_signing_secret", "previous_signing_until")
 
 
 class RemovalUnderWay(Exception):
@@ -107,11 +124,17 @@ class Tenants:
             return str(found.id)
 
     async def replace_secret(
-        self, scope: Scope, slug: str, sealed: bytes, previous_until: datetime | None, now: datetime
+        self,
+        scope: Scope,
+        slug: str,
+        secret: ApplicationSecret,
+        sealed: bytes,
+        previous_until: datetime | None,
+        now: datetime,
     ) -> None:
-        """A new client secret; the one before may be tried until then, None: no more."""
-        former = APPLICATIONS.c.client_secret if previous_until is not None else None
-        values = {"client_secret": sealed, "previous_client_secret": former, "previous_until": previous_until}
+        """A new secret; the one before may be tried until then, None: no more."""
+        former = APPLICATIONS.c[secret.current] if previous_until is not None else None
+        values = {secret.current: sealed, secret.former: former, secret.until: previous_until}
         await self.enable_application(scope, slug, values, now)
 
     async def applications(self, scope: Scope) -> list[Application]:
@@ -128,6 +151,14 @@ class Tenants:
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
         return Application(**row._mapping) if row is not None else None
+
+    async def applications_of_client(self, slug: str, client_id: str) -> list[Application]:
+        """Of all tenants that have this client at the provider."""
+        living = (APPLICATIONS.c.slug == slug) & APPLICATIONS.c.removed_at.is_(None)
+        query = select(APPLICATIONS).where(living, APPLICATIONS.c.client_id == client_id).order_by(APPLICATIONS.c.id)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [Application(**row._mapping) for row in rows]
 
     # Linked accounts
 

@@ -51,6 +51,7 @@ class Kind(StrEnum):
 
     CREDENTIAL = "credential"
     CLIENT_SECRET = "client_secret"
+    SIGNING_SECRET = "signing_secret"
     WEBHOOK_SECRET = "webhook_secret"
     LEGACY_WEBHOOK_SECRET = "legacy_webhook_secret"
     WEBHOOK_HEADERS = "webhook_headers"

@@ -12,14 +12,17 @@ from api.auth import Administers, Made, Reads
 from api.errors import ErrorBody, not_found
 from api.inputs import Input, NoStandIn
 from api.removals import remove
+from api.routes.hooks import events_url
 from everlink import models
 from everlink.contract import RemovalKind
 from store.scope import Scope
 from store.tables import Application
+from store.tenants import CLIENT_SECRET, SIGNING_SECRET
 from store.vault import Kind
 
 router = APIRouter(prefix="/v1/applications", tags=["Applications"])
 
+SECRETS = {Kind.CLIENT_SECRET: CLIENT_SECRET, Kind.SIGNING_SECRET: SIGNING_SECRET}
 DAY = int(timedelta(days=1).total_seconds())
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"\S")]
@@ -32,10 +35,18 @@ class ApplicationInput(Input):
     client_secret: SecretStr | None = Field(
         default=None, min_length=1, max_length=4000, description="Kept sealed, never shown", examples=["s3cret"]
     )
+    signing_secret: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4000,
+        description="What the provider's events are known by, kept sealed, never shown: the signing secret, the "
+        "webhook's token, or the public key with which it signs",
+        examples=["8f742231b10e8888abcd99yyyzzz85a5"],
+    )
     scopes: list[Word] | None = Field(default=None, description="In place of the catalog's", examples=[["read"]])
     previous_secret_seconds: Annotated[int, Field(ge=0, le=30 * DAY), NoStandIn] = Field(
         default=DAY,
-        description="How long the secret that is replaced is still tried where the provider refuses the new one",
+        description="How long a secret that is replaced is still tried where the new one does not work",
     )
 
 
@@ -45,13 +56,13 @@ AS_IT_IS = ApplicationInput()
 @router.get("")
 async def list_applications(made: Made, scope: Reads) -> list[models.Application]:
     """The applications that are enabled, each with its client and what the provider holds against it."""
-    return [_out(made, row) for row in await made.tenants.applications(scope)]
+    return [await _out(made, row) for row in await made.tenants.applications(scope)]
 
 
 @router.get("/{slug}")
 async def get_application(made: Made, scope: Reads, slug: str) -> models.Application:
     """One application that is enabled."""
-    return _out(made, await _find(made, scope, slug))
+    return await _out(made, await _find(made, scope, slug))
 
 
 @router.put("/{slug}", responses={409: {"model": ErrorBody}})
@@ -60,22 +71,24 @@ async def enable_application(
 ) -> models.Application:
     """Enable an application, or change its client. Idempotent.
 
-    A client secret is replaced without downtime: where the provider refuses the new one, the one before is tried for
-    another day, or as long as `previous_secret_seconds` says. 409 `removal_under_way` while the application is being
-    removed.
+    A secret is replaced without downtime: where the provider refuses the new client secret, or does not sign with the
+    new signing secret yet, the one before is tried for another day, or as long as `previous_secret_seconds` says.
+    409 `removal_under_way` while the application is being removed.
     """
-    if made.catalog.get(slug) is None:
+    if await made.entry(scope, slug) is None:
         raise not_found("application")
     before = await made.tenants.application(scope, slug)
     values = _changes(given, before)
     application_id = await made.tenants.enable_application(scope, slug, values, made.clock())
-    secret = given.client_secret
-    if secret is not None and not await _is_current(made, scope, before, secret):
-        sealed = await made.vault.seal(scope, Kind.CLIENT_SECRET, application_id, secret.get_secret_value().encode())
-        until = made.clock() + timedelta(seconds=given.previous_secret_seconds)
-        keeps = given.previous_secret_seconds > 0 and "client_id" not in values
-        await made.tenants.replace_secret(scope, slug, sealed, until if keeps else None, made.clock())
-    return _out(made, await _find(made, scope, slug))
+    until = made.clock() + timedelta(seconds=given.previous_secret_seconds)
+    keeps = given.previous_secret_seconds > 0 and "client_id" not in values
+    for kind, columns in SECRETS.items():
+        secret: SecretStr | None = getattr(given, columns.current)
+        if secret is not None and not await _is_current(made, scope, kind, before, secret):
+            sealed = await made.vault.seal(scope, kind, application_id, secret.get_secret_value().encode())
+            former = until if keeps else None
+            await made.tenants.replace_secret(scope, slug, columns, sealed, former, made.clock())
+    return await _out(made, await _find(made, scope, slug))
 
 
 @router.delete("/{slug}", status_code=202)
@@ -96,20 +109,21 @@ def _changes(given: ApplicationInput, before: Application | None) -> dict[str, A
         values["scopes"] = values["scopes"] or []
     if before is not None and values.get("client_id", before.client_id) == before.client_id:
         values.pop("client_id", None)
-    if "client_secret" in given.model_fields_set and given.client_secret is None:
-        values["client_secret"] = None
     at_once = "previous_secret_seconds" in given.model_fields_set and given.previous_secret_seconds == 0
-    if at_once or "client_id" in values or "client_secret" in values:
-        values |= {"previous_client_secret": None, "previous_until": None}
+    for columns in SECRETS.values():
+        if columns.current in given.model_fields_set and getattr(given, columns.current) is None:
+            values[columns.current] = None
+        if at_once or "client_id" in values or columns.current in values:
+            values |= columns.forgotten
     return values
 
 
-async def _is_current(made: Made, scope: Scope, row: Application | None, secret: SecretStr) -> bool:
+async def _is_current(made: Made, scope: Scope, kind: Kind, row: Application | None, secret: SecretStr) -> bool:
     """Whether a secret is the one that is there: sent again, it replaces nothing."""
-    if row is None or row.client_secret is None:
+    sealed: bytes | None = getattr(row, SECRETS[kind].current) if row is not None else None
+    if row is None or sealed is None:
         return False
-    current = await made.vault.open(scope, Kind.CLIENT_SECRET, row.id, row.client_secret)
-    return current == secret.get_secret_value().encode()
+    return await made.vault.open(scope, kind, row.id, sealed) == secret.get_secret_value().encode()
 
 
 async def _find(made: Made, scope: Scope, slug: str) -> Application:
@@ -119,16 +133,20 @@ async def _find(made: Made, scope: Scope, slug: str) -> Application:
     return row
 
 
-def _out(made: Made, row: Application) -> models.Application:
+async def _out(made: Made, row: Application) -> models.Application:
+    scope = Scope(row.org_id, row.environment)
+    entry = await made.entry(scope, row.slug)
     until = row.previous_until if row.previous_client_secret is not None else None
     return models.Application(
         slug=row.slug,
         client_id=row.client_id,
         has_client_secret=row.client_secret is not None,
         previous_secret_until=until if until is not None and until > made.clock() else None,
+        has_signing_secret=row.signing_secret is not None,
         scopes=row.scopes,
         alarm=row.alarm,
         alarm_at=row.alarm_at,
         outage_since=row.outage_since,
         redirect_uri=f"{made.settings.public_url}/api/v1/{row.slug}/callback",
+        events_url=events_url(made, row.slug, scope) if entry is not None and entry.events is not None else None,
     )

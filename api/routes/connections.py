@@ -217,7 +217,7 @@ async def reconnect(
     then the connection is that account's from then on, with a new `identifier`, unless another connection has it.
     """
     row = await find(made, scope, connection_id)
-    entry = made.catalog.get(row.slug)
+    entry = await made.entry(scope, row.slug)
     if entry is None:
         raise not_found("application")
     if row.status == ConnectionStatus.DISCONNECTED:
@@ -242,7 +242,7 @@ async def remove(
     application itself goes from the customer's account, and with it what others of your customers connected there.
     """
     row = await find(made, scope, connection_id)
-    entry = made.catalog.get(row.slug)
+    entry = await made.entry(scope, row.slug)
     if uninstall and (entry is None or entry.oauth2 is None or entry.oauth2.uninstall is None):
         raise ApiError(422, "uninstall_unsupported", "this application cannot be uninstalled from here")
     if row.status != ConnectionStatus.DISCONNECTED:

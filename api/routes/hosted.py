@@ -139,7 +139,7 @@ async def _list(
     connections = await living(made, session.scope, session.linked_account_id)
     shown = []
     for application in await made.tenants.applications(session.scope):
-        entry = made.catalog.get(application.slug)
+        entry = await made.entry(session.scope, application.slug)
         if entry is None:
             continue
         mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]

@@ -29,17 +29,19 @@ class Applications:
         *,
         client_id: str | None = None,
         client_secret: str | None = None,
+        signing_secret: str | None = None,
         scopes: Iterable[str] | None = None,
         previous_secret_seconds: int | None = None,
     ) -> Application:
         """Enable an application of the catalog, or change its client. What is not given stays as it is.
 
-        A client secret that is replaced is tried for another day, or for as long as is said here, where the provider
-        refuses the new one.
+        `signing_secret` is what the provider signs its events with. A secret that is replaced is tried for another
+        day, or for as long as is said here, where the new one does not work.
         """
         given = {
             "client_id": client_id,
             "client_secret": client_secret,
+            "signing_secret": signing_secret,
             "scopes": None if scopes is None else list(scopes),
             "previous_secret_seconds": previous_secret_seconds,
         }

@@ -1,5 +1,12 @@
 """The contract between rooms: ids, states, reasons and message types. Imports no other room."""
 
+from everlink.contract.inbox import (
+    DispatchOutcome,
+    DispatchTask,
+    InboxState,
+    InboxTask,
+    inbox_attributes,
+)
 from everlink.contract.messages import (
     ApplicationDeleted,
     ConnectCommand,
@@ -83,6 +90,7 @@ from everlink.contract.words import (
     connect_update_id,
     connection_workflow_id,
     delivery_workflow_id,
+    inbox_workflow_id,
     removal_workflow_id,
     replay_workflow_id,
 )
@@ -115,10 +123,14 @@ __all__ = [
     "DeliveryTask",
     "DisabledReason",
     "DisconnectCommand",
+    "DispatchOutcome",
+    "DispatchTask",
     "Environment",
     "EventType",
     "FinishReplayTask",
     "Health",
+    "InboxState",
+    "InboxTask",
     "KeyScope",
     "LateSuccess",
     "Lifetimes",
@@ -154,6 +166,8 @@ __all__ = [
     "connection_workflow_id",
     "delivery_attributes",
     "delivery_workflow_id",
+    "inbox_attributes",
+    "inbox_workflow_id",
     "is_searchable",
     "removal_attributes",
     "removal_workflow_id",

@@ -121,6 +121,7 @@ class UpkeepState(BaseModel):
         Activity.SWEEP_REMOVALS,
         Activity.SWEEP_REPLAYS,
         Activity.SWEEP_OUTAGES,
+        Activity.SWEEP_INBOX,
     ]
     after: str | None = None  # within the first thing to do
     # Every run visits one part of the fleet: with a run a minute, all of it within the hour.

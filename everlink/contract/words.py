@@ -145,6 +145,7 @@ class Workflow(StrEnum):
     UPKEEP = "Upkeep"
     REMOVAL = "Removal"
     REPLAY = "Replay"
+    INBOX = "Inbox"
 
 
 class Update(StrEnum):
@@ -158,6 +159,7 @@ class Signal(StrEnum):
     LATE_SUCCESS = "late_success"
     PROVIDER_EVENT = "provider_event"
     APPLICATION_DELETED = "application_deleted"
+    EVENTS_CAME = "events_came"
 
 
 class Query(StrEnum):
@@ -187,6 +189,8 @@ class Activity(StrEnum):
     FINISH_REMOVAL = "finish_removal"
     REPLAY_EVENTS = "replay_events"
     FINISH_REPLAY = "finish_replay"
+    DISPATCH_EVENTS = "dispatch_events"
+    SWEEP_INBOX = "sweep_inbox"
 
 
 UPKEEP_SCHEDULE = "everlink-upkeep"
@@ -213,3 +217,7 @@ def removal_workflow_id(removal_id: str) -> str:
 
 def replay_workflow_id(replay_id: str) -> str:
     return f"replay/{replay_id}"
+
+
+def inbox_workflow_id(org_id: str, environment: Environment, slug: str) -> str:
+    return f"inbox/{org_id}/{environment.value}/{slug}"

@@ -17,7 +17,7 @@ from activities.token_request import LEAST_SECONDS, deadline_seconds
 from everlink.contract import CredentialOutcome, ReauthReason, Verdict
 from store.credentials import Credentials
 from store.database import StoreUnavailable, utc_now
-from store.tenants import Tenants
+from store.tenants import CLIENT_SECRET, Tenants
 from store.vault import Kind
 from tests.activities.conftest import Endpoint, Refreshing
 from tests.activities.test_others import change_entry
@@ -31,7 +31,7 @@ async def replace_secret(refreshing: Refreshing, lives: timedelta = timedelta(da
     tenants, now = Tenants(refreshing.shared.database), utc_now()
     application = await tenants.enable_application(refreshing.scope, "test", {}, now)
     sealed = await refreshing.shared.vault.seal(refreshing.scope, Kind.CLIENT_SECRET, application, b"new")
-    await tenants.replace_secret(refreshing.scope, "test", sealed, now + lives, now)
+    await tenants.replace_secret(refreshing.scope, "test", CLIENT_SECRET, sealed, now + lives, now)
 
 
 def secrets(endpoint: Endpoint) -> list[str]:

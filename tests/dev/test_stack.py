@@ -198,3 +198,11 @@ def test_settings_come_from_the_environment() -> None:
     assert "sandbox" not in [process.name for process in config.processes()]
     with pytest.raises(StackError, match=r"^API_PORT must be a number from 1 to 65535, not 'web'$"):
         StackConfig.from_env({"API_PORT": "web"})
+
+
+def test_sandbox_takes_back_browsers_of_every_application_of_this_machine(tmp_path: Path) -> None:
+    config = StackConfig(tmp_path)
+    config.write_catalog()
+    (tmp_path / "catalog" / "acme.yaml").touch()
+    known = config.environment()["SANDBOX_REDIRECT_URIS"].split()
+    assert {f"http://127.0.0.1:8080/api/v1/{slug}/callback" for slug in ("acme", "sandbox")} <= set(known)

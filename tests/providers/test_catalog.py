@@ -157,6 +157,13 @@ def test_invalid_catalog_file_is_refused_by_its_name(tmp_path: Path, name: str, 
         Catalog.load(tmp_path)
 
 
+def test_slug_of_an_organization_s_own_application_is_no_file_s(tmp_path: Path) -> None:
+    text = (SANDBOX / "sandbox-key.yaml").read_text().replace("slug: sandbox-key", "slug: own-key")
+    (tmp_path / "own-key.yaml").write_text(text)
+    with pytest.raises(CatalogError, match="own-key.yaml"):
+        Catalog.load(tmp_path)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -215,3 +222,22 @@ def test_lifetimes_hold_what_the_entry_says() -> None:
     lifetimes = atlassian.lifetimes(renewable=True, expires_in=60.0, ends_in=86400.0)
     assert (lifetimes.ends_in, lifetimes.idle_window) == (86400.0, 90 * 86400.0)
     assert atlassian.lifetimes(renewable=False, expires_in=60.0).idle_window is None  # nothing that could idle
+
+
+async def test_only_an_own_application_is_looked_up_outside_of_memory(caplog: pytest.LogCaptureFixture) -> None:
+    key = yaml.safe_load((SANDBOX / "sandbox-key.yaml").read_text())
+    saved = {name: value for name, value in key.items() if name != "slug"}
+    asked: list[str] = []
+
+    async def own(slug: str) -> dict[str, object] | None:
+        asked.append(slug)
+        return {"own-one": saved, "own-old": {"name": "planted"}}.get(slug)
+
+    catalog = Catalog.load()
+    assert await catalog.find("slack", own) is catalog.get("slack") and await catalog.find("nobody", own) is None
+    assert asked == []
+    found = await catalog.find("own-one", own)
+    assert found is not None and (found.slug, found.name) == ("own-one", key["name"])
+    assert await catalog.find("own-nobody", own) is None
+    assert await catalog.find("own-old", own) is None  # saved under another schema
+    assert "own-old" in caplog.text and "planted" not in caplog.text

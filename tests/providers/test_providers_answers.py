@@ -367,12 +367,6 @@ def test_answer_to_a_refresh(case: Case) -> None:
     )
 
 
-def test_every_built_in_application_has_its_lines() -> None:
-    for entry in CATALOG:
-        verdicts = {case.verdict for case in PROVIDERS if case.slug == entry.slug}
-        assert {DEAD, TRANSIENT} <= verdicts, entry.slug
-
-
 @pytest.mark.parametrize(
     ("slug", "status", "body", "verdict", "reason"),
     [

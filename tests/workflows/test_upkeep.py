@@ -84,9 +84,14 @@ class Sweeps:
     async def outages(self, task: SweepTask) -> SweepOutcome:
         return self._page(Activity.SWEEP_OUTAGES, task)
 
+    @activity.defn(name=Activity.SWEEP_INBOX)
+    async def inbox(self, task: SweepTask) -> SweepOutcome:
+        return self._page(Activity.SWEEP_INBOX, task)
+
     @property
     def activities(self) -> list[Callable[..., Any]]:
-        return [self.deliveries, self.grants, self.overdue, self.fleet, self.removals, self.replays, self.outages]
+        some = [self.deliveries, self.grants, self.overdue, self.fleet, self.removals]
+        return [*some, self.replays, self.outages, self.inbox]
 
 
 async def round_of(server: WorkflowEnvironment, sweeps: Sweeps, state: UpkeepState) -> UpkeepState:
@@ -108,6 +113,7 @@ async def test_round_reads_every_page_of_every_kind_of_work(skipping: WorkflowEn
         "sweep_removals",
         "sweep_replays",
         "sweep_outages",
+        "sweep_inbox",
     ]
     assert sweeps.asked == [(kind, after) for kind in kinds for after in (None, "1", "2")]
     assert (result.todo, result.pages, result.mended, result.failed) == ([], 3 * len(kinds), 3 * len(kinds), 0)

@@ -15,7 +15,7 @@ from store.tables import Application, Connection, LinkedAccount
 
 
 async def enabled(made: Services, scope: Scope, slug: str) -> tuple[Application, CatalogEntry]:
-    application, entry = await made.tenants.application(scope, slug), made.catalog.get(slug)
+    application, entry = await made.tenants.application(scope, slug), await made.entry(scope, slug)
     if application is None or entry is None:
         raise not_found("application")
     return application, entry
@@ -55,11 +55,13 @@ async def _seen_by(made: Services, scope: Scope, account_ids: Sequence[str]) -> 
     for connection in await made.connections.living(scope, account_ids):
         connections[connection.linked_account_id].append(connection)
     enabled_ids = {row.slug: row.id for row in await made.tenants.applications(scope)}
+    slugs = {account_id: enabled_ids.keys() | _connected(connections[account_id]) for account_id in account_ids}
+    entries = {slug: await made.entry(scope, slug) for slug in set[str]().union(*slugs.values())}
     return {
         account_id: [
             application_view(enabled_ids.get(slug), entry, connections[account_id])
-            for slug in sorted(enabled_ids.keys() | _connected(connections[account_id]))
-            if (entry := made.catalog.get(slug)) is not None
+            for slug in sorted(slugs[account_id])
+            if (entry := entries[slug]) is not None
         ]
         for account_id in account_ids
     }

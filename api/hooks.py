@@ -1,0 +1,109 @@
+"""What providers send of themselves: proven, kept, answered; then somebody is woken who passes it on."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from datetime import datetime
+
+from starlette.background import BackgroundTask
+from starlette.responses import JSONResponse, Response
+
+from api.errors import unavailable
+from api.services import Services
+from api.starting import start_or_leave
+from everlink.contract import InboxTask, Workflow
+from providers.events import Challenge, Events
+from providers.inbound.incoming import Incoming, Said, read
+from providers.inbound.keysets import KeysUnavailable
+from providers.inbound.reading import Announced, announced, asks, reply
+from providers.inbound.verify import Proofs, verify
+from store.inbox import NewProviderEvent
+from store.scope import Scope
+from store.starting import inbox_start_options
+from store.tables import Application
+from store.vault import Kind
+
+
+async def take(made: Services, events: Events, application: Application, incoming: Incoming) -> Response:
+    """Answer what a provider sent to an application. Nothing is done before it is proven, and kept.
+
+    Raises:
+        Refused: it is not the provider's.
+        ApiError: 503, the provider's keys cannot be fetched now.
+    """
+    challenge = events.challenge
+    if challenge is not None and not challenge.is_signed and asks(challenge, said := read(incoming, events)):
+        return _reply(challenge, said, "")
+    proofs = await _proofs(made, application)
+    try:
+        said = await verify(events, incoming, proofs, made.key_sets, made.clock())
+    except KeysUnavailable:
+        raise unavailable("keys_unavailable", "the provider's keys cannot be fetched") from None
+    if challenge is not None and challenge.is_signed and asks(challenge, said):
+        secrets = proofs.client_secrets if events.secret == "client_secret" else proofs.signing_secrets
+        return _reply(challenge, said, next(iter(secrets), ""))
+    told = announced(events, incoming, said)
+    if told is None or not await _keep(made, events, application, incoming, told):
+        return Response(status_code=events.status)
+    task = InboxTask(org_id=application.org_id, environment=application.environment, slug=application.slug)
+    return Response(status_code=events.status, background=BackgroundTask(wake, made, task))
+
+
+async def wake(made: Services, task: InboxTask) -> None:
+    """Signal an inbox, without waiting for it. Whoever comes while a signal is on its way shares the next."""
+    made.to_wake.add(task)
+    if task not in made.waking:
+        made.waking[task] = asyncio.create_task(_wake(made, task))
+
+
+async def _wake(made: Services, task: InboxTask) -> None:
+    try:
+        while task in made.to_wake:
+            made.to_wake.discard(task)
+            await start_or_leave(made, Workflow.INBOX, inbox_start_options(task))
+    finally:
+        del made.waking[task]
+
+
+def _reply(challenge: Challenge, said: Said, secret: str) -> Response:
+    if challenge.status == 204:
+        return Response(status_code=204, media_type="application/json")
+    return JSONResponse(reply(challenge, said, secret))
+
+
+async def _keep(made: Services, events: Events, application: Application, incoming: Incoming, told: Announced) -> bool:
+    """Whether it is new. Of what nobody signed, only what concerns somebody is kept, and once a minute."""
+    scope, now, event_id = Scope(application.org_id, application.environment), made.clock(), told.id
+    if events.secret is None:
+        concerned = [await made.inbox.concerns(scope, application.slug, one.match) for one in told.ended]
+        if not any(concerned):
+            return False
+        event_id = _hash(f"{event_id} {int(now.timestamp()) // 60}".encode())
+    event = NewProviderEvent(
+        event_id=event_id,
+        body_sha256=_hash(event_id.encode() if events.secret is None else incoming.body),
+        ended=[{"kind": one.kind.value, "match": one.match} for one in told.ended],
+        occurred_at=told.occurred_at,
+    )
+    return await made.inbox.receive(scope, application.slug, event, now)
+
+
+async def _proofs(made: Services, row: Application) -> Proofs:
+    """The application's secrets, the one that was replaced as well while it lives."""
+    scope, now = Scope(row.org_id, row.environment), made.clock()
+
+    async def opened(kind: Kind, secret: bytes | None, former: bytes | None, until: datetime | None) -> tuple[str, ...]:
+        living = former if until is not None and until > now else None
+        blobs = [blob for blob in (secret, living) if blob is not None]
+        return tuple([(await made.vault.open(scope, kind, row.id, blob)).decode() for blob in blobs])
+
+    return Proofs(
+        row.client_id,
+        await opened(Kind.SIGNING_SECRET, row.signing_secret, row.previous_signing_secret, row.previous_signing_until),
+        await opened(Kind.CLIENT_SECRET, row.client_secret, row.previous_client_secret, row.previous_until),
+    )
+
+
+def _hash(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
