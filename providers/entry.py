@@ -292,6 +292,9 @@ class Definition(Part):
         given = [field.name for field in self.fields]
         if len(set(given)) < len(given):
             raise ValueError("two fields have the same name")
+        rules = (*(self.oauth2.dead if self.oauth2 else ()), *(self.probe.dead if self.probe else ()))
+        if not {name for rule in rules for name in rule.fields} <= set(given):
+            raise ValueError("a rule speaks of a field that there is not")
         if self.oauth2 is None:
             unknown = (self.probe.names if self.probe else frozenset()) - set(given)
         else:

@@ -47,6 +47,7 @@ class AnswerRule(Part):
 
 class DeadRule(AnswerRule):
     reason: ReauthReason = ReauthReason.ACCESS_REVOKED  # why the customer has to reconnect
+    fields: tuple[str, ...] = ()  # which of the customer's fields such an answer speaks of; none: it does not tell
 
 
 class TokenAnswer(Part):

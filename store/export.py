@@ -18,6 +18,7 @@ from store.scope import Scope
 from store.tables import (
     API_KEYS,
     APPLICATIONS,
+    CONNECTION_KEYS,
     CONNECTIONS,
     DELIVERIES,
     DELIVERY_ATTEMPTS,
@@ -72,6 +73,7 @@ PARTS = (
             "status_since", "connected_at", "sequence", "created_at",
         ),
     ),
+    Part("connection_key", CONNECTION_KEYS, ("connection_id", "name", "value")),
     Part(
         "transition",
         TRANSITIONS,

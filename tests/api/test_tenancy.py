@@ -36,6 +36,7 @@ OPEN = {
     "POST /hooks/{slug}/{environment}/{org_id}": "the provider's signature is the right to it",
     "GET /hooks/{slug}/{environment}/{org_id}": "only asks for a look, once a minute",
     "DELETE /hooks/{slug}/{environment}/{org_id}": "our client's credentials are the right to it",
+    "DELETE /api/v1/{slug}/callback": "our client's credentials are the right to it",
     "POST /v1/session-tokens/refresh": "the refresh token in the body is the right to it",
 }
 NO_ID = {  # path parameters that are no tenant's: a word of the catalog

@@ -39,27 +39,58 @@ class Life:
 
     async def whole(self) -> None:
         self.world.internet.answer = self.provider.answer
+        try:
+            await self._whole()
+        except BaseException:
+            if self.id:  # or its workflow asks, in the middle of the next one's life
+                await self._send("DELETE", f"/v1/connections/{self.id}")
+                await self._receipt()
+            raise
+
+    async def _whole(self) -> None:
         await self.enabled()
         if self.entry.auth_type is AuthType.OAUTH2:
-            await self.consented()
-            await self.refreshed()
-            await self.probed()
-            await self.token_rules()
-            await self.refreshed()
-            await self.taken_back()
-            await self.reconnected()
-            await self.other_account()
+            await self.by_consent()
+        elif self.entry.oauth2 is not None:
+            await self.by_customers_client()
         else:
-            await self.key_saved()
-            await self.probed()
-            await self.key_refused()
-            await self.key_saved_again()
+            await self.by_key()
         await self.disconnected()
         self.right()
 
+    async def by_consent(self) -> None:
+        await self.consented()
+        await self.refreshed()
+        await self.probed()
+        await self.token_rules()
+        await self.refreshed()
+        await self.taken_back()
+        await self.reconnected()
+        await self.other_account()
+        if self.provider.oauth2.uninstall is not None:
+            await self.uninstalled()
+            await self.consented()
+
+    async def by_customers_client(self) -> None:
+        await self.saved()
+        await self.refreshed()
+        await self.probed()
+        await self.token_rules()
+        await self.refreshed()
+        await self.taken_back()
+        await self.refused()
+        self.provider.allow_again()
+        await self.saved_again()
+
+    async def by_key(self) -> None:
+        await self.saved()
+        await self.probed()
+        await self.key_refused()
+        await self.saved_again()
+
     def right(self) -> None:
         """Everything was asked as the entry says."""
-        assert self.provider.wrong == []
+        assert not self.provider.wrong, self.provider.wrong
 
     # Connecting
 
@@ -70,14 +101,23 @@ class Life:
 
     async def consented(self) -> None:
         path = f"/api/v2/public/linked-account/integration/oauth-url/{self.entry.slug}"
-        page = await self._through((await self._ok("GET", path))["auth_url"])
+        link = await self._ok("GET", path, params=self.provider.given)
+        page = await self._through(link["auth_url"])
         assert page.status_code == 200 and "Connected" in page.text, self._words("consent", page)
         await self._lives("connected")
 
-    async def key_saved(self) -> None:
-        path = f"/api/v2/public/linked-account/integration/save-key-credentials/{self.entry.slug}"
-        await self._ok("PUT", path, json=self.provider.given)
+    async def saved(self) -> None:
+        answer = await self._save()
+        assert answer.status_code == 200, self._words("the fields", answer)
         await self._lives("connected by its fields")
+
+    async def refused(self) -> None:
+        answer = await self._save()
+        assert answer.json().get("error_code") == "credentials_refused", self._words("fields that are refused", answer)
+
+    async def _save(self) -> httpx.Response:
+        path = f"/api/v2/public/linked-account/integration/save-key-credentials/{self.entry.slug}"
+        return await self._send("PUT", path, json=self.provider.given)
 
     async def _lives(self, what: str) -> None:
         """There is one connection, to the account that the provider said, with what it granted."""
@@ -176,9 +216,7 @@ class Life:
         await self.world.calm(self.id)
         await self._ok("POST", f"/v1/connections/{self.id}/refresh")
         await self._flagged(rule.reason)
-        path = f"/api/v2/public/linked-account/integration/save-key-credentials/{self.entry.slug}"
-        refused = await self._send("PUT", path, json=self.provider.given)
-        assert refused.json()["error_code"] == "credentials_refused", self._words("a key that is refused", refused)
+        await self.refused()
         self.provider.probe_says = None
 
     async def _flagged(self, reason: ReauthReason) -> None:
@@ -205,22 +243,32 @@ class Life:
         self.provider.forget(but=good)
         await self._token("another account was refused")
 
-    async def key_saved_again(self) -> None:
+    async def saved_again(self) -> None:
         before = self.id
-        await self.key_saved()
+        await self.saved()
         assert self.id == before, "saved again: another id"
+
+    async def uninstalled(self) -> None:
+        """The application is taken from the customer's account, where that is asked."""
+        note = await self._end("?uninstall=true")
+        assert self.provider.ended == ["uninstalled"], f"uninstalled: {self.provider.ended}, {note}"
+        self.provider.ended.clear()
 
     async def disconnected(self) -> None:
         """The grant is revoked at the provider, with a receipt in the timeline."""
-        gone = await self._ok("DELETE", f"/v1/connections/{self.id}")
+        note = await self._end()
+        oauth2 = self.entry.oauth2
+        if oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None):
+            assert (note, self.provider.ended) == ("revoked at the provider", ["revoked"]), f"disconnected: {note}"
+        else:
+            assert "nothing was sent" in note and self.provider.ended == [], f"disconnected: {note}"
+
+    async def _end(self, query: str = "") -> str:
+        gone = await self._ok("DELETE", f"/v1/connections/{self.id}{query}")
         assert gone["status"] == "disconnected", f"disconnected: {gone}"
         note = await self._receipt()
         self.right()
-        oauth2 = self.entry.oauth2
-        if oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None):
-            assert (note, self.provider.revocations) == ("revoked at the provider", 1), f"disconnected: {note}"
-        else:
-            assert "nothing was sent" in note and self.provider.revocations == 0, f"disconnected: {note}"
+        return note
 
     async def _receipt(self) -> str:
         """What the timeline says last, once the end itself is told."""
