@@ -144,7 +144,9 @@ class UpkeepActivities:
             async with asyncio.timeout(START_TIMEOUT.total_seconds()):
                 await self._temporal.execute_update_with_start_workflow(
                     Update.CONNECT,
-                    ConnectCommand(generation=held.unconfirmed, lifetimes=lifetimes),
+                    ConnectCommand(
+                        generation=held.unconfirmed, lifetimes=lifetimes, identifier=held.connection.identifier
+                    ),
                     start_workflow_operation=start,
                     id=connect_update_id(held.unconfirmed),
                     result_type=ConnectionView,

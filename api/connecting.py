@@ -1,27 +1,32 @@
-"""Takes a customer through connecting: by OAuth 2 in a browser, or with the fields of a key."""
+"""Takes a customer through connecting by OAuth 2 in a browser. Keys are saved in `api/keys.py`."""
 
 from __future__ import annotations
 
+import json
 import secrets
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from api.errors import ApiError
-from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
+from api.fields import complete
+from api.lifecycle import NOBODY, Grant, Target, establish
+from api.our_client import OurClient, oauth_client
 from api.services import Services
-from everlink.contract import AuthType, ConnectionView, Verdict
-from providers.credential import Credential, KeyCredential
+from everlink.contract import ConnectionView, Verdict
+from providers.credential import OAuthCredential, bounded
 from providers.entry import CatalogEntry, OAuth2
 from providers.http import RequestFailed
 from providers.identity import Whose, identify
-from providers.oauth2 import Client, authorize_url, exchange_code, new_verifier
-from providers.probe import probe
+from providers.oauth2 import NOTHING, Client, authorize_url, exchange_code, new_verifier
+from providers.probe import ask
+from providers.revocation import end_grant
+from providers.templates import CannotFill
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.scope import Scope
-from store.tickets import Ticket
+from store.tickets import Ticket, new_ticket_id
 from store.vault import Kind
 
-NOBODY = Whose(UNIDENTIFIED)
 BUSY = "This service is busy. Please try again in a minute."
 
 
@@ -33,6 +38,9 @@ class ConnectFailed(Exception):
         self.status = status
 
 
+CHANGED = ConnectFailed(409, "The application has changed meanwhile. Please start again.")
+
+
 @dataclass(frozen=True)
 class Callback:
     """What the browser brought back from the provider (RFC 6749 section 4.1.2, RFC 9207)."""
@@ -41,53 +49,50 @@ class Callback:
     code: str | None
     error: str | None
     issuer: str | None
-
-
-async def start_link(
-    made: Services, scope: Scope, account_id: str, entry: CatalogEntry, connection_id: str | None = None
-) -> str:
-    """A link for the customer's browser, good once and for a quarter of an hour."""
-    await oauth_client(made, scope, entry)
-    secret = await made.tickets.issue(scope, account_id, entry.slug, connection_id, made.clock())
-    return f"{made.settings.public_url}/connect/start/{secret}"
+    more: dict[str, str] = field(default_factory=dict)  # what no standard knows
 
 
 @dataclass(frozen=True)
-class OurClient:
-    """How to speak with a provider on behalf of a tenant."""
+class Reconnect:
+    """The connection that a link mends, and whether another account may take the place of the one before."""
 
-    oauth2: OAuth2
-    client: Client
-    former: Client | None  # with the secret before, while that lives
-    scopes: tuple[str, ...]
+    connection_id: str
+    switch_account: bool = False
 
 
-async def oauth_client(made: Services, scope: Scope, entry: CatalogEntry) -> OurClient:
-    """The tenant's client at a provider, its secrets opened.
+async def start_link(
+    made: Services,
+    scope: Scope,
+    account_id: str,
+    entry: CatalogEntry,
+    fields: Mapping[str, str] = NOTHING,
+    reconnect: Reconnect | None = None,
+) -> str:
+    """A link for the customer's browser, good once and for a quarter of an hour.
+
+    `fields` are what the application asks before consent; a reconnect has those of before.
 
     Raises:
-        ApiError: the application is not enabled, or does not connect by OAuth 2.
+        ApiError: 422 `invalid_fields`; 400 where the application is not set up, or does not connect by OAuth 2.
     """
-    application = await made.tenants.application(scope, entry.slug)
-    if entry.oauth2 is None:
-        raise ApiError(400, "not_oauth2", "this application does not connect by OAuth 2")
-    if application is None or application.client_id is None:
-        raise ApiError(400, "application_not_configured", "the application has no client id here")
-
-    client_id, owner = application.client_id, application.id
-
-    async def client(sealed: bytes | None) -> Client:
-        opened = None if sealed is None else await made.vault.open(scope, Kind.CLIENT_SECRET, owner, sealed)
-        return Client(client_id, None if opened is None else opened.decode())
-
-    until = application.previous_until
-    former = application.previous_client_secret is not None and until is not None and until > made.clock()
-    return OurClient(
-        oauth2=entry.oauth2,
-        client=await client(application.client_secret),
-        former=await client(application.previous_client_secret) if former else None,
-        scopes=tuple(application.scopes) or entry.oauth2.scopes,
+    await oauth_client(made, scope, entry)
+    before: dict[str, str] = {}
+    if entry.fields and reconnect is not None:
+        known = {field.name for field in entry.fields}
+        before = await _given_before(made, scope, reconnect.connection_id)
+        before = {name: value for name, value in before.items() if name in known}
+    given, ticket_id = complete(entry, {**before, **fields}), new_ticket_id()
+    ticket = Ticket(
+        id=ticket_id,
+        scope=scope,
+        linked_account_id=account_id,
+        slug=entry.slug,
+        connection_id=reconnect.connection_id if reconnect else None,
+        switch_account=reconnect is not None and reconnect.switch_account,
+        given=await _sealed(made, scope, ticket_id, given),
     )
+    secret = await made.tickets.issue(ticket, made.clock())
+    return f"{made.settings.public_url}/connect/start/{secret}"
 
 
 async def depart(made: Services, ticket: Ticket, browser: str) -> str:
@@ -95,16 +100,21 @@ async def depart(made: Services, ticket: Ticket, browser: str) -> str:
     entry = await _entry(made, ticket.scope, ticket.slug)
     ours = await oauth_client(made, ticket.scope, entry)
     state, verifier = secrets.token_urlsafe(32), new_verifier()
+    try:
+        url = authorize_url(
+            ours.oauth2,
+            ours.client,
+            redirect_uri=redirect_uri(made, entry.slug),
+            state=state,
+            verifier=verifier,
+            scopes=ours.scopes,
+            given=await _given(made, ticket),
+        )
+    except CannotFill:
+        raise CHANGED from None
     sealed = await made.vault.seal(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, verifier.encode())
     await made.tickets.depart(ticket, state, browser, sealed, made.clock())
-    return authorize_url(
-        ours.oauth2,
-        ours.client,
-        redirect_uri=redirect_uri(made, entry.slug),
-        state=state,
-        verifier=verifier,
-        scopes=ours.scopes,
-    )
+    return url
 
 
 async def arrive(made: Services, slug: str, browser: str | None, callback: Callback) -> ConnectionView | None:
@@ -131,33 +141,55 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
     if not callback.code:
         raise ConnectFailed(400, f"{entry.name} sent no code. Please start again.")
     verifier = await made.vault.open(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, visit.sealed_verifier)
+    given = await _given(made, ticket)
     try:
-        verdict = await _exchange(made, slug, ours, callback.code, verifier.decode())
+        verdict = await _exchange(made, slug, ours, callback.code, verifier.decode(), given)
+    except CannotFill:
+        raise CHANGED from None
     except RequestFailed:
         raise ConnectFailed(502, f"{entry.name} cannot be reached right now. Please try again later.") from None
     if verdict.credential is None:
         raise ConnectFailed(502, f"{entry.name} did not accept the connection. Please start again.")
-    whose = await _identify(made, entry, verdict.credential)
+    credential = _with(verdict.credential, given, callback.more)
+    whose = await _identify(made, entry, ours, credential)
     ends_in = ours.oauth2.grant_seconds if verdict.ends_in is None else verdict.ends_in
     grant = Grant(
-        credential=verdict.credential,
-        renewable=verdict.credential.refresh_token is not None,
+        credential=credential,
+        renewable=credential.refresh_token is not None,
         expires_in=verdict.expires_in,
-        identifier=whose.id,
-        display_name=whose.name,
+        whose=whose,
         ends_at=None if ends_in is None else made.clock() + timedelta(seconds=ends_in),
     )
     try:
-        target = Target(ticket.scope, ticket.linked_account_id, ticket.connection_id)
+        target = Target(ticket.scope, ticket.linked_account_id, ticket.connection_id, ticket.switch_account)
         view = await establish(made, target, entry, grant)
     except ApiError as error:
+        if error.status == 409:
+            await _give_back(made, ticket, ours, grant)
         words = BUSY if error.status == 503 else f"{error.message.capitalize()}."
         raise ConnectFailed(error.status, words) from None
     await made.tickets.use(ticket, made.clock())
     return view
 
 
-async def _exchange(made: Services, slug: str, ours: OurClient, code: str, verifier: str) -> TokenVerdict:
+async def _give_back(made: Services, ticket: Ticket, ours: OurClient, grant: Grant) -> None:
+    """A grant that is not kept is revoked, where that cannot end the one of another connection of the same account."""
+    assert isinstance(grant.credential, OAuthCredential)
+    known = bool(grant.whose.keys)
+    if known and not await made.connections.has_account(ticket.scope, ticket.slug, grant.whose.id):
+        clients = [ours.client] if ours.former is None else [ours.client, ours.former]
+        await end_grant(made.http, ours.oauth2, clients, grant.credential)
+
+
+def _with(credential: OAuthCredential, given: dict[str, str], more: dict[str, str]) -> OAuthCredential:
+    """The credential, with what the customer gave before consent and what the provider said on the way back."""
+    extra = bounded({**credential.extra, "callback": more}) if more else credential.extra
+    return credential.model_copy(update={"given": given, "extra": extra})
+
+
+async def _exchange(
+    made: Services, slug: str, ours: OurClient, code: str, verifier: str, given: dict[str, str]
+) -> TokenVerdict:
     """Trade a code for tokens; once more with the secret before, where the provider refuses the present one.
 
     A client that is refused has not used the code (RFC 6749 section 5.2).
@@ -165,39 +197,15 @@ async def _exchange(made: Services, slug: str, ours: OurClient, code: str, verif
 
     async def trade(client: Client) -> TokenVerdict:
         uri = redirect_uri(made, slug)
-        answer = await exchange_code(made.http, ours.oauth2, client, code=code, redirect_uri=uri, verifier=verifier)
+        answer = await exchange_code(
+            made.http, ours.oauth2, client, code=code, redirect_uri=uri, verifier=verifier, given=given
+        )
         return judge_token_answer(answer, ours.oauth2, None)
 
     verdict = await trade(ours.client)
     if verdict.verdict is Verdict.APPLICATION_ERROR and ours.former is not None:
         verdict = await trade(ours.former)
     return verdict
-
-
-async def save_key(
-    made: Services,
-    scope: Scope,
-    account_id: str,
-    entry: CatalogEntry,
-    fields: dict[str, str],
-    ends_at: datetime | None = None,
-) -> ConnectionView:
-    """Keep a key, after the provider accepted it; `ends_at` is its end, where one is known.
-
-    Raises:
-        ApiError: 422 `credentials_refused`, `invalid_fields` or `already_expired`, and nothing is stored; 502 where
-            nobody answers.
-    """
-    if ends_at is not None and ends_at <= made.clock():
-        raise ApiError(422, "already_expired", "the key has ended already")
-    if entry.auth_type is not AuthType.KEY_BASED:
-        raise ApiError(400, "not_keybased", "this application does not connect by a key")
-    if await made.tenants.application(scope, entry.slug) is None:
-        raise ApiError(400, "application_not_configured", "the application is not enabled here")
-    credential = KeyCredential(fields=_complete(entry, fields))
-    whose = await _identify(made, entry, credential)
-    grant = Grant(credential, False, None, whose.id, whose.name, ends_at)
-    return await establish(made, Target(scope, account_id), entry, grant)
 
 
 def redirect_uri(made: Services, slug: str) -> str:
@@ -226,27 +234,33 @@ def _denied_words(entry: CatalogEntry, error: str) -> str:
     return f"{entry.name} could not complete the connection. Please try again later."
 
 
-def _complete(entry: CatalogEntry, fields: dict[str, str]) -> dict[str, str]:
-    missing = [field.name for field in entry.fields if field.required and not fields.get(field.name)]
-    unknown = sorted(set(fields) - {field.name for field in entry.fields})
-    choices = {field.name: field.options for field in entry.fields if field.options}
-    wrong = sorted(name for name in choices if fields.get(name) and fields[name] not in choices[name])
-    if missing or unknown or wrong:
-        words = "fields are missing, unknown or none of their options"
-        raise ApiError(422, "invalid_fields", words, missing=missing, unknown=unknown, wrong=wrong)
-    return fields
+async def _identify(made: Services, entry: CatalogEntry, ours: OurClient, credential: OAuthCredential) -> Whose:
+    """Whose account the credential opens; where the provider can be asked, it also proves that it works."""
+    answer = await ask(made.http, entry, credential, ours.client)
+    whose = identify(entry.identity, credential, answer.said if answer else None) if entry.identity else NOBODY
+    if whose is None or (answer is not None and answer.verdict is not Verdict.OK):
+        raise ConnectFailed(502, f"{entry.name} did not say whose account this is. Please try again later.")
+    return whose
 
 
-async def _identify(made: Services, entry: CatalogEntry, credential: Credential) -> Whose:
-    """Whose account the credential opens, which also proves that it works."""
-    if entry.probe is None:
-        return NOBODY
-    verdict = await probe(made.http, entry.probe, credential)
-    whose = identify(entry.identity, credential, verdict.said) if entry.identity is not None else NOBODY
-    if verdict.verdict is Verdict.OK and whose is not None:
-        return whose
-    if isinstance(credential, KeyCredential) and verdict.verdict is Verdict.DEAD:
-        raise ApiError(422, "credentials_refused", "the provider does not accept these credentials")
-    if isinstance(credential, KeyCredential):
-        raise ApiError(502, "provider_unreachable", "the provider could not check these credentials")
-    raise ConnectFailed(502, f"{entry.name} did not say whose account this is. Please try again later.")
+async def _sealed(made: Services, scope: Scope, ticket_id: str, given: dict[str, str]) -> bytes | None:
+    if not given:
+        return None
+    return await made.vault.seal(scope, Kind.GIVEN_FIELDS, ticket_id, json.dumps(given).encode())
+
+
+async def _given(made: Services, ticket: Ticket) -> dict[str, str]:
+    if ticket.given is None:
+        return {}
+    opened = await made.vault.open(ticket.scope, Kind.GIVEN_FIELDS, ticket.id, ticket.given)
+    given: dict[str, str] = json.loads(opened)
+    return given
+
+
+async def _given_before(made: Services, scope: Scope, connection_id: str) -> dict[str, str]:
+    """The fields of the credential that is there."""
+    stored = await made.credentials.read(scope, connection_id)
+    if stored is None:
+        return {}
+    opened = await made.vault.open(scope, Kind.CREDENTIAL, connection_id, stored.sealed)
+    return OAuthCredential.model_validate_json(opened).given

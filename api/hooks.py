@@ -34,7 +34,7 @@ async def take(made: Services, events: Events, application: Application, incomin
     """
     challenge = events.challenge
     if challenge is not None and not challenge.is_signed and asks(challenge, said := read(incoming, events)):
-        return _reply(challenge, said, None)
+        return _reply(challenge, said, "")
     proofs = await _proofs(made, application)
     try:
         said = await verify(events, incoming, proofs, made.key_sets, made.clock())
@@ -42,7 +42,7 @@ async def take(made: Services, events: Events, application: Application, incomin
         raise unavailable("keys_unavailable", "the provider's keys cannot be fetched") from None
     if challenge is not None and challenge.is_signed and asks(challenge, said):
         secrets = proofs.client_secrets if events.secret == "client_secret" else proofs.signing_secrets
-        return _reply(challenge, said, next(iter(secrets), None))
+        return _reply(challenge, said, next(iter(secrets), ""))
     told = announced(events, incoming, said)
     if told is None or not await _keep(made, events, application, incoming, told):
         return Response(status_code=events.status)
@@ -66,11 +66,10 @@ async def _wake(made: Services, task: InboxTask) -> None:
         del made.waking[task]
 
 
-def _reply(challenge: Challenge, said: Said, secret: str | None) -> Response:
+def _reply(challenge: Challenge, said: Said, secret: str) -> Response:
     if challenge.status == 204:
-        return Response(status_code=204)
-    answer = reply(challenge, said, secret)
-    return JSONResponse(answer) if answer is not None else Response(status_code=400)
+        return Response(status_code=204, media_type="application/json")
+    return JSONResponse(reply(challenge, said, secret))
 
 
 async def _keep(made: Services, events: Events, application: Application, incoming: Incoming, told: Announced) -> bool:

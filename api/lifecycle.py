@@ -12,6 +12,8 @@ from api.services import Services
 from everlink.contract import ConnectCommand, ConnectionStatus, ConnectionView, ProviderEventKind, ReauthReason
 from providers.credential import Credential, to_bytes
 from providers.entry import CatalogEntry
+from providers.identity import Whose
+from store.connection_keys import Account, AccountTaken, DifferentAccount
 from store.credentials import ConnectionEnded
 from store.database import StoreUnavailable
 from store.scope import Scope
@@ -22,6 +24,7 @@ from store.vault import Kind
 CLOCK_SKEW = timedelta(minutes=1)  # by which a provider's clock may be ahead of ours
 IN_THE_FUTURE = [{"loc": ["body", "occurred_at"], "type": "in_the_future", "msg": "it has not come yet"}]
 UNIDENTIFIED = "default"  # the account's identifier where the application cannot tell
+NOBODY = Whose(UNIDENTIFIED)
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,18 @@ class Grant:
     credential: Credential
     renewable: bool
     expires_in: float | None
-    identifier: str
-    display_name: str | None
+    whose: Whose
     ends_at: datetime | None = None  # when the grant itself ends
 
 
 @dataclass(frozen=True)
 class Target:
-    """For whom a grant is kept; a reconnect names its connection."""
+    """For whom a grant is kept; a reconnect names its connection, and whether another account may take its place."""
 
     scope: Scope
     linked_account_id: str
     connection_id: str | None = None
+    switch_account: bool = False
 
 
 async def establish(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> ConnectionView:
@@ -51,19 +54,25 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     Where this process dies in between, upkeep tells the workflow.
 
     Raises:
-        ApiError: 409 `different_account` where a reconnect opens another account than before,
-            `connection_disconnected` where the connection ended meanwhile, or `removal_under_way`; 503 where
-            Temporal does not answer.
+        ApiError: 409 `different_account` where a reconnect opens another account than before and none was asked for,
+            `account_already_connected` where another connection has that account, `connection_disconnected` where the
+            connection ended meanwhile, or `removal_under_way`; 503 where Temporal does not answer.
     """
     try:
         row, generation = await _keep(made, target, entry, grant)
     except ConnectionEnded:
         raise ApiError(409, "connection_disconnected", "the connection has ended") from None
+    except DifferentAccount:
+        words = "this is another account than the one that was connected"
+        raise ApiError(409, "different_account", words) from None
+    except AccountTaken:
+        raise ApiError(409, "account_already_connected", "this account is connected already, beside this one") from None
     except RemovalUnderWay as error:
         raise ApiError(409, "removal_under_way", str(error)) from None
     ends_in = None if grant.ends_at is None else (grant.ends_at - made.clock()).total_seconds()
     lifetimes = entry.lifetimes(renewable=grant.renewable, expires_in=grant.expires_in, ends_in=ends_in)
-    view = await temporal.connect(made, row, ConnectCommand(generation=generation, lifetimes=lifetimes))
+    command = ConnectCommand(generation=generation, lifetimes=lifetimes, identifier=row.identifier)
+    view = await temporal.connect(made, row, command)
     with suppress(StoreUnavailable):  # upkeep tells the workflow again, which is idempotent, and confirms
         await made.credentials.confirm(target.scope, row.id, generation)
     return view
@@ -72,28 +81,33 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
 async def _keep(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> tuple[Connection, int]:
     """The vault has it: of which connection, and its generation."""
     row, scope, now = await _connection_for(made, target, entry, grant), target.scope, made.clock()
+    whose = grant.whose
+    account = Account(whose.id, whose.name, whose.keys, target.switch_account)
     sealed = await made.vault.seal(scope, Kind.CREDENTIAL, row.id, to_bytes(grant.credential))
     expires_at = None if grant.expires_in is None else now + timedelta(seconds=grant.expires_in)
     generation = await made.credentials.grant(
-        scope, row.id, sealed, renewable=grant.renewable, expires_at=expires_at, now=now, ends_at=grant.ends_at
+        scope,
+        row.id,
+        sealed,
+        renewable=grant.renewable,
+        expires_at=expires_at,
+        now=now,
+        ends_at=grant.ends_at,
+        account=account,
     )
+    row.identifier = whose.id
     return row, generation
 
 
 async def _connection_for(made: Services, target: Target, entry: CatalogEntry, grant: Grant) -> Connection:
     if target.connection_id is not None:
-        row = await find(made, target.scope, target.connection_id)
-        if row.status == ConnectionStatus.DISCONNECTED:
-            raise ApiError(409, "connection_disconnected", "the connection has ended")
-        if row.identifier != grant.identifier:
-            raise ApiError(409, "different_account", "this is another account than the one that was connected")
-        return row
+        return await find(made, target.scope, target.connection_id)
     return await made.connections.find_or_create(
         target.scope,
         linked_account_id=target.linked_account_id,
         slug=entry.slug,
-        identifier=grant.identifier,
-        display_name=grant.display_name,
+        identifier=grant.whose.id,
+        display_name=grant.whose.name,
         auth_type=entry.auth_type,
         now=made.clock(),
     )
@@ -119,10 +133,10 @@ async def force_refresh(made: Services, scope: Scope, connection_id: str) -> Con
     return await temporal.refresh(made, row, stored.generation)
 
 
-async def disconnect(made: Services, row: Connection) -> None:
+async def disconnect(made: Services, row: Connection, *, uninstall: bool = False) -> None:
     """End a connection. One that never finished may hold a live grant as well, and word of it may be on its way."""
     try:
-        await temporal.disconnect(made, row)
+        await temporal.disconnect(made, row, uninstall=uninstall)
     except ApiError as error:
         if error.error_code != "connection_disconnected":  # somebody else was faster
             raise

@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from api.connecting import OurClient, oauth_client
 from api.errors import ApiError, unavailable
-from api.lifecycle import UNIDENTIFIED, Grant, Target, establish
+from api.lifecycle import NOBODY, Grant, Target, establish
+from api.our_client import OurClient, oauth_client
 from api.services import Services
 from everlink.contract import ConnectionStatus, Verdict
 from providers.credential import Credential, OAuthCredential
 from providers.entry import CatalogEntry
 from providers.http import RequestFailed
-from providers.identity import identify
+from providers.identity import Whose, identify
 from providers.oauth2 import Client, refresh
-from providers.probe import probe
+from providers.probe import ask
 from providers.verdict import ProbeVerdict, TokenVerdict, judge_token_answer
 from store.answers import Claim, Place
 from store.database import StoreUnavailable
@@ -76,7 +76,7 @@ async def _once(made: Services, target: Target, entry: CatalogEntry, held: HeldG
         if await _is_known(made, target, entry.slug, origin):
             return False
         credential = held.credential.model_copy(update={"origin": origin})
-        verified = await _tried(made, entry, credential, held.expires_in)
+        verified = await _tried(made, entry, ours, credential, held.expires_in)
         if verified is None:
             verified = await _renewed(made, entry, ours, credential)
         await _keep_patiently(made, target, entry, verified)
@@ -110,14 +110,14 @@ async def _is_known(made: Services, target: Target, slug: str, origin: str) -> b
 
 
 async def _tried(
-    made: Services, entry: CatalogEntry, credential: OAuthCredential, expires_in: float | None
+    made: Services, entry: CatalogEntry, ours: OurClient, credential: OAuthCredential, expires_in: float | None
 ) -> _Verified | None:
     """The grant by its access token; None where only the refresh token can tell."""
     if not credential.access_token or (expires_in is not None and expires_in <= ALMOST_OVER):
         if credential.refresh_token is None:
             raise ApiError(422, "already_expired", "the access token has ended, and there is no refresh token")
         return None
-    answer = await probe(made.http, entry.probe, credential) if entry.probe is not None else None
+    answer = await ask(made.http, entry, credential, ours.client)
     if answer is not None and answer.verdict is Verdict.DEAD:
         if credential.refresh_token is None:
             raise _refused()
@@ -144,7 +144,7 @@ async def _renewed(made: Services, entry: CatalogEntry, ours: OurClient, credent
     if verdict.credential is None:
         raise _unreachable(verdict.retry_after)
     ends_at = None if verdict.ends_in is None else made.clock() + timedelta(seconds=verdict.ends_in)
-    identified = await _identified(made, entry, verdict.credential)
+    identified = await _identified(made, entry, ours, verdict.credential)
     return _Verified(verdict.credential, verdict.expires_in, identified, ends_at)
 
 
@@ -153,14 +153,14 @@ async def _refresh(made: Services, ours: OurClient, client: Client, credential: 
     return judge_token_answer(answer, ours.oauth2, credential)
 
 
-async def _identified(made: Services, entry: CatalogEntry, credential: OAuthCredential) -> ProbeVerdict | None:
+async def _identified(
+    made: Services, entry: CatalogEntry, ours: OurClient, credential: OAuthCredential
+) -> ProbeVerdict | None:
     """Whose grant it is; None where the provider does not say, however often it is asked."""
-    if entry.probe is None:
-        return None
     for pause in (0.0, *PAUSES):
         await asyncio.sleep(pause)
-        answer = await probe(made.http, entry.probe, credential)
-        if _tells(entry, credential, answer):
+        answer = await ask(made.http, entry, credential, ours.client)
+        if answer is None or _tells(entry, credential, answer):
             return answer
     return None
 
@@ -181,27 +181,26 @@ async def _keep(made: Services, target: Target, entry: CatalogEntry, verified: _
     credential, answer = verified.credential, verified.answer
     assert credential.origin is not None
     # Where a provider that could has not said whose they are, two grants must not take each other's place.
-    unknown = f"unidentified-{credential.origin[:12]}" if _can_tell(entry) else UNIDENTIFIED
-    whose = identify(entry.identity, credential, answer.said) if entry.identity and answer else None
+    unknown = Whose(f"unidentified-{credential.origin[:12]}") if entry.identity is not None else NOBODY
+    whose = identify(entry.identity, credential, answer.said if answer else None) if entry.identity else None
     grant = Grant(
         credential=credential,
         renewable=credential.refresh_token is not None,
         expires_in=verified.expires_in,
-        identifier=whose.id if whose else unknown,
-        display_name=whose.name if whose else None,
+        whose=whose or unknown,
         ends_at=verified.ends_at,
     )
     await establish(made, target, entry, grant)
 
 
-def _can_tell(entry: CatalogEntry) -> bool:
-    return entry.probe is not None and entry.identity is not None
-
-
 def _tells(entry: CatalogEntry, credential: Credential, answer: ProbeVerdict) -> bool:
-    """Whether the provider accepted it, and said whose it is where it can."""
-    known = entry.identity is None or identify(entry.identity, credential, answer.said) is not None
-    return answer.verdict is Verdict.OK and known
+    """Whether the provider accepted it, and said whose it is where a probe does.
+
+    What the token endpoint or the consent said of it, the other system may have kept or not.
+    """
+    if entry.identity is None or not entry.identity.id.startswith("probe."):
+        return answer.verdict is Verdict.OK
+    return answer.verdict is Verdict.OK and identify(entry.identity, credential, answer.said) is not None
 
 
 def _refused() -> ApiError:

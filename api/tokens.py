@@ -8,11 +8,11 @@ from datetime import timedelta
 from functools import partial
 
 from api import temporal
-from api.connecting import start_link
+from api.connecting import Reconnect, start_link
 from api.errors import ApiError, not_found, unavailable
 from api.lifecycle import find, refusal
 from api.services import Services
-from everlink.contract import ConnectionStatus
+from everlink.contract import AuthType, ConnectionStatus
 from providers.credential import Credential, from_bytes
 from store.connections import CredentialRead
 from store.credentials import StoredCredential
@@ -81,9 +81,10 @@ async def _reconnect_url(made: Services, scope: Scope, connection_id: str, read:
     if read.status is ConnectionStatus.DISCONNECTED:
         return None
     entry = await made.entry(scope, read.slug)
-    if entry is None or entry.oauth2 is None:
+    if entry is None or entry.auth_type is not AuthType.OAUTH2:
         return None
-    make = partial(start_link, made, scope, read.linked_account_id, entry, connection_id)
+    account_id = read.linked_account_id
+    make = partial(start_link, made, scope, account_id, entry, reconnect=Reconnect(connection_id))
     with suppress(ApiError, StoreUnavailable):  # no client here, say: the reason is what matters
         return await made.links.get((connection_id, read.sequence), make)
     return None

@@ -14,6 +14,7 @@ from bench.lab import ACCOUNT, APPLICATIONS, Lab, Site, few_at_once
 from bench.processes import Child, resident
 from bench.report import Part
 from providers.credential import OAuthCredential
+from providers.identity import Whose
 
 CACHED = (200, 600)  # starts between which memory is compared, all of them in the default cache of 1,000
 SMALL_CACHE = 100
@@ -53,7 +54,7 @@ async def grow(lab: Lab, site: Site, worker: Child, present: int, count: int) ->
     credentials = await site.granted(count - present, LIFETIME, LIFETIME)
 
     async def connect(number: int, credential: OAuthCredential) -> None:
-        grant = Grant(credential, renewable=True, expires_in=LIFETIME, identifier=f"{number}", display_name=None)
+        grant = Grant(credential, renewable=True, expires_in=LIFETIME, whose=Whose(f"{number}"))
         await establish(site.made, Target(site.scope, ACCOUNT), entry, grant)
 
     started = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
@@ -19,11 +20,15 @@ async def call(http: httpx.AsyncClient, request: Request, values: Mapping[str, s
         CannotFill: a value is missing, or no request can carry it; nothing was sent.
         RequestFailed: no complete answer came.
     """
-    url, headers = fill_url(request.url, values), fill_headers(request.headers, values)
+    return await send(http, request.method, **filled(request, values))
+
+
+def filled(request: Request, values: Mapping[str, str]) -> dict[str, Any]:
+    """What is sent, where all of it can be. Raises `CannotFill`."""
+    headers = fill_headers(request.headers, values)
     auth = (fill(request.basic[0], values), fill(request.basic[1], values)) if request.basic else None
+    said = {"url": fill_url(request.url, values), "headers": headers, "auth": auth}
     if request.body:
-        content = json.dumps(fill_all(request.body, values)).encode()
         headers.setdefault("content-type", "application/json")
-        return await send(http, request.method, url, headers=headers, auth=auth, content=content)
-    form = fill_all(request.form, values) or None
-    return await send(http, request.method, url, headers=headers, auth=auth, data=form)
+        return {**said, "content": json.dumps(fill_all(request.body, values)).encode()}
+    return {**said, "data": fill_all(request.form, values) or None}

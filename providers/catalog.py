@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,7 @@ class Catalog:
         if not slug.startswith(OWN):
             return self.get(slug)
         definition = await own(slug)
-        if definition is None:
-            return None
-        try:
-            return CatalogEntry.model_validate({**definition, "slug": slug})
-        except ValidationError:  # it was saved under an older schema
-            log.error("the definition of %s is not valid any more; it has to be saved anew", slug)
-            return None
+        return None if definition is None else own_entry(slug, definition)
 
     def get(self, slug: str) -> CatalogEntry | None:
         return self._entries.get(slug)
@@ -62,8 +56,17 @@ class Catalog:
         """The entry that everybody may know of: a further folder may tell whom an organization works with."""
         return self._built_in.get(slug)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[CatalogEntry]:
         return iter(self._entries.values())
+
+
+def own_entry(slug: str, definition: Mapping[str, Any]) -> CatalogEntry | None:
+    """What an organization said of an application; None where that was valid under an older schema only."""
+    try:
+        return CatalogEntry.model_validate({**definition, "slug": slug})
+    except ValidationError:
+        log.error("the definition of %s is not valid any more; it has to be saved anew", slug)
+        return None
 
 
 def _read_all(folder: Path) -> list[CatalogEntry]:

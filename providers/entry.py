@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from everlink.contract import AuthType, Lifetimes, ReauthReason
+from providers import patterns
 from providers.events import Events
 from providers.icons import letter
 from providers.rules import AnswerRule, DeadRule, Part, TokenAnswer
@@ -33,6 +34,24 @@ OURS = frozenset(
 TOKEN_OURS = frozenset({"client_id", "client_secret", "code", "code_verifier", "redirect_uri", "refresh_token"})
 CLIENT = frozenset({"client_id", "client_secret"})
 TOKENS = frozenset({"access_token", "refresh_token"})
+# The connection's own, which a request shares with those of other tenants.
+FRAMING = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
+MAX_SECONDS = 100 * 365 * 86400.0
 IDENTITY_PLACES = frozenset({"probe", "token", "id_token", "callback", "given"})
 
 
@@ -42,20 +61,27 @@ def _address(url: str) -> str:
     if PLACE.match(url):
         plain = "https://" + plain
     parts = urlsplit(plain)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
+    is_whole = parts.hostname and parts.username is None and not parts.fragment and parts.port != 0
+    if parts.scheme not in ("http", "https") or not is_whole:
         raise ValueError("an address is http:// or https://, with a host and without a user or a fragment")
     return url
 
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    return text
+def _header(name: str) -> str:
+    if HEADER_NAME.fullmatch(name) is None or name.lower() in FRAMING:
+        raise ValueError("no header of this name can be set")
+    return name
+
+
+def _icon(address: str) -> str:
+    if address and not address.startswith(("data:image/", "https://")):
+        raise ValueError("an icon is a picture in a `data:` address, or stands at an https:// one")
+    return address
 
 
 Address = Annotated[str, AfterValidator(_address)]
+Header = Annotated[str, AfterValidator(_header)]
+Seconds = Annotated[float, Strict(), Field(gt=0, le=MAX_SECONDS)]
 
 
 class Request(Part):
@@ -67,7 +93,7 @@ class Request(Part):
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     url: Address
-    headers: Mapping[str, str] = Field(default_factory=dict)
+    headers: Mapping[Header, str] = Field(default_factory=dict)
     basic: tuple[str, str] | None = None  # user and password
     form: Mapping[str, str] = Field(default_factory=dict)
     body: Mapping[str, str] = Field(default_factory=dict)  # sent as a JSON object
@@ -87,7 +113,7 @@ class Request(Part):
 class Probe(Request):
     """A cheap authenticated request that tells whether a credential works."""
 
-    every_seconds: float | None = Field(default=None, gt=0)
+    every_seconds: Annotated[Seconds, Field(ge=10)] | None = None  # None: once a day
     dead: tuple[DeadRule, ...] = (DeadRule(status=401, reason=ReauthReason.CREDENTIALS_INVALID),)
 
 
@@ -106,7 +132,7 @@ class Identity(Part):
         for path in self.paths():
             place, _, rest = path.partition(".")
             if place not in IDENTITY_PLACES or not rest:
-                raise ValueError(f"{path!r} must begin with one of {', '.join(sorted(IDENTITY_PLACES))} and a dot")
+                raise ValueError(f"a path begins with one of {', '.join(sorted(IDENTITY_PLACES))}, and a dot")
         if "account" in self.keys:
             raise ValueError("`account` is the name of the id itself")
 
@@ -123,12 +149,19 @@ class KeyField(Part):
     required: bool = True
     type: Literal["text", "password", "select"] = "password"
     options: tuple[str, ...] = ()  # what a `select` offers; nothing else is taken
-    pattern: Annotated[str, AfterValidator(_pattern)] | None = None  # what all of a value must match
+    # What all of a value must match; no look-around, no back-references.
+    pattern: Annotated[str, Field(max_length=patterns.MAX_PATTERN), AfterValidator(patterns.check)] | None = None
     help_text: str = ""  # where the customer finds it
 
     def model_post_init(self, _: Any) -> None:
         if bool(self.options) != (self.type == "select"):
             raise ValueError("a `select` needs `options`, and no other field has them")
+
+    def takes(self, value: str) -> bool:
+        """Whether a value that was typed in can be one of this field."""
+        if self.options and value not in self.options:
+            return False
+        return self.pattern is None or patterns.matches(self.pattern, value)
 
 
 class OAuth2(Part):
@@ -151,13 +184,13 @@ class OAuth2(Part):
     scope_separator: str = " "
     authorize_params: Mapping[str, str] = Field(default_factory=dict)
     token_params: Mapping[str, str] = Field(default_factory=dict)  # sent with every token request
-    token_headers: Mapping[str, str] = Field(default_factory=dict)
-    access_token_seconds: float | None = Field(default=None, gt=0)  # where the answer has no `expires_in`
-    refresh_margin_seconds: float | None = Field(default=None, gt=0)
+    token_headers: Mapping[Header, str] = Field(default_factory=dict)
+    access_token_seconds: Seconds | None = None  # where the answer has no `expires_in`
+    refresh_margin_seconds: Seconds | None = None  # so long before the end a token is renewed
     rotates: bool = True  # a refresh may replace the refresh token, so that a lost answer may lose the grant
-    reuse_grace_seconds: float | None = Field(default=None, gt=0)  # a rotated refresh token is answered that long
-    idle_seconds: float | None = Field(default=None, gt=0)  # a refresh token unused that long dies
-    grant_seconds: float | None = Field(default=None, gt=0)  # the hard end, counted from the customer's consent
+    reuse_grace_seconds: Seconds | None = None  # a rotated refresh token is answered that long
+    idle_seconds: Seconds | None = None  # a refresh token unused that long dies
+    grant_seconds: Seconds | None = None  # the hard end, counted from the customer's consent
     answer: TokenAnswer = TokenAnswer()
     # Looks like a refusal and says nothing of the grant: looked at before `dead`.
     transient: tuple[AnswerRule, ...] = ()
@@ -209,23 +242,23 @@ class OAuth2(Part):
 class Limits(Part):
     """How much of refreshing the application stands, for each process."""
 
-    concurrency: int = Field(default=8, ge=1)
-    per_second: float | None = Field(default=None, gt=0)
+    concurrency: Annotated[int, Strict(), Field(ge=1, le=1000)] = 8
+    per_second: Annotated[float, Strict(), Field(gt=0, le=10_000)] | None = None
 
 
-class CatalogEntry(Part):
-    """One application."""
+class Definition(Part):
+    """What is known of an application, whatever it is called."""
 
-    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)
-    name: str = Field(min_length=1)
-    description: str
-    icon: str = ""  # an address, `data:` or https; without one, the first letter of the name
-    tags: tuple[str, ...] = ()
+    name: str = Field(min_length=1, max_length=100)
+    description: str = Field(max_length=2000)
+    icon: Annotated[str, AfterValidator(_icon)] = ""  # `data:` or https; without one, the first letter of the name
+    tags: Annotated[tuple[str, ...], Field(max_length=20)] = ()
     ecosystem: str | None = None  # the family of products that it belongs to
     version: str = "1.0.0"
     auth_type: AuthType  # oauth2: by consent in a browser; keybased: with the fields alone
     oauth2: OAuth2 | None = None  # of a key-based application: its fields are traded for tokens
-    fields: tuple[KeyField, ...] = ()  # asked of the customer, before consent where there is one
+    # Asked of the customer, before consent where there is one.
+    fields: Annotated[tuple[KeyField, ...], Field(max_length=30)] = ()
     probe: Probe | None = None
     identity: Identity | None = None  # None: its accounts cannot be told apart
     events: Events | None = None  # None: the provider does not tell when a grant ends
@@ -255,6 +288,9 @@ class CatalogEntry(Part):
         given = [field.name for field in self.fields]
         if len(set(given)) < len(given):
             raise ValueError("two fields have the same name")
+        rules = (*(self.oauth2.dead if self.oauth2 else ()), *(self.probe.dead if self.probe else ()))
+        if not {name for rule in rules for name in rule.fields} <= set(given):
+            raise ValueError("a rule speaks of a field that there is not")
         if self.oauth2 is None:
             unknown = (self.probe.names if self.probe else frozenset()) - set(given)
         else:
@@ -299,6 +335,12 @@ class CatalogEntry(Part):
             refresh_margin=self.oauth2.refresh_margin_seconds if self.oauth2 else None,
             probe_every=self.probe.every_seconds if self.probe else None,
         )
+
+
+class CatalogEntry(Definition):
+    """One application."""
+
+    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)
 
 
 def _check_host(url: str) -> None:

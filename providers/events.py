@@ -92,8 +92,7 @@ class JwtSignature(Part):
     """A JSON Web Token (RFC 7519) that names the sender and an end (`exp`). It says nothing of the body."""
 
     scheme: Literal["jwt"]
-    header: Header = "authorization"
-    prefix: str = ""
+    header: Header = "authorization"  # as it is, or behind `Bearer`
     audience: str | None = None
     secret: Secret = "client_secret"  # HS256
 
@@ -148,9 +147,9 @@ WITH_CLAIMS = (JwtSignature, SecurityEventToken, SignedRequest)
 
 
 class Challenge(Part):
-    """A question by which the provider makes sure whose the address is."""
+    """A question by which the provider makes sure whose the address is: all of `when`, and what the reply needs."""
 
-    when: Mapping[str, Text] = Field(min_length=1)
+    when: Mapping[str, Text] = Field(default_factory=dict)
     is_signed: bool = True  # False: it comes without a signature, and only gets back what it brought
     status: Literal[200, 204] = 200
     reply: Mapping[str, str] = Field(default_factory=dict)  # a JSON object, with paths as `{body.challenge}`
@@ -161,6 +160,8 @@ class Challenge(Part):
             raise ValueError("who does not sign gets nothing that only we can make")
         if (self.status == 204) == bool(self.reply):
             raise ValueError("a challenge has a `reply`, or `status: 204`")
+        if not self.paths():
+            raise ValueError("a challenge is known by `when`, or by what its reply brings back")
 
     def paths(self) -> list[str]:
         places = [place for text in self.reply.values() for place in names(text) if place != "proof"]

@@ -13,6 +13,7 @@ from providers.entry import Identity
 from providers.verdict import Body, texts_at
 
 MAX_LENGTH = 255  # of an id; a longer one is none
+MOST_KEYS = 1000  # of one name
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,19 @@ class Whose:
     keys: dict[str, list[str]] = field(default_factory=dict)  # by which the provider's events name it, `account` too
 
 
-def identify(
-    identity: Identity, credential: Credential, probed: Body, callback: Mapping[str, str] | None = None
-) -> Whose | None:
+def identify(identity: Identity, credential: Credential, probed: Body) -> Whose | None:
     """Whose account a credential opens; None where what was said does not tell."""
-    places: dict[str, Any] = {"probe": probed, "callback": dict(callback or {})}
+    places: dict[str, Any] = {"probe": probed}
     if isinstance(credential, KeyCredential):
         places["given"] = credential.fields
     else:
-        places |= {"given": credential.given, "token": credential.extra, "id_token": _claims(credential.extra)}
+        said_before = credential.extra
+        places |= {"given": credential.given, "token": said_before, "id_token": _claims(said_before)}
+        places["callback"] = said_before.get("callback")
 
     def said(path: str) -> list[str]:
         place, _, rest = path.partition(".")
-        return [text for text in texts_at(places.get(place), rest) if text and len(text) <= MAX_LENGTH]
+        return [text for text in texts_at(places.get(place), rest) if _can_be_kept(text)][:MOST_KEYS]
 
     found = next(iter(said(identity.id)), None)
     if found is None:
@@ -44,6 +45,12 @@ def identify(
     keys = {name: values for name, path in identity.keys.items() if (values := said(path))}
     name = next(iter(said(identity.name)), None) if identity.name else None
     return Whose(found, name, {"account": [found], **keys})
+
+
+def _can_be_kept(text: str) -> bool:
+    """No store keeps half a character, as a claim may hold, or a NUL."""
+    whole = text.encode(errors="replace").decode() == text
+    return 0 < len(text) <= MAX_LENGTH and "\0" not in text and whole
 
 
 def _claims(said: Mapping[str, Any]) -> Any:

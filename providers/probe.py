@@ -1,4 +1,4 @@
-"""Sends an application's probe and says what the answer means."""
+"""Asks the provider whether a credential works, and says what the answer means."""
 
 from __future__ import annotations
 
@@ -6,11 +6,34 @@ import httpx
 
 from everlink.contract import ReauthReason, Verdict
 from providers.call import call
-from providers.credential import Credential
-from providers.entry import Probe
+from providers.credential import Credential, KeyCredential
+from providers.entry import CatalogEntry, Probe
 from providers.http import RequestFailed
+from providers.oauth2 import Client, introspect
 from providers.templates import CannotFill
-from providers.verdict import ProbeVerdict, judge_probe_answer
+from providers.verdict import ProbeVerdict, judge_introspection, judge_probe_answer
+
+
+def can_ask(entry: CatalogEntry) -> bool:
+    """Whether the provider can be asked about a credential."""
+    return entry.probe is not None or (entry.oauth2 is not None and entry.oauth2.introspect_url is not None)
+
+
+async def ask(
+    http: httpx.AsyncClient, entry: CatalogEntry, credential: Credential, client: Client | None
+) -> ProbeVerdict | None:
+    """Try the credential, by introspection (RFC 7662) where the entry has no probe; None where nobody can be asked."""
+    if entry.probe is not None:
+        return await probe(http, entry.probe, credential)
+    oauth2 = entry.oauth2
+    if oauth2 is None or oauth2.introspect_url is None or client is None or isinstance(credential, KeyCredential):
+        return None
+    try:
+        return judge_introspection(await introspect(http, oauth2, client, credential), oauth2)
+    except CannotFill as lack:
+        return ProbeVerdict(Verdict.TRANSIENT, f"nothing was sent: {lack}")
+    except RequestFailed as failure:
+        return ProbeVerdict(Verdict.TRANSIENT, str(failure))
 
 
 async def probe(http: httpx.AsyncClient, entry: Probe, credential: Credential) -> ProbeVerdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 from everlink.contract import ReauthReason
 
@@ -22,6 +22,9 @@ def code_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
+CODE = {"anyOf": [{"type": one} for one in ("string", "integer", "boolean", "null")]}  # what `code_text` takes
+
+
 class AnswerRule(Part):
     """An answer of the provider, recognized by what is given here; all that is given must match.
 
@@ -30,9 +33,9 @@ class AnswerRule(Part):
     requests", "too early", a timeout or a server's fault.
     """
 
-    status: int | None = None
+    status: Annotated[int, Strict()] | None = None
     field: str = "error"  # where the code stands in the JSON body
-    code: Annotated[str | None, BeforeValidator(code_text)] = None
+    code: Annotated[str | None, BeforeValidator(code_text), WithJsonSchema(CODE)] = None
     contains: str | None = Field(default=None, min_length=1)  # a part of another field's text, in any case
     contains_in: str = "error_description"
     source: str | None = None  # where this is written down
@@ -44,6 +47,7 @@ class AnswerRule(Part):
 
 class DeadRule(AnswerRule):
     reason: ReauthReason = ReauthReason.ACCESS_REVOKED
+    fields: tuple[str, ...] = ()  # which of the customer's fields such an answer speaks of; none: it does not tell
 
 
 class TokenAnswer(Part):

@@ -28,6 +28,7 @@ class TokenVerdict:
     verdict: Verdict
     note: str  # static words
     reason: ReauthReason | None = None
+    fields: tuple[str, ...] = ()  # the customer's, of which a refusal speaks, where the entry can tell
     retry_after: float | None = None
     credential: OAuthCredential | None = None
     expires_in: float | None = None
@@ -41,6 +42,7 @@ class ProbeVerdict:
     verdict: Verdict
     note: str
     reason: ReauthReason | None = None
+    fields: tuple[str, ...] = ()  # the customer's, of which a refusal speaks, where the entry can tell
     retry_after: float | None = None
     said: Body = field(default=None, repr=False)  # the answer, where it was a success
 
@@ -62,10 +64,10 @@ def judge_token_answer(
     dead = _first_match(oauth2.dead, answer.status, body)
     if dead is not None:
         what = "the customer's own client" if oauth2.asks_with_customers_client else "the refresh token"
-        return TokenVerdict(Verdict.DEAD, f"the provider refused {what}", dead.reason)
+        return TokenVerdict(Verdict.DEAD, f"the provider refused {what}", dead.reason, dead.fields)
     if refuses_client(answer, oauth2):
         return _client_refused(oauth2)
-    credential = _merge(body, oauth2.answer, previous) if _is_success(oauth2.answer.success, answer, body) else None
+    credential = _merge(body, oauth2.answer, previous) if is_success(oauth2.answer.success, answer) else None
     if body is None or credential is None:
         return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after(now))
     return TokenVerdict(
@@ -94,9 +96,21 @@ def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
     body = answer.json
     dead = _first_match(probe.dead, answer.status, body)
     if dead is not None:
-        return ProbeVerdict(Verdict.DEAD, "the provider refused the credential", dead.reason)
-    if _is_success(probe.success, answer, body):
+        return ProbeVerdict(Verdict.DEAD, "the provider refused the credential", dead.reason, dead.fields)
+    if is_success(probe.success, answer):
         return ProbeVerdict(Verdict.OK, "the provider accepted the credential", said=body)
+    return ProbeVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
+
+
+def judge_introspection(answer: Answer, oauth2: OAuth2) -> ProbeVerdict:
+    """Classify the answer to an introspection (RFC 7662 section 2.2). Dead is what is not active."""
+    active = answer.json.get("active") if answer.json is not None and 200 <= answer.status < 300 else None
+    if active is True:
+        return ProbeVerdict(Verdict.OK, "the provider accepted the credential")
+    if active is False:
+        return ProbeVerdict(Verdict.DEAD, "the provider says that the token is not active", ReauthReason.ACCESS_REVOKED)
+    if refuses_client(answer, oauth2):
+        return ProbeVerdict(Verdict.APPLICATION_ERROR, "the provider refused the client that asked about the token")
     return ProbeVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
 
 
@@ -120,8 +134,9 @@ def _is_statement(status: int) -> bool:
     return 200 <= status < 300 or (400 <= status < 500 and status not in NO_STATEMENT)
 
 
-def _is_success(demand: AnswerRule | None, answer: Answer, body: Body) -> bool:
-    return 200 <= answer.status < 300 and (demand is None or _matches(demand, answer.status, body))
+def is_success(demand: AnswerRule | None, answer: Answer) -> bool:
+    """Whether an answer is 2xx, and shows what the entry demands of one."""
+    return 200 <= answer.status < 300 and (demand is None or _matches(demand, answer.status, answer.json))
 
 
 def _values(body: Any, path: str) -> Iterator[Any]:

@@ -9,8 +9,10 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Executable, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy.exc import IntegrityError
 
 from everlink.contract import ConnectionStatus
+from store.connection_keys import Account, AccountTaken, DifferentAccount, replace_keys, switch_account
 from store.database import Access, Database
 from store.scope import Scope
 from store.tables import APPLICATIONS, CONNECTIONS, CREDENTIALS, REFRESH_INTENTS
@@ -277,14 +279,19 @@ class Credentials:
         expires_at: datetime | None,
         now: datetime,
         ends_at: datetime | None = None,
+        account: Account | None = None,
     ) -> int:
         """Store what a customer has just granted, over whatever was there; answers its generation.
+
+        With it go the keys of its account, and where that may be another than before, whose connection it is.
 
         The connection's row is locked, so that its end either comes first and is seen here, or waits; purging
         follows the end, and so finds what was stored before it.
 
         Raises:
             ConnectionEnded: nothing was stored.
+            DifferentAccount: the same; the connection is another account's.
+            AccountTaken: the same; it would be the second connection of that account.
             RemovalUnderWay: of its application or its linked account; nothing was stored.
         """
         values = {
@@ -305,15 +312,29 @@ class Credentials:
             )
             .returning(CREDENTIALS.c.generation)
         )
-        held = select(CONNECTIONS.c.status, CONNECTIONS.c.slug, CONNECTIONS.c.linked_account_id).where(
+        needed = ("status", "slug", "linked_account_id", "identifier")
+        held = select(*(CONNECTIONS.c[name] for name in needed)).where(
             CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS)
         )
-        async with self._database.writing() as connection:
-            row = (await connection.execute(held.with_for_update(read=True))).one()
-            if row.status is ConnectionStatus.DISCONNECTED:
-                raise ConnectionEnded("the connection has ended")
-            await refuse_removed(connection, scope, row.slug, row.linked_account_id)
-            return int((await connection.execute(statement)).scalar_one())
+        may_switch = account is not None and account.switch
+        try:
+            async with self._database.writing() as connection:
+                row = (await connection.execute(held.with_for_update(read=not may_switch))).one()
+                if row.status is ConnectionStatus.DISCONNECTED:
+                    raise ConnectionEnded("the connection has ended")
+                await refuse_removed(connection, scope, row.slug, row.linked_account_id)
+                if account is not None and account.identifier != row.identifier:
+                    if not may_switch:
+                        raise DifferentAccount("the grant opens another account")
+                    await switch_account(connection, scope, connection_id, account)
+                generation = int((await connection.execute(statement)).scalar_one())
+                if account is not None:  # behind the credential, whose row lets one of two at once go first
+                    await replace_keys(connection, scope, connection_id, row.slug, account.keys)
+                return generation
+        except IntegrityError:
+            if not may_switch:
+                raise
+            raise AccountTaken("another connection has that account") from None
 
     async def confirm(self, scope: Scope, connection_id: str, generation: int) -> None:
         """The workflow knows of the grant of this generation; a newer one stays unconfirmed."""

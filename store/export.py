@@ -18,6 +18,7 @@ from store.scope import Scope
 from store.tables import (
     API_KEYS,
     APPLICATIONS,
+    CONNECTION_KEYS,
     CONNECTIONS,
     DELIVERIES,
     DELIVERY_ATTEMPTS,
@@ -25,6 +26,7 @@ from store.tables import (
     EVENTS,
     LINKED_ACCOUNTS,
     ORGANIZATIONS,
+    OWN_APPLICATIONS,
     PROVIDER_EVENTS,
     REMOVALS,
     REPLAYS,
@@ -53,6 +55,7 @@ PARTS = (
         APPLICATIONS,
         ("id", "slug", "client_id", "scopes", "alarm", "alarm_at", "created_at", "removed_at"),
     ),
+    Part("own_application", OWN_APPLICATIONS, ("slug", "definition", "created_at", "updated_at")),
     Part(
         "webhook_endpoint",
         WEBHOOK_ENDPOINTS,
@@ -70,6 +73,7 @@ PARTS = (
             "status_since", "connected_at", "sequence", "created_at",
         ),
     ),
+    Part("connection_key", CONNECTION_KEYS, ("connection_id", "name", "value")),
     Part(
         "transition",
         TRANSITIONS,

@@ -475,6 +475,8 @@ class ConnectTicket(SQLModel, table=True):
     linked_account_id: str
     slug: str
     connection_id: str | None = None  # the connection to reconnect; none: by the account that consents
+    switch_account: bool = False  # another account may take the place of the one that was connected
+    given: bytes | None = sealed()  # the fields that the customer gave before consent
     expires_at: datetime = moment(index=True)
     used_at: datetime | None = moment(nullable=True, default=None)
     __table_args__ = (addressable(), belongs_to("linked_account", "linked_account_id"))

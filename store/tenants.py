@@ -152,6 +152,14 @@ class Tenants:
             row = (await connection.execute(query)).one_or_none()
         return Application(**row._mapping) if row is not None else None
 
+    async def applications_of_client(self, slug: str, client_id: str) -> list[Application]:
+        """Of all tenants that have this client at the provider."""
+        living = (APPLICATIONS.c.slug == slug) & APPLICATIONS.c.removed_at.is_(None)
+        query = select(APPLICATIONS).where(living, APPLICATIONS.c.client_id == client_id).order_by(APPLICATIONS.c.id)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [Application(**row._mapping) for row in rows]
+
     # Linked accounts
 
     async def add_linked_account(self, scope: Scope, account_id: str, values: dict[str, Any], now: datetime) -> bool:

@@ -30,7 +30,9 @@ class Ticket:
     linked_account_id: str
     slug: str
     connection_id: str | None
-    used: bool
+    used: bool = False
+    switch_account: bool = False
+    given: bytes | None = None  # the fields that the customer gave, sealed
 
 
 @dataclass(frozen=True)
@@ -41,27 +43,31 @@ class Visit:
     sealed_verifier: bytes
 
 
+def new_ticket_id() -> str:
+    return uuid4().hex
+
+
 class Tickets:
     """The store's side of the connect flow. Only hashes of what is secret are kept."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def issue(
-        self, scope: Scope, linked_account_id: str, slug: str, connection_id: str | None, now: datetime
-    ) -> str:
+    async def issue(self, ticket: Ticket, now: datetime) -> str:
         """Make a link's secret. It is answered here, once. Some links that nobody can use anymore are forgotten."""
         secret = secrets.token_urlsafe(32)
         async with self._database.writing() as connection:
             await _forget_expired(connection, now)
             await connection.execute(
                 CONNECT_TICKETS.insert().values(
-                    id=uuid4().hex,
+                    id=ticket.id,
                     secret_sha256=sha256(secret),
-                    **scope.columns,
-                    linked_account_id=linked_account_id,
-                    slug=slug,
-                    connection_id=connection_id,
+                    **ticket.scope.columns,
+                    linked_account_id=ticket.linked_account_id,
+                    slug=ticket.slug,
+                    connection_id=ticket.connection_id,
+                    switch_account=ticket.switch_account,
+                    given=ticket.given,
                     expires_at=now + TICKET_LIFETIME,
                 )
             )
@@ -147,4 +153,6 @@ def _ticket(row: object) -> Ticket:
         slug=columns["slug"],
         connection_id=columns["connection_id"],
         used=columns["used_at"] is not None,
+        switch_account=columns["switch_account"],
+        given=columns["given"],
     )

@@ -57,6 +57,7 @@ class Kind(StrEnum):
     WEBHOOK_HEADERS = "webhook_headers"
     WEBHOOK_ANSWER = "webhook_answer"
     PKCE_VERIFIER = "pkce_verifier"
+    GIVEN_FIELDS = "given_fields"
     ANSWER = "answer"
     SESSION_TOKEN = "session_token"
     CURSOR = "cursor"

@@ -120,9 +120,9 @@ class ConnectionWorkflow:
             raise ApplicationError("nothing is connected yet", type="Pending", non_retryable=True)
 
     @workflow.update(name=Update.DISCONNECT)
-    async def disconnect(self, _: DisconnectCommand) -> ConnectionView:
+    async def disconnect(self, command: DisconnectCommand) -> ConnectionView:
         """End the connection. Answers when the end is recorded; revoking upstream and purging follow."""
-        self._life.end()
+        self._life.end(uninstall=command.uninstall)
         await workflow.wait_condition(lambda: not self._state.unrecorded)
         return self._view()
 
@@ -298,7 +298,7 @@ class ConnectionWorkflow:
         try:
             outcome: CredentialOutcome = await workflow.execute_activity(
                 Activity.REVOKE_UPSTREAM,
-                self._task(),
+                self._task().model_copy(update={"uninstall": self._state.uninstall}),
                 result_type=CredentialOutcome,
                 schedule_to_close_timeout=options.REVOKE_FOR,
                 start_to_close_timeout=options.PROVIDER_CALL,

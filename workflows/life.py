@@ -101,9 +101,10 @@ class Life:
                 note="the application was deleted, while the customer had to reconnect already",
             )
 
-    def end(self) -> None:
+    def end(self, *, uninstall: bool = False) -> None:
         """The customer or the product disconnects."""
         if not self.is_over:
+            self.state.uninstall = uninstall
             self.epoch += 1
             self.state.next_at = self.state.notice_at = None
             self._move(ConnectionStatus.DISCONNECTED, event=EventType.DELETED)
@@ -111,6 +112,9 @@ class Life:
     def begin_grant(self, command: ConnectCommand) -> None:
         state = self.state
         first = state.status is ConnectionStatus.PENDING
+        switched = command.identifier is not None and command.identifier != state.ref.identifier
+        if switched:
+            state.ref = state.ref.model_copy(update={"identifier": command.identifier})
         state.grant_generation = command.generation
         if command.generation < state.generation and state.status is ConnectionStatus.REAUTH_REQUIRED:
             return  # the news of it came late: what has replaced it is refused already, or being verified
@@ -122,7 +126,11 @@ class Life:
             state.generation = command.generation
             self._schedule(command.lifetimes)
         state.health = Health.OK
-        self._move(ConnectionStatus.ACTIVE, event=EventType.CREATED if first else EventType.REAUTHENTICATED)
+        self._move(
+            ConnectionStatus.ACTIVE,
+            event=EventType.CREATED if first else EventType.REAUTHENTICATED,
+            note="with another account than before" if switched else "",
+        )
 
     def believe(self, outcome: CredentialOutcome) -> None:
         match outcome.verdict:

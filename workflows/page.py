@@ -41,6 +41,7 @@ def details(state: ConnectionState) -> str:
         f"**{state.status}** since {clock(state.since)}, health {state.health}",
         "",
         f"- Waiting for: {waiting_for(state)}",
+        f"- Account: {state.ref.identifier}",
         f"- Credential: generation {state.generation}, expires {clock(state.expires_at)}, "
         f"refreshed {state.refreshes} times",
     ]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.datastructures import QueryParams
 
 from api.auth import Made
 from api.connecting import Callback, ConnectFailed, arrive, depart
@@ -16,6 +17,9 @@ from store.database import StoreUnavailable
 
 BROWSER_COOKIE = "everlink_browser"
 CALLBACK_PARAMETERS = ("state", "code", "error", "iss")
+# What standards say besides; the rest is the provider's own, and may tell whose account it is (`realmId`).
+NO_NEWS = frozenset({*CALLBACK_PARAMETERS, "error_description", "error_uri", "scope", "session_state"})
+MOST_NEWS, LONGEST_NEWS = 20, 1024
 
 router = APIRouter(include_in_schema=False)
 
@@ -59,7 +63,7 @@ async def callback(
             request.state.back = True
         if any(len(query.getlist(name)) > 1 for name in CALLBACK_PARAMETERS):
             raise ConnectFailed(400, "The provider's answer is not valid. Please start again.")
-        answer = Callback(query.get("state"), query.get("code"), query.get("error"), query.get("iss"))
+        answer = Callback(query.get("state"), query.get("code"), query.get("error"), query.get("iss"), _news(query))
         connected = await arrive(made, slug, browser, answer)
     except ConnectFailed as failure:
         return failed(request, failure)
@@ -70,6 +74,12 @@ async def callback(
     if connected is None:
         return _used(request)
     return message(request, 200, "Connected", "You can close this window.")
+
+
+def _news(query: QueryParams) -> dict[str, str]:
+    """What the provider says beside the standards, within bounds."""
+    news = [(name, value) for name, value in query.items() if name not in NO_NEWS]
+    return dict([one for one in news if len(one[0]) + len(one[1]) <= LONGEST_NEWS][:MOST_NEWS])
 
 
 def _used(request: Request) -> HTMLResponse:

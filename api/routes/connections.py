@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Connects, Made, Reads, ReadsTokens
-from api.connecting import start_link
+from api.connecting import Reconnect, start_link
 from api.cursors import from_cursor, to_cursor
 from api.deliveries import delivery_out
 from api.errors import ApiError, ErrorBody, not_found
 from api.etags import weak_etag
-from api.inputs import Input, Moment, NoStandIn
+from api.inputs import Input, KeyFields, Moment, NoStandIn
 from api.lifecycle import disconnect, find, force_refresh, report_event, report_rejected
 from api.tokens import fresh_token
 from api.waiting import first_of, hung_up
@@ -57,6 +57,20 @@ class Report(Input):
 
 
 OF_ANY_GENERATION = Report()
+
+
+class ReconnectInput(Input):
+    fields: KeyFields = Field(
+        default={},
+        examples=[{"subdomain": "acme"}],
+        description="What the application asks before consent; by default what was given when it was connected",
+    )
+    switch_account: bool = Field(
+        default=False, description="Another account at the provider may take the place of the one that was connected"
+    )
+
+
+AS_BEFORE = ReconnectInput()
 
 
 class Reported(BaseModel):
@@ -193,24 +207,46 @@ async def report(made: Made, scope: Connects, connection_id: str, body: Report =
     return Reported()
 
 
-@router.post("/{connection_id}/reconnect", responses={400: {"model": ErrorBody}})
-async def reconnect(made: Made, scope: Connects, connection_id: str) -> models.ReconnectLink:
-    """A link for the customer that mends this connection under its id."""
+@router.post("/{connection_id}/reconnect", responses={status: {"model": ErrorBody} for status in (400, 409)})
+async def reconnect(
+    made: Made, scope: Connects, connection_id: str, body: ReconnectInput = AS_BEFORE
+) -> models.ReconnectLink:
+    """A link for the customer that mends this connection under its id.
+
+    Where the customer consents with another account than before, the page refuses it, unless `switch_account` is true:
+    then the connection is that account's from then on, with a new `identifier`, unless another connection has it.
+    """
     row = await find(made, scope, connection_id)
     entry = await made.entry(scope, row.slug)
     if entry is None:
         raise not_found("application")
     if row.status == ConnectionStatus.DISCONNECTED:
         raise ApiError(409, "connection_disconnected", "the connection has ended")
-    return models.ReconnectLink(connect_url=await start_link(made, scope, row.linked_account_id, entry, row.id))
+    again = Reconnect(row.id, body.switch_account)
+    link = await start_link(made, scope, row.linked_account_id, entry, body.fields, again)
+    return models.ReconnectLink(connect_url=link)
 
 
 @router.delete("/{connection_id}")
-async def remove(made: Made, scope: Connects, connection_id: str) -> models.Connection:
-    """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again."""
+async def remove(
+    made: Made,
+    scope: Connects,
+    connection_id: str,
+    uninstall: Annotated[
+        bool, Query(description="Uninstall the application at the customer's, with all of its grants there")
+    ] = False,
+) -> models.Connection:
+    """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again.
+
+    What came of it at the provider stands in the timeline. With `uninstall`, where the provider can do that, the
+    application itself goes from the customer's account, and with it what others of your customers connected there.
+    """
     row = await find(made, scope, connection_id)
+    entry = await made.entry(scope, row.slug)
+    if uninstall and (entry is None or entry.oauth2 is None or entry.oauth2.uninstall is None):
+        raise ApiError(422, "uninstall_unsupported", "this application cannot be uninstalled from here")
     if row.status != ConnectionStatus.DISCONNECTED:
-        await disconnect(made, row)
+        await disconnect(made, row, uninstall=uninstall)
     return _out(made, await find(made, scope, connection_id))
 
 

@@ -11,16 +11,16 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Made
-from api.connecting import BUSY, ConnectFailed, save_key, start_link
+from api.connecting import BUSY, ConnectFailed, Reconnect, start_link
 from api.errors import ApiError, not_found
+from api.fields import of_form
 from api.html import HOSTED_COOKIE, Hosted, failed, keep, message, page, unavailable
-from api.inputs import KeyFields
+from api.keys import save_key
 from api.lifecycle import UNIDENTIFIED, find
 from api.routes.seed.lookups import enabled, living
-from everlink.contract import ConnectionStatus, ReauthReason
+from everlink.contract import AuthType, ConnectionStatus, ReauthReason
 from providers.entry import CatalogEntry
 from store.connect_sessions import ConnectSession
 from store.database import StoreUnavailable
@@ -32,7 +32,6 @@ OPENED = ConnectFailed(404, "This link has expired or was opened before. Please 
 FOREIGN = ConnectFailed(403, "This did not come from our page. Please start again.")
 
 router = APIRouter(include_in_schema=False)
-key_fields: TypeAdapter[dict[str, str]] = TypeAdapter(KeyFields)
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ async def connect(request: Request, made: Made, slug: str, browser: Hosted = Non
         try:
             return await _connect(request, made, session, slug, form)
         except ApiError as error:
-            return await _list(request, made, session, error.status, slug, _words(error))
+            return await _list(request, made, session, slug, error)
     except ConnectFailed as failure:
         return failed(request, failure)
     except StoreUnavailable:
@@ -114,35 +113,29 @@ async def _session(made: Made, browser: str | None) -> ConnectSession:
 async def _connect(request: Request, made: Made, session: ConnectSession, slug: str, form: dict[str, Any]) -> Response:
     scope, account_id = session.scope, session.linked_account_id
     _, entry = await enabled(made, scope, slug)
-    if entry.oauth2 is None:
-        await save_key(made, scope, account_id, entry, _fields(form))
+    if entry.auth_type is not AuthType.OAUTH2:
+        await save_key(made, scope, account_id, entry, of_form(form))
         return RedirectResponse(SESSION, 303)
-    row = None
+    reconnect = None
     if "connection" in form:
-        row = await find(made, scope, str(form["connection"]))
+        row = await find(made, scope, str(form.pop("connection")))
         if (row.linked_account_id, row.slug) != (account_id, slug):
             raise not_found("connection")
-    link = await start_link(made, scope, account_id, entry, row.id if row else None)
+        reconnect = Reconnect(row.id)
+    link = await start_link(made, scope, account_id, entry, of_form(form), reconnect)
     leaving = message(request, 200, "One moment", f"Taking you to {entry.name}.", "away")
     leaving.headers["refresh"] = f"0; url={link}"  # a redirect would be the form's own, which goes nowhere else
     return leaving
-
-
-def _fields(form: dict[str, Any]) -> dict[str, str]:
-    try:
-        return key_fields.validate_python({name: value for name, value in form.items() if value})
-    except ValidationError:
-        raise ApiError(422, "invalid_fields", "a field holds what cannot be kept") from None
 
 
 async def _list(
     request: Request,
     made: Made,
     session: ConnectSession,
-    status: int = 200,
     slug: str | None = None,
-    refusal: str | None = None,
+    error: ApiError | None = None,
 ) -> HTMLResponse:
+    """The page; `error` is what came of the customer's try with the application of this slug."""
     connections = await living(made, session.scope, session.linked_account_id)
     shown = []
     for application in await made.tenants.applications(session.scope):
@@ -150,7 +143,8 @@ async def _list(
         if entry is None:
             continue
         mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]
-        shown.append(Shown(entry, [_account(row) for row in mine], refusal if slug == entry.slug else None))
+        refusal = _words(entry, error) if error is not None and slug == entry.slug else None
+        shown.append(Shown(entry, [_account(row) for row in mine], refusal))
     shown.sort(key=lambda one: (not one.broken, one.entry.name))
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
     values = {
@@ -160,7 +154,7 @@ async def _list(
         "applications": shown,
     }
     # With less of a referrer policy, a browser would not say where a form comes from.
-    return page(request, "session.html", values, status, "same-origin")
+    return page(request, "session.html", values, error.status if error else 200, "same-origin")
 
 
 def _account(row: Connection) -> Account:
@@ -171,11 +165,16 @@ def _account(row: Connection) -> Account:
     return Account(row.id, name, trouble)
 
 
-def _words(error: ApiError) -> str:
+def _words(entry: CatalogEntry, error: ApiError) -> str:
     if error.status == 503:
         return BUSY
     if error.error_code == "application_not_configured":
         return "This application is not set up here."
+    if error.error_code == "invalid_fields":
+        named = {*error.fields.get("missing", ()), *error.fields.get("wrong", ())}
+        labels = ", ".join(field.label for field in entry.fields if field.name in named)
+        if labels:
+            return f"Please check what you typed in: {labels}."
     return f"{error.message.capitalize()}."
 
 

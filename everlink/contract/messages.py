@@ -55,6 +55,7 @@ class ConnectCommand(Message):
 
     generation: int
     lifetimes: Lifetimes
+    identifier: str | None = None  # the account that it opens: another than before, where that was asked for
 
 
 class RefreshCommand(Message):
@@ -67,7 +68,9 @@ class RefreshCommand(Message):
 
 
 class DisconnectCommand(Message):
-    pass
+    """The end. Everything the application has at the customer's may go with it, where the provider can do that."""
+
+    uninstall: bool = False
 
 
 class CredentialRejected(Message):

@@ -70,6 +70,7 @@ class ConnectionState(BaseModel):
     last_failure: str | None = None
     troubled_since: datetime | None = None  # the first failure since the last success
     recovered_at: datetime | None = None  # the last time that `health` became ok again
+    uninstall: bool = False  # at the end, the application is uninstalled at the customer's
     sequence: int = 0
     unrecorded: list[Transition] = []  # changes that are not in the store yet
     timeline: list[Transition] = []  # the last ones, for the Web UI

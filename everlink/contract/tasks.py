@@ -15,6 +15,7 @@ class CredentialTask(Message):
     ref: ConnectionRef
     generation: int
     urgent: bool = False  # somebody waits for the answer
+    uninstall: bool = False  # in place of a revocation
 
 
 class CredentialOutcome(Message):

@@ -12,7 +12,7 @@ from typing import Any
 from everlink.contract import ProviderEventKind
 from providers.events import CLAIMS, EVENT, Challenge, EventRule, Events
 from providers.inbound.incoming import Incoming, Said
-from providers.templates import CannotFill, fill
+from providers.templates import fill
 
 MAX_VALUES = 100  # of one key in one event
 MAX_TEXT = 255  # a longer value is nobody's key
@@ -37,22 +37,18 @@ class Announced:
 
 
 def asks(challenge: Challenge | None, said: Said) -> bool:
-    return challenge is not None and _holds(challenge.when, said)
+    if challenge is None or not _holds(challenge.when, said):
+        return False
+    return all(said.text(path) is not None for path in challenge.paths())
 
 
-def reply(challenge: Challenge, said: Said, secret: str | None) -> dict[str, str] | None:
-    """What a challenge is answered; None where it lacks what it has to bring."""
-    values = {path: text for path in challenge.paths() if (text := said.text(path)) is not None}
+def reply(challenge: Challenge, said: Said, secret: str) -> dict[str, str]:
+    """What a challenge that was asked is answered."""
+    values = {path: (said.text(path) or "")[:MAX_ECHO] for path in challenge.paths()}
     if challenge.proof is not None:
-        proven = values.get(challenge.proof)
-        if proven is None or secret is None:
-            return None
-        values["proof"] = hmac.new(secret.encode(), proven.encode(errors="replace"), hashlib.sha256).hexdigest()
-    try:
-        answer = {name: fill(text, values) for name, text in challenge.reply.items()}
-    except CannotFill:
-        return None
-    return answer if sum(map(len, answer.values())) <= MAX_ECHO else None
+        proven = values[challenge.proof].encode(errors="replace")
+        values["proof"] = hmac.new(secret.encode(), proven, hashlib.sha256).hexdigest()
+    return {name: fill(text, values) for name, text in challenge.reply.items()}
 
 
 def announced(events: Events, incoming: Incoming, said: Said) -> Announced | None:

@@ -30,10 +30,7 @@ def verify_jwt(scheme: JwtSignature, incoming: Incoming, secrets: Iterable[str],
     Raises:
         Refused: it is not signed by one of the secrets, for another audience, over, or not yet begun.
     """
-    token = incoming.header(scheme.header)
-    if not token.startswith(scheme.prefix):
-        raise Refused("there is no token")
-    claims = _by_secret(token.removeprefix(scheme.prefix), secrets)
+    claims = _by_secret(incoming.header(scheme.header).removeprefix("Bearer "), secrets)
     if scheme.audience is not None and scheme.audience not in _audience(claims):
         raise Refused("the token is for somebody else", "invalid_audience")
     ends, begins = claims.get("exp"), claims.get("nbf", claims.get("iat", 0))

@@ -76,14 +76,23 @@ async def _event_token(scheme: SecurityEventToken, incoming: Incoming, proofs: P
     raise Refused("the token is signed by a key that the provider does not have", "invalid_key")
 
 
-def _verify_basic(incoming: Incoming, proofs: Proofs) -> None:
+def shown_client(incoming: Incoming) -> bytes:
+    """The id and the secret of a client, as Basic authentication (RFC 7617) shows them.
+
+    Raises:
+        Refused: it shows none.
+    """
     scheme, _, shown = incoming.header("authorization").partition(" ")
     try:
-        given = base64.b64decode(shown.strip(), validate=True)
+        if scheme.lower() == "basic":
+            return base64.b64decode(shown.strip(), validate=True)
     except (ValueError, binascii.Error):
-        given = b""
-    if proofs.client_id is None or scheme.lower() != "basic":
-        raise Refused("it shows no client")
+        pass
+    raise Refused("it shows no client")
+
+
+def _verify_basic(incoming: Incoming, proofs: Proofs) -> None:
+    given = shown_client(incoming)
     known = [f"{proofs.client_id}:{secret}".encode() for secret in proofs.client_secrets]
     if not any([hmac.compare_digest(one, given) for one in known]):
         raise Refused("it shows another client")

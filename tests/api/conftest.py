@@ -32,6 +32,7 @@ from store.scope import Scope
 from store.settings import Settings
 from store.tables import CREDENTIALS
 from store.tenants import Tenants
+from tests.api.provider import Provider, running_provider, write_entries
 from tests.sandbox_process import running_sandbox, write_catalog
 from worker import make_worker, plugin
 
@@ -44,6 +45,13 @@ async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
     folder = tmp_path_factory.mktemp("sandbox")
     async with running_sandbox(folder, SANDBOX_ACCESS_TOKEN_SECONDS="3600") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+async def sites() -> AsyncIterator[Provider]:
+    """A provider of the kinds that the sandbox is not."""
+    async with running_provider() as provider:
+        yield provider
 
 
 @dataclass
@@ -133,13 +141,18 @@ def settings_for(database_url: str, folder: Path, sandbox: str, temporal_address
 
 @pytest.fixture(scope="session")
 async def everlink(
-    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, sandbox: str, temporal: WorkflowEnvironment
+    tmp_path_factory: pytest.TempPathFactory,
+    sqlite_template: Path,
+    sandbox: str,
+    sites: Provider,
+    temporal: WorkflowEnvironment,
 ) -> AsyncIterator[Everlink]:
     """One for all tests; each test takes an organization of its own."""
     folder = tmp_path_factory.mktemp("api")
     shutil.copy(sqlite_template, folder / "everlink.sqlite3")
     address = temporal.client.service_client.config.target_host
     settings = settings_for(f"sqlite+aiosqlite:///{folder}/everlink.sqlite3", folder, sandbox, address)
+    write_entries(folder / "catalog", sites.url)
     async with running(settings, sandbox) as one:
         yield one
 

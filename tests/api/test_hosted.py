@@ -186,8 +186,8 @@ async def test_what_needs_a_reconnect_comes_first(
     ("form", "words"),
     [
         ({"api_key": "sk_sandbox_planted"}, "The provider does not accept these credentials."),
-        ({}, "Fields are missing, unknown or none of their options."),
-        ({"api_key": "planted", "org_id": "another"}, "Fields are missing, unknown or none of their options."),
+        ({}, "Please check what you typed in: API key."),
+        ({"api_key": "planted", "org_id": "another"}, "Fields are missing, unknown or not of the right shape."),
         ({"api_key": "planted\0"}, "A field holds what cannot be kept."),
         ({"api_key": "planted" * 5000}, "A field holds what cannot be kept."),
         ({"api_key": '"><script>planted</script>'}, "The provider does not accept these credentials."),

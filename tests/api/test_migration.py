@@ -216,7 +216,7 @@ async def test_what_was_rotated_is_kept_though_the_provider_does_not_say_whose_i
         return ProbeVerdict(Verdict.TRANSIENT, "no answer", retry_after=7)
 
     held = [await held_elsewhere(everlink, name) for name in ("ada", "grace")]
-    monkeypatch.setattr(migrating, "probe", silent)
+    monkeypatch.setattr(migrating, "ask", silent)
     monkeypatch.setattr(migrating, "PAUSES", (0.0,))
     waiting = await migrate(product, {**held[0], "expires_in": 1800})
     assert (waiting.status_code, waiting.headers["retry-after"]) == (502, "7")

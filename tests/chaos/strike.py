@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from api.lifecycle import Grant, Target, establish
 from providers.credential import OAuthCredential
+from providers.identity import Whose
 from store.database import utc_now
 from tests.chaos.judge import Struck, judge, remember, rests
 from tests.chaos.steps import Fault, Server, Step
@@ -76,7 +77,7 @@ def _told(world: World, word: str) -> int:
 async def _established(world: World, step: Step, account: str, credential: OAuthCredential) -> Struck:
     """A connection of this linked account, whose refresh is due soon."""
     await world.made.tenants.save_linked_account(world.scope, account, {}, utc_now())
-    grant = Grant(credential, renewable=True, expires_in=DUE_SOON, identifier=account, display_name=None)
+    grant = Grant(credential, renewable=True, expires_in=DUE_SOON, whose=Whose(account))
     view = await establish(world.made, Target(world.scope, account), world.entry, grant)
     return Struck(view.connection_id, step)
 

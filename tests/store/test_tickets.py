@@ -11,10 +11,14 @@ from sqlalchemy import func, select
 from store.database import Database
 from store.scope import Scope
 from store.tables import CONNECT_TICKETS, OAUTH_STATES
-from store.tickets import STATE_LIFETIME, TICKET_LIFETIME, Ticket, Tickets
+from store.tickets import STATE_LIFETIME, TICKET_LIFETIME, Ticket, Tickets, new_ticket_id
 from tests.store.conftest import NOW
 
 SECOND = timedelta(seconds=1)
+
+
+def new(scope: Scope) -> Ticket:
+    return Ticket(new_ticket_id(), scope, "acme", "sandbox", None)
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def tickets(database: Database) -> Tickets:
 @pytest.fixture
 async def ticket(tickets: Tickets, scope: Scope) -> Ticket:
     """One whose browser has left with the state `state`."""
-    opened = await tickets.open(await tickets.issue(scope, "acme", "sandbox", None, NOW), NOW)
+    opened = await tickets.open(await tickets.issue(new(scope), NOW), NOW)
     assert opened is not None
     await tickets.depart(opened, "state", "browser", b"verifier", NOW)
     return opened
@@ -36,19 +40,19 @@ async def test_link_says_whose_it_is_and_what_for(tickets: Tickets, scope: Scope
 
 
 async def test_link_ends_with_its_lifetime(tickets: Tickets, scope: Scope) -> None:
-    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    secret = await tickets.issue(new(scope), NOW)
     assert await tickets.open(secret, NOW + TICKET_LIFETIME - SECOND) is not None
     assert await tickets.open(secret, NOW + TICKET_LIFETIME) is None
 
 
 async def test_anything_but_the_secret_opens_nothing(tickets: Tickets, scope: Scope, ticket: Ticket) -> None:
-    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    secret = await tickets.issue(new(scope), NOW)
     for wrong in ("", secret[:-1], secret + "x", secret.swapcase(), ticket.id, "%", "\0"):
         assert await tickets.open(wrong, NOW) is None
 
 
 async def test_used_link_says_so(tickets: Tickets, scope: Scope) -> None:
-    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    secret = await tickets.issue(new(scope), NOW)
     opened = await tickets.open(secret, NOW)
     assert opened is not None
     await tickets.use(opened, NOW)
@@ -113,23 +117,23 @@ async def test_links_that_nobody_can_use_anymore_are_forgotten(
 ) -> None:
     left = NOW + TICKET_LIFETIME - SECOND
     await tickets.depart(ticket, "late", "browser", b"verifier", left)
-    await tickets.issue(scope, "acme", "sandbox", None, NOW + TICKET_LIFETIME + STATE_LIFETIME)
+    await tickets.issue(new(scope), NOW + TICKET_LIFETIME + STATE_LIFETIME)
     assert await rows(database) == (2, 1)
     assert await tickets.arrive("late", "browser", "sandbox", left + STATE_LIFETIME - SECOND) is not None
-    await tickets.issue(scope, "acme", "sandbox", None, NOW + TICKET_LIFETIME + STATE_LIFETIME + SECOND)
+    await tickets.issue(new(scope), NOW + TICKET_LIFETIME + STATE_LIFETIME + SECOND)
     assert await rows(database) == (2, 0)
 
 
 async def test_links_do_not_pile_up_whoever_makes_them(database: Database, tickets: Tickets, scope: Scope) -> None:
     for _ in range(60):
-        await tickets.issue(scope, "acme", "sandbox", None, NOW)
+        await tickets.issue(new(scope), NOW)
     later = NOW + TICKET_LIFETIME + STATE_LIFETIME + SECOND
-    await asyncio.gather(*(tickets.issue(scope, "acme", "sandbox", None, later) for _ in range(8)))
+    await asyncio.gather(*(tickets.issue(new(scope), later) for _ in range(8)))
     assert await rows(database) == (8, 0)
 
 
 async def test_database_holds_no_secret_of_a_visit(database: Database, tickets: Tickets, scope: Scope) -> None:
-    secret = await tickets.issue(scope, "acme", "sandbox", None, NOW)
+    secret = await tickets.issue(new(scope), NOW)
     opened = await tickets.open(secret, NOW)
     assert opened is not None
     await tickets.depart(opened, "planted-state", "planted-browser", b"sealed", NOW)

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime
 
 from api.auth import Account, Connects, Made
-from api.connecting import save_key, start_link
+from api.connecting import start_link
 from api.errors import ErrorBody, not_found
+from api.fields import Prerequisites, among
 from api.inputs import KeyFields
+from api.keys import save_key
 from api.lifecycle import disconnect
 from api.routes.seed.lookups import account_seen, enabled, living
 from api.routes.seed.views import AccountView, AuthUrl, Success
@@ -28,11 +30,17 @@ GivenAuthType = Annotated[
 
 
 @router.get("/oauth-url/{slug}")
-async def oauth_url(made: Made, scope: Connects, account_id: Account, slug: str, response: Response) -> AuthUrl:
-    """A link that takes the customer's browser to the provider's consent page, and back."""
+async def oauth_url(
+    made: Made, scope: Connects, account_id: Account, slug: str, response: Response, query: Prerequisites
+) -> AuthUrl:
+    """A link that takes the customer's browser to the provider's consent page, and back.
+
+    What the application asks before consent (its `auth_input_map`: a subdomain, a region, ...) is given in the query,
+    by its name. One that is missing or not of its shape is a 422 `invalid_fields` that names it.
+    """
     _, entry = await enabled(made, scope, slug)
     response.headers["cache-control"] = "no-store"
-    return AuthUrl(auth_url=await start_link(made, scope, account_id, entry))
+    return AuthUrl(auth_url=await start_link(made, scope, account_id, entry, among(entry, query)))
 
 
 @router.put("/save-key-credentials/{slug}", responses={status: {"model": ErrorBody} for status in (409, 502)})

@@ -18,12 +18,15 @@ from pydantic import (
 )
 
 from api.auth import Account, Connects, Made
-from api.connecting import save_key
 from api.errors import ErrorBody, not_found
+from api.fields import complete
 from api.inputs import Input, KeyFields, NoStandIn
+from api.keys import save_key
 from api.migrating import HeldGrant, take_over
 from api.routes.seed.lookups import enabled
+from everlink.contract import AuthType
 from providers.credential import OAuthCredential, bounded
+from providers.entry import CatalogEntry
 from providers.verdict import MAX_LIFETIME
 
 router = APIRouter(prefix="/api/v2/public", tags=["Seed API"], responses={404: {"model": ErrorBody}})
@@ -46,7 +49,10 @@ Moment = Annotated[
 
 
 class OAuth2Grant(Input):
-    """Everything else that is given is kept beside the tokens (`instance_url`, ...), up to 64 KB."""
+    """Everything else that is given is kept beside the tokens (`instance_url`, ...), up to 64 KB.
+
+    What the application asks before consent (its `auth_input_map`) stands among it, by its name.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -123,7 +129,7 @@ async def migrate_token(made: Made, scope: Connects, account_id: Account, given:
     oauth2, keybased = given.auth_object.oauth2, given.auth_object.keybased
     if oauth2 is None:
         await save_key(made, scope, account_id, entry, keybased or {})
-    elif not await take_over(made, scope, account_id, entry, _held(made, oauth2)):
+    elif not await take_over(made, scope, account_id, entry, _held(made, entry, oauth2)):
         return Migrated(message="this grant was taken over before; nothing was changed")
     return Migrated(message="the connection was taken over")
 
@@ -142,14 +148,15 @@ async def auth_structure(made: Made, slug: str) -> AuthStructure:
         "scope": "string",
         "token_type": "string",
     }
-    return AuthStructure(
-        oauth2=oauth2 if entry.oauth2 is not None else {},
-        keybased={field.name: "string" for field in entry.fields},
-    )
+    fields = {field.name: "string" for field in entry.fields}
+    by_consent = entry.auth_type is AuthType.OAUTH2
+    return AuthStructure(oauth2={**oauth2, **fields} if by_consent else {}, keybased={} if by_consent else fields)
 
 
-def _held(made: Made, given: OAuth2Grant) -> HeldGrant:
-    expires_in = given.expires_in
+def _held(made: Made, entry: CatalogEntry, given: OAuth2Grant) -> HeldGrant:
+    expires_in, more = given.expires_in, given.model_extra or {}
+    texts = {name: value for name, value in more.items() if isinstance(value, str)}
+    fields = {field.name: texts[field.name] for field in entry.fields if field.name in texts}
     if given.expires_at is not None:
         expires_in = min(MAX_LIFETIME, (given.expires_at.astimezone(UTC) - made.clock()).total_seconds())
     credential = OAuthCredential(
@@ -157,6 +164,7 @@ def _held(made: Made, given: OAuth2Grant) -> HeldGrant:
         refresh_token=given.refresh_token.get_secret_value() if given.refresh_token else None,
         token_type=given.token_type or "Bearer",
         scope=given.scope,
-        extra=bounded(given.model_extra or {}),
+        extra=bounded({name: value for name, value in more.items() if name not in fields}),
+        given=complete(entry, fields) if entry.auth_type is AuthType.OAUTH2 else {},
     )
     return HeldGrant(credential, expires_in)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Made, Session
-from api.connecting import save_key, start_link
+from api.connecting import start_link
 from api.errors import ApiError, ErrorBody, not_found
+from api.fields import Prerequisites, among
 from api.inputs import KeyFields
+from api.keys import save_key
 from api.routes.seed import applications, integrations
 from api.routes.seed.lookups import account_seen, enabled
 from api.routes.seed.views import AccountView, ApplicationView, AuthUrl, Success
 
 router = APIRouter(tags=["Browser SDK"], responses={403: {"model": ErrorBody}, 404: {"model": ErrorBody}})
+
+
+NO_FIELDS: dict[str, str] = {}
 
 
 class OrganizationView(BaseModel):
@@ -46,22 +51,32 @@ async def get_application(made: Made, session: Session, slug: str) -> Applicatio
 
 
 @router.get("/api/v1/{slug}/integrate", responses={400: {"model": ErrorBody}})
-async def auth_url(made: Made, session: Session, slug: str, response: Response) -> AuthUrl:
+async def auth_url(made: Made, session: Session, slug: str, response: Response, query: Prerequisites) -> AuthUrl:
     """A link that takes the customer's browser to the provider's consent page, and back.
 
     It connects, and where the same account at the provider consents again, it mends the connection that was there.
-    Further query parameters are accepted: the SDK sends its caller's, and no application here asks for one.
+    What the application asks before consent (its `auth_input_map`) is given in the query, by its name. Further
+    parameters are accepted: the SDK sends its caller's.
     """
     _, entry = await enabled(made, session.scope, slug)
     response.headers["cache-control"] = "no-store"
-    return AuthUrl(auth_url=await start_link(made, session.scope, session.linked_account_id, entry))
+    given = among(entry, query)
+    return AuthUrl(auth_url=await start_link(made, session.scope, session.linked_account_id, entry, given))
 
 
-@router.post("/api/v1/{slug}/integrate", response_model=Connected, responses={400: {"model": ErrorBody}})
-async def connect_machine(made: Made, session: Session, slug: str) -> NoReturn:
-    """For applications that connect machine to machine, without a customer's consent: none in the catalog does."""
-    await enabled(made, session.scope, slug)
-    raise ApiError(400, "not_machine_to_machine", "this application does not connect machine to machine")
+@router.post("/api/v1/{slug}/integrate", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
+async def connect_machine(
+    made: Made,
+    session: Session,
+    slug: str,
+    fields: Annotated[KeyFields, Body(examples=[{"client_id": "...", "client_secret": "..."}])] = NO_FIELDS,
+) -> Connected:
+    """Connect machine to machine: with a client of the customer's own, which is traded for a token at once."""
+    _, entry = await enabled(made, session.scope, slug)
+    if entry.oauth2 is None or not entry.oauth2.asks_with_customers_client:
+        raise ApiError(400, "not_machine_to_machine", "this application does not connect machine to machine")
+    await save_key(made, session.scope, session.linked_account_id, entry, fields)
+    return Connected(connected=True)
 
 
 @router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
