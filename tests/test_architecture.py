@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "worker": {"activities", "workflows", "providers", "store", "everlink"},
     "manage": {"store", "everlink"},
     "sandbox": {"sandbox"},
-    "dev": {"dev", "sandbox", "everlink", "api"},  # the reference page is made of the API's description
+    "dev": {"dev", "sandbox", "everlink", "api", "providers"},  # pages are made of the API's description and the catalog
 }
 SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "manage")
 
