@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -12,7 +11,9 @@ import httpx
 
 from everlink.contract import AuthType, CredentialOutcome, ReauthReason, Verdict
 from providers.entry import CatalogEntry
+from providers.http import Answer
 from providers.rules import AnswerRule, DeadRule
+from providers.verdict import judge_probe_answer, judge_token_answer
 from tests.conformance.answers import refusal
 from tests.conformance.provider import CLIENT, Provider
 from tests.conformance.wire import Said
@@ -20,8 +21,6 @@ from tests.conformance.world import World
 
 PAGE = b"<html><body>Something went wrong.</body></html>"
 TROUBLE = [Said.json(429, {}), Said(500, PAGE), Said(503, b""), Said(200, b"[]")]
-
-Ask = Callable[[str], Awaitable[CredentialOutcome]]
 
 
 @dataclass
@@ -155,51 +154,44 @@ class Life:
         self.right()
         assert outcome.verdict is Verdict.OK, f"probed: {outcome}"
 
-        async def ask(said: Said) -> CredentialOutcome:
-            self.provider.probe_says = said
-            return await self._asked(self.world.probe)
-
         for rule in probe.dead:
-            self._is_dead(await ask(Said.json(*refusal(rule, probe.success))), rule)
-        for said in TROUBLE[: 4 if probe.success is not None else 3]:
-            self._says_nothing(await ask(said), said)
+            self.provider.probe_says = Said.json(*refusal(rule, probe.success))
+            self._is_dead(await self.world.probe(self.id), rule)
         self.provider.probe_says = None
+        for said in TROUBLE[: None if probe.success is not None else 3]:
+            verdict = judge_probe_answer(_answer(said), probe).verdict
+            assert verdict is Verdict.TRANSIENT, f"{said} is {verdict.value} to the probe"
 
     async def token_rules(self) -> None:
         """Each rule of the token endpoint, and trouble."""
         oauth2 = self.provider.oauth2
         success = oauth2.answer.success
 
-        async def ask(said: Said) -> CredentialOutcome:
-            self.provider.token_says = said
-            return await self._asked(self.world.refresh)
+        async def ask(rule: AnswerRule) -> CredentialOutcome:
+            self.provider.token_says = Said.json(*refusal(rule, success))
+            return await self.world.refresh(self.id)
 
         for dead in oauth2.dead:
-            self._is_dead(await ask(Said.json(*refusal(dead, success))), dead)
+            self._is_dead(await ask(dead), dead)
         for rule in oauth2.application_errors:
-            outcome = await ask(Said.json(*refusal(rule, success)))
+            outcome = await ask(rule)
             assert outcome.verdict is Verdict.APPLICATION_ERROR, f"{rule}: {outcome}"
             application = await self._ok("GET", f"/v1/applications/{self.entry.slug}")
             assert application["alarm"] is not None, f"{rule}: no alarm"
+            await self.world.forgive(self.id)
         for rule in oauth2.transient:
-            self._says_nothing(await ask(Said.json(*refusal(rule, success))), rule)
+            outcome = await ask(rule)
+            assert outcome.verdict is Verdict.TRANSIENT, f"{rule}: {outcome}"
         for said in TROUBLE:
-            self._says_nothing(await ask(said), said)
-        await self.world.calm(self.id)
+            verdict = judge_token_answer(_answer(said), oauth2, None).verdict
+            assert verdict is Verdict.TRANSIENT, f"{said} is {verdict.value} to a refresh"
         self.provider.token_says = None
+        self.right()
         assert (await self._status())["status"] == "active", "nobody was told of a refusal, and yet it is flagged"
-
-    async def _asked(self, ask: Ask) -> CredentialOutcome:
-        await self.world.calm(self.id)
-        return await ask(self.id)
 
     def _is_dead(self, outcome: CredentialOutcome, rule: DeadRule) -> None:
         self.right()
         assert (outcome.verdict, outcome.reason) == (Verdict.DEAD, rule.reason), f"{rule}: {outcome}"
-
-    def _says_nothing(self, outcome: CredentialOutcome, what: AnswerRule | Said) -> None:
-        self.right()
-        assert outcome.verdict is Verdict.TRANSIENT, f"{what}: {outcome}"
 
     # Death and what mends it
 
@@ -213,7 +205,6 @@ class Life:
         assert self.entry.probe is not None
         rule = self.entry.probe.dead[0]
         self.provider.probe_says = Said.json(*refusal(rule, self.entry.probe.success))
-        await self.world.calm(self.id)
         await self._ok("POST", f"/v1/connections/{self.id}/refresh")
         await self._flagged(rule.reason)
         await self.refused()
@@ -305,3 +296,7 @@ class Life:
 
     def _words(self, what: str, answer: httpx.Response) -> str:
         return f"{what}: {answer.status_code} {answer.text[:600]}; the provider: {self.provider.wrong}"
+
+
+def _answer(said: Said) -> Answer:
+    return Answer(said.status, httpx.Headers(said.headers), said.body)
