@@ -18,11 +18,11 @@ from activities.starting import start_delivery
 from activities.turns import Turns
 from everlink.contract import ConnectionRef
 from providers.catalog import Catalog
-from providers.credential import Credential, from_bytes, to_bytes
-from providers.entry import CatalogEntry
+from providers.credential import Credential, OAuthCredential, from_bytes, to_bytes
+from providers.entry import CatalogEntry, OAuth2
 from providers.guard import TargetGuard
 from providers.http import make_client
-from providers.oauth2 import Client
+from providers.oauth2 import Client, customers_client
 from store.alarms import Alarms
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
@@ -39,6 +39,8 @@ from store.strays import announced_deliveries
 from store.tenants import Tenants
 from store.vault import Kind, MasterKeys, Vault
 from store.webhooks import Webhooks
+
+DELETED = "the provider says that the application's own client does not exist any more"
 
 log = logging.getLogger("everlink.application")
 
@@ -101,6 +103,20 @@ class Shared:
             return None
         opened = await self.vault.open(scope, Kind.CLIENT_SECRET, stored.application_id, sealed)
         return Client(client[1].client_id, opened.decode())
+
+    async def clients(self, ref: ConnectionRef, oauth2: OAuth2, credential: OAuthCredential) -> list[Client]:
+        """What may be shown to the provider for this credential, the present one first; none, where there is none.
+
+        Raises:
+            CannotFill: it is the customer's own, and not there.
+        """
+        if oauth2.asks_with_customers_client:
+            return [customers_client(credential.given)]
+        client = await self.client_of(ref)
+        if client is None:
+            return []
+        former = await self.former_client(ref, client)
+        return [client[1]] if former is None else [client[1], former]
 
     async def custom_headers(
         self, scope: Scope, endpoint_id: str, sealed_headers: bytes | None, headers: dict[str, str]

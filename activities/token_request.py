@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 
 from activities.limits import Turn
 from activities.outcomes import superseded
-from activities.shared import Shared
+from activities.shared import DELETED, Shared
 from everlink.contract import (
     CredentialOutcome,
     CredentialTask,
@@ -36,7 +36,8 @@ from everlink.contract import (
 from providers.credential import OAuthCredential
 from providers.entry import CatalogEntry, OAuth2
 from providers.http import DEADLINE_SECONDS, Answer, RequestFailed
-from providers.oauth2 import Client, customers_client, is_renewable, refresh, revoke
+from providers.oauth2 import Client, customers_client, is_renewable, refresh
+from providers.revocation import end_grant
 from providers.templates import CannotFill
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.credentials import Intent, IntentOutcome, Leased, StoredClient, StoredCredential
@@ -151,6 +152,8 @@ class TokenRequest:
             assert self.client is not None
             turn.refused(self.client[0])
             await self.shared.alarm(self.task.ref, verdict.note)
+        if verdict.reason is ReauthReason.APPLICATION_DELETED:
+            await self.shared.alarm(self.task.ref, DELETED)
         if verdict.verdict is Verdict.DEAD:
             return await self._refused(intent, verdict)
         return self._outcome(verdict.verdict, verdict.note, verdict.retry_after)
@@ -184,9 +187,8 @@ class TokenRequest:
 
     async def _give_back(self, credential: OAuthCredential, client: Client) -> None:
         """The connection ended meanwhile, and nobody else knows of what the provider has just granted."""
-        if await self._read() is None and self.oauth2.revoke_url is not None:
-            with suppress(RequestFailed):
-                await revoke(self.shared.http, self.oauth2, client, credential)
+        if await self._read() is None:
+            await end_grant(self.shared.http, self.oauth2, [client], credential)
 
     async def _refused(self, intent: Intent, verdict: TokenVerdict) -> CredentialOutcome:
         """A refusal counts only for the credential that is still there, and only if no answer was lost before."""

@@ -20,6 +20,7 @@ from providers.http import RequestFailed
 from providers.identity import Whose, identify
 from providers.oauth2 import NOTHING, Client, authorize_url, exchange_code, new_verifier
 from providers.probe import ask
+from providers.revocation import end_grant
 from providers.templates import CannotFill
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.scope import Scope
@@ -163,10 +164,21 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         target = Target(ticket.scope, ticket.linked_account_id, ticket.connection_id, ticket.switch_account)
         view = await establish(made, target, entry, grant)
     except ApiError as error:
+        if error.status == 409:
+            await _give_back(made, ticket, ours, grant)
         words = BUSY if error.status == 503 else f"{error.message.capitalize()}."
         raise ConnectFailed(error.status, words) from None
     await made.tickets.use(ticket, made.clock())
     return view
+
+
+async def _give_back(made: Services, ticket: Ticket, ours: OurClient, grant: Grant) -> None:
+    """A grant that is not kept is revoked, where that cannot end the one of another connection of the same account."""
+    assert isinstance(grant.credential, OAuthCredential)
+    known = bool(grant.whose.keys)
+    if known and not await made.connections.has_account(ticket.scope, ticket.slug, grant.whose.id):
+        clients = [ours.client] if ours.former is None else [ours.client, ours.former]
+        await end_grant(made.http, ours.oauth2, clients, grant.credential)
 
 
 def _with(credential: OAuthCredential, given: dict[str, str], more: dict[str, str]) -> OAuthCredential:

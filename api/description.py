@@ -31,6 +31,7 @@ ERRORS = f"\n### Error codes\n\n{error_code_table()}\n"
 TAGS = {
     "Connections": "One linked account's grant for one application: its state, its history, and a fresh token.",
     "Applications": "The catalog's entries that you have enabled, each with your own client at the provider.",
+    "Catalog": "What can be enabled, and applications of your own: defined like the others, seen by nobody else.",
     "Linked accounts": "Your customers, under the ids that you give them.",
     "Webhooks": "Where events go. Deliveries are signed by Standard Webhooks and retried for three days.",
     "Events": "Everything that webhooks announce, in order: read on from where you stood, for as long as you like.",
@@ -46,7 +47,7 @@ SCOPES = {
     KeyScope.READ: "everything but credentials",
     KeyScope.CONNECT: "take customers through connecting, reconnecting and disconnecting",
     KeyScope.TOKENS: "credentials in the clear",
-    KeyScope.ADMIN: "applications, webhook endpoints, API keys, settings; export and erase",
+    KeyScope.ADMIN: "applications, the catalog, webhook endpoints, API keys, settings; export and erase",
 }
 
 WORDS = {

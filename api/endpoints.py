@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import uuid4
 
-import httpcore
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, StringConstraints, WithJsonSchema
 
 from api.errors import ApiError, not_found
@@ -15,7 +14,6 @@ from api.inputs import Input
 from api.services import Services
 from api.starting import start_deliveries
 from everlink.contract import SUBSCRIBABLE, EventType
-from providers.guard import TargetRefused
 from providers.headers import is_reserved
 from providers.signature import new_secret
 from store.custom_headers import seal_headers
@@ -197,9 +195,6 @@ async def _refuse_private(made: Services, url: HttpUrl) -> None:
     """Tell a mistake now; each delivery checks again, since a name can come to mean another address."""
     if url.username or url.password:
         raise ApiError(422, "webhook_url_refused", "the URL must not hold a user or password")
-    try:
-        await made.guard.address_of((url.host or "").strip("[]"), 443 if url.port is None else url.port)
-    except TargetRefused as refused:
-        raise ApiError(422, "webhook_url_refused", str(refused)) from None
-    except httpcore.ConnectError:
-        raise ApiError(422, "webhook_url_refused", "the name does not resolve") from None
+    refusal = await made.guard.refusal((url.host or "").strip("[]"), 443 if url.port is None else url.port)
+    if refusal is not None:
+        raise ApiError(422, "webhook_url_refused", refusal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from api.errors import ApiError
 from api.inputs import KeyFields
 from providers.call import filled
-from providers.entry import CatalogEntry, KeyField
+from providers.entry import CatalogEntry
 from providers.oauth2 import check_fields
 from providers.templates import CannotFill
 
@@ -28,21 +27,13 @@ def complete(entry: CatalogEntry, given: Mapping[str, str]) -> dict[str, str]:
     """
     missing = [field.name for field in entry.fields if field.required and not given.get(field.name)]
     unknown = sorted(set(given) - {field.name for field in entry.fields})
-    wrong = sorted(field.name for field in entry.fields if not _fits(field, given.get(field.name)))
+    wrong = sorted(field.name for field in entry.fields if given.get(field.name) and not field.takes(given[field.name]))
     if not (missing or unknown or wrong):
         wrong = _not_carried(entry, given)
     if missing or unknown or wrong:
         words = "fields are missing, unknown or not of the right shape"
         raise ApiError(422, "invalid_fields", words, missing=missing, unknown=unknown, wrong=wrong)
     return dict(given)
-
-
-def _fits(field: KeyField, value: str | None) -> bool:
-    if not value:
-        return True  # missing, where it has to be there
-    if field.options and value not in field.options:
-        return False
-    return field.pattern is None or re.fullmatch(field.pattern, value) is not None
 
 
 def _not_carried(entry: CatalogEntry, given: Mapping[str, str]) -> list[str]:

@@ -133,10 +133,10 @@ async def force_refresh(made: Services, scope: Scope, connection_id: str) -> Con
     return await temporal.refresh(made, row, stored.generation)
 
 
-async def disconnect(made: Services, row: Connection) -> None:
+async def disconnect(made: Services, row: Connection, *, uninstall: bool = False) -> None:
     """End a connection. One that never finished may hold a live grant as well, and word of it may be on its way."""
     try:
-        await temporal.disconnect(made, row)
+        await temporal.disconnect(made, row, uninstall=uninstall)
     except ApiError as error:
         if error.error_code != "connection_disconnected":  # somebody else was faster
             raise

@@ -56,9 +56,9 @@ async def refresh(made: Services, row: Connection, newer_than: int) -> Connectio
     return await asyncio.shield(task)
 
 
-async def disconnect(made: Services, row: Connection) -> ConnectionView:
+async def disconnect(made: Services, row: Connection, *, uninstall: bool) -> ConnectionView:
     """End the connection; answers when the end is recorded."""
-    return await _update(made, row, Update.DISCONNECT, DisconnectCommand(), uuid4().hex)
+    return await _update(made, row, Update.DISCONNECT, DisconnectCommand(uninstall=uninstall), uuid4().hex)
 
 
 async def report_rejected(made: Services, row: Connection, generation: int | None) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from everlink.contract import AuthType, Lifetimes, ReauthReason
+from providers import patterns
 from providers.events import Events
 from providers.icons import letter
 from providers.rules import AnswerRule, DeadRule, Part, TokenAnswer
@@ -33,6 +34,24 @@ OURS = frozenset(
 TOKEN_OURS = frozenset({"client_id", "client_secret", "code", "code_verifier", "redirect_uri", "refresh_token"})
 CLIENT = frozenset({"client_id", "client_secret"})
 TOKENS = frozenset({"access_token", "refresh_token"})
+# The connection's own, which a request shares with those of other tenants.
+FRAMING = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
+MAX_SECONDS = 100 * 365 * 86400.0
 IDENTITY_PLACES = frozenset({"probe", "token", "id_token", "callback", "given"})
 
 
@@ -42,20 +61,27 @@ def _address(url: str) -> str:
     if PLACE.match(url):
         plain = "https://" + plain
     parts = urlsplit(plain)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
+    is_whole = parts.hostname and parts.username is None and not parts.fragment and parts.port != 0
+    if parts.scheme not in ("http", "https") or not is_whole:
         raise ValueError("an address is http:// or https://, with a host and without a user or a fragment")
     return url
 
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    return text
+def _header(name: str) -> str:
+    if HEADER_NAME.fullmatch(name) is None or name.lower() in FRAMING:
+        raise ValueError("no header of this name can be set")
+    return name
+
+
+def _icon(address: str) -> str:
+    if address and not address.startswith(("data:image/", "https://")):
+        raise ValueError("an icon is a picture in a `data:` address, or stands at an https:// one")
+    return address
 
 
 Address = Annotated[str, AfterValidator(_address)]
+Header = Annotated[str, AfterValidator(_header)]
+Seconds = Annotated[float, Strict(), Field(gt=0, le=MAX_SECONDS)]
 
 
 class Request(Part):
@@ -65,11 +91,11 @@ class Request(Part):
     its path (`{instance_url}`, `{team.id}`); in a revocation also the application's `client_id` and `client_secret`.
     """
 
-    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
-    url: Address
-    headers: Mapping[str, str] = Field(default_factory=dict)
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"  # of HTTP
+    url: Address  # where the request goes
+    headers: Mapping[Header, str] = Field(default_factory=dict)  # sent with it
     basic: tuple[str, str] | None = None  # user and password
-    form: Mapping[str, str] = Field(default_factory=dict)
+    form: Mapping[str, str] = Field(default_factory=dict)  # sent as a form
     body: Mapping[str, str] = Field(default_factory=dict)  # sent as a JSON object
     success: AnswerRule | None = None  # what a success must show beside its status
 
@@ -87,7 +113,8 @@ class Request(Part):
 class Probe(Request):
     """A cheap authenticated request that tells whether a credential works."""
 
-    every_seconds: float | None = Field(default=None, gt=0)
+    every_seconds: Annotated[Seconds, Field(ge=10)] | None = None  # None: once a day
+    # Answers by which the credential is no good any more.
     dead: tuple[DeadRule, ...] = (DeadRule(status=401, reason=ReauthReason.CREDENTIALS_INVALID),)
 
 
@@ -106,7 +133,7 @@ class Identity(Part):
         for path in self.paths():
             place, _, rest = path.partition(".")
             if place not in IDENTITY_PLACES or not rest:
-                raise ValueError(f"{path!r} must begin with one of {', '.join(sorted(IDENTITY_PLACES))} and a dot")
+                raise ValueError(f"a path begins with one of {', '.join(sorted(IDENTITY_PLACES))}, and a dot")
         if "account" in self.keys:
             raise ValueError("`account` is the name of the id itself")
 
@@ -117,26 +144,34 @@ class Identity(Part):
 class KeyField(Part):
     """Something that the customer types in, as the form shows it."""
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    label: str
-    placeholder: str = ""
-    required: bool = True
-    type: Literal["text", "password", "select"] = "password"
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")  # by which it stands in requests as `{name}`
+    label: str  # beside the field
+    placeholder: str = ""  # in the empty field
+    required: bool = True  # whether it may be left empty
+    type: Literal["text", "password", "select"] = "password"  # how it is typed in
     options: tuple[str, ...] = ()  # what a `select` offers; nothing else is taken
-    pattern: Annotated[str, AfterValidator(_pattern)] | None = None  # what all of a value must match
+    # What all of a value must match; no look-around, no back-references.
+    pattern: Annotated[str, Field(max_length=patterns.MAX_PATTERN), AfterValidator(patterns.check)] | None = None
     help_text: str = ""  # where the customer finds it
 
     def model_post_init(self, _: Any) -> None:
         if bool(self.options) != (self.type == "select"):
             raise ValueError("a `select` needs `options`, and no other field has them")
 
+    def takes(self, value: str) -> bool:
+        """Whether a value that was typed in can be one of this field."""
+        if self.options and value not in self.options:
+            return False
+        return self.pattern is None or patterns.matches(self.pattern, value)
+
 
 class OAuth2(Part):
     """How the application speaks OAuth 2 (RFC 6749). Addresses may have the fields of the entry in them."""
 
+    # By the customer's consent in a browser, or with a client of the customer's own.
     grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
-    authorize_url: Address | None = None
-    token_url: Address
+    authorize_url: Address | None = None  # the consent page
+    token_url: Address  # the token endpoint
     refresh_url: Address | None = None  # None: the token endpoint
     revoke_url: Address | None = None  # RFC 7009
     revoke: Request | None = None  # the provider's own way to revoke the grant
@@ -144,24 +179,26 @@ class OAuth2(Part):
     introspect_url: Address | None = None  # RFC 7662: asked where there is no probe
     issuer: str | None = None  # RFC 9207: what `iss` must be, where the server sends it
     client_auth: Literal["basic", "post"] = "basic"  # how the client shows itself at the token endpoint
-    token_body: Literal["form", "json"] = "form"
+    token_body: Literal["form", "json"] = "form"  # of a token request
     client_id_param: str = "client_id"  # of a provider that names it otherwise
-    pkce: bool = True
-    scopes: tuple[str, ...] = ()
-    scope_separator: str = " "
-    authorize_params: Mapping[str, str] = Field(default_factory=dict)
+    pkce: bool = True  # RFC 7636, by S256
+    scopes: tuple[str, ...] = ()  # asked for, unless the organization names its own
+    scope_separator: str = " "  # between scopes in the request for consent
+    authorize_params: Mapping[str, str] = Field(default_factory=dict)  # sent with the request for consent
     token_params: Mapping[str, str] = Field(default_factory=dict)  # sent with every token request
-    token_headers: Mapping[str, str] = Field(default_factory=dict)
-    access_token_seconds: float | None = Field(default=None, gt=0)  # where the answer has no `expires_in`
-    refresh_margin_seconds: float | None = Field(default=None, gt=0)
+    token_headers: Mapping[Header, str] = Field(default_factory=dict)  # the same in headers
+    access_token_seconds: Seconds | None = None  # where the answer has no `expires_in`
+    refresh_margin_seconds: Seconds | None = None  # so long before the end a token is renewed
     rotates: bool = True  # a refresh may replace the refresh token, so that a lost answer may lose the grant
-    reuse_grace_seconds: float | None = Field(default=None, gt=0)  # a rotated refresh token is answered that long
-    idle_seconds: float | None = Field(default=None, gt=0)  # a refresh token unused that long dies
-    grant_seconds: float | None = Field(default=None, gt=0)  # the hard end, counted from the customer's consent
-    answer: TokenAnswer = TokenAnswer()
+    reuse_grace_seconds: Seconds | None = None  # a rotated refresh token is answered that long
+    idle_seconds: Seconds | None = None  # a refresh token unused that long dies
+    grant_seconds: Seconds | None = None  # the hard end, counted from the customer's consent
+    answer: TokenAnswer = TokenAnswer()  # where values stand in the token endpoint's answer
     # Looks like a refusal and says nothing of the grant: looked at before `dead`.
     transient: tuple[AnswerRule, ...] = ()
+    # The grant is gone, and the customer has to reconnect.
     dead: tuple[DeadRule, ...] = (DeadRule(code="invalid_grant", source="RFC 6749 section 5.2"),)
+    # Our own client is refused: no customer can help.
     application_errors: tuple[AnswerRule, ...] = (
         AnswerRule(code="invalid_client", source="RFC 6749 section 5.2"),
         AnswerRule(code="unauthorized_client", source="RFC 6749 section 5.2"),
@@ -209,28 +246,28 @@ class OAuth2(Part):
 class Limits(Part):
     """How much of refreshing the application stands, for each process."""
 
-    concurrency: int = Field(default=8, ge=1)
-    per_second: float | None = Field(default=None, gt=0)
+    concurrency: Annotated[int, Strict(), Field(ge=1, le=1000)] = 8  # requests at a time
+    per_second: Annotated[float, Strict(), Field(gt=0, le=10_000)] | None = None  # requests
 
 
-class CatalogEntry(Part):
-    """One application."""
+class Definition(Part):
+    """What is known of an application, whatever it is called."""
 
-    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)
-    name: str = Field(min_length=1)
-    description: str
-    icon: str = ""  # an address, `data:` or https; without one, the first letter of the name
-    tags: tuple[str, ...] = ()
+    name: str = Field(min_length=1, max_length=100)  # for people
+    description: str = Field(max_length=2000)  # in a sentence or two
+    icon: Annotated[str, AfterValidator(_icon)] = ""  # `data:` or https; without one, the first letter of the name
+    tags: Annotated[tuple[str, ...], Field(max_length=20)] = ()  # what kinds of product it is
     ecosystem: str | None = None  # the family of products that it belongs to
-    version: str = "1.0.0"
+    version: str = "1.0.0"  # of this description
     auth_type: AuthType  # oauth2: by consent in a browser; keybased: with the fields alone
     oauth2: OAuth2 | None = None  # of a key-based application: its fields are traded for tokens
-    fields: tuple[KeyField, ...] = ()  # asked of the customer, before consent where there is one
-    probe: Probe | None = None
+    # Asked of the customer, before consent where there is one.
+    fields: Annotated[tuple[KeyField, ...], Field(max_length=30)] = ()
+    probe: Probe | None = None  # None: only a refresh tells whether a credential works
     identity: Identity | None = None  # None: its accounts cannot be told apart
     events: Events | None = None  # None: the provider does not tell when a grant ends
-    limits: Limits = Limits()
-    sources: tuple[str, ...] = ()
+    limits: Limits = Limits()  # how much of refreshing it stands
+    sources: tuple[str, ...] = ()  # where what is said here is written down
 
     def model_post_init(self, _: Any) -> None:
         grant = self.oauth2.grant if self.oauth2 is not None else None
@@ -302,6 +339,12 @@ class CatalogEntry(Part):
             refresh_margin=self.oauth2.refresh_margin_seconds if self.oauth2 else None,
             probe_every=self.probe.every_seconds if self.probe else None,
         )
+
+
+class CatalogEntry(Definition):
+    """One application."""
+
+    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)  # the file's name, without its ending
 
 
 def _check_host(url: str) -> None:

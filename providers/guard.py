@@ -18,6 +18,7 @@ import httpx
 
 ALLOWED_PORTS = (80, 443)
 POOLS = 32
+LOOKUP_SECONDS = 5.0  # for a name that is only looked at
 
 # IANA special-purpose registries; everything from 224.0.0.0 up is multicast or reserved.
 _PRIVATE_V4 = [
@@ -82,6 +83,21 @@ class TargetGuard:
         self._allowed = frozenset(allowed)
         self._resolver = resolver
         self._under_way: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+
+    def allows(self, host: str) -> bool:
+        """Whether a host is one that need not be public."""
+        return host in self._allowed
+
+    async def refusal(self, host: str, port: int) -> str | None:
+        """Why nothing may be sent to a host, told before there is something to send. None: it may, as things stand."""
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                await self.address_of(host, port)
+        except TargetRefused as refused:
+            return str(refused)
+        except (httpcore.ConnectError, TimeoutError):
+            return "the name does not resolve"
+        return None
 
     async def address_of(self, host: str, port: int) -> str:
         """The one address to connect to.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ Rule = TypeVar("Rule", bound=AnswerRule)
 Body = dict[str, Any] | None
 
 MAX_LIFETIME = 10 * 365 * 86400.0
+EPOCH = re.compile(r"\d+(\.\d+)?", re.ASCII)  # seconds, with a fraction or not
 NO_STATEMENT = frozenset({408, 425, 429})  # 4xx that speak of the moment, not of the request
 
 
@@ -67,7 +69,7 @@ def judge_token_answer(
         return TokenVerdict(Verdict.DEAD, f"the provider refused {what}", dead.reason, dead.fields)
     if refuses_client(answer, oauth2):
         return _client_refused(oauth2)
-    credential = _merge(body, oauth2.answer, previous) if _is_success(oauth2.answer.success, answer, body) else None
+    credential = _merge(body, oauth2.answer, previous) if is_success(oauth2.answer.success, answer) else None
     if body is None or credential is None:
         return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after(now))
     return TokenVerdict(
@@ -97,7 +99,7 @@ def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
     dead = _first_match(probe.dead, answer.status, body)
     if dead is not None:
         return ProbeVerdict(Verdict.DEAD, "the provider refused the credential", dead.reason, dead.fields)
-    if _is_success(probe.success, answer, body):
+    if is_success(probe.success, answer):
         return ProbeVerdict(Verdict.OK, "the provider accepted the credential", said=body)
     return ProbeVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
 
@@ -134,8 +136,9 @@ def _is_statement(status: int) -> bool:
     return 200 <= status < 300 or (400 <= status < 500 and status not in NO_STATEMENT)
 
 
-def _is_success(demand: AnswerRule | None, answer: Answer, body: Body) -> bool:
-    return 200 <= answer.status < 300 and (demand is None or _matches(demand, answer.status, body))
+def is_success(demand: AnswerRule | None, answer: Answer) -> bool:
+    """Whether an answer is 2xx, and shows what the entry demands of one."""
+    return 200 <= answer.status < 300 and (demand is None or _matches(demand, answer.status, answer.json))
 
 
 def _values(body: Any, path: str) -> Iterator[Any]:
@@ -213,11 +216,11 @@ def _seconds(value: Any) -> float | None:
 
 
 def _moment(value: Any) -> datetime | None:
-    """An ISO 8601 date (UTC where it names no zone) or epoch seconds."""
+    """An ISO 8601 date (UTC where it names no zone) or epoch seconds, as a number or a text."""
     if isinstance(value, bool):
         return None
     try:
-        if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal()):
+        if isinstance(value, int | float) or (isinstance(value, str) and EPOCH.fullmatch(value)):
             return datetime.fromtimestamp(float(value), UTC)
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

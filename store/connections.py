@@ -30,6 +30,7 @@ from store.outages import instead_of, outage_event_id
 from store.outbox import Announced, NewEvent, announce, announced_before
 from store.scope import Scope
 from store.tables import (
+    CONNECTION_KEYS,
     CONNECTIONS,
     CREDENTIALS,
     EVENTS,
@@ -133,6 +134,23 @@ class Connections:
         async with self._database.reading() as connection:
             rows = (await connection.execute(living_query(scope, account_ids, slug))).all()
         return sorted((Connection(**row._mapping) for row in rows), key=lambda row: row.id)
+
+    async def has_account(self, scope: Scope, slug: str, identifier: str) -> bool:
+        """Whether a living connection of the tenant's opens this account at the provider, whosever it is."""
+        query = (
+            select(CONNECTIONS.c.id)
+            .join(CONNECTION_KEYS, CONNECTION_KEYS.c.connection_id == CONNECTIONS.c.id)
+            .where(
+                scope.owns(CONNECTION_KEYS),
+                CONNECTION_KEYS.c.slug == slug,
+                CONNECTION_KEYS.c.name == "account",
+                CONNECTION_KEYS.c.value == identifier,
+                CONNECTIONS.c.status != ConnectionStatus.DISCONNECTED.value,
+            )
+            .limit(1)
+        )
+        async with self._database.reading() as connection:
+            return (await connection.execute(query)).one_or_none() is not None
 
     async def standings(self, connection_ids: Collection[str]) -> dict[str, Standing]:
         """How these connections stand, of whatever tenants they are."""

@@ -26,6 +26,7 @@ from store.tables import (
     EVENTS,
     LINKED_ACCOUNTS,
     ORGANIZATIONS,
+    OWN_APPLICATIONS,
     PROVIDER_EVENTS,
     REMOVALS,
     REPLAYS,
@@ -54,6 +55,7 @@ PARTS = (
         APPLICATIONS,
         ("id", "slug", "client_id", "scopes", "alarm", "alarm_at", "created_at", "removed_at"),
     ),
+    Part("own_application", OWN_APPLICATIONS, ("slug", "definition", "created_at", "updated_at")),
     Part(
         "webhook_endpoint",
         WEBHOOK_ENDPOINTS,

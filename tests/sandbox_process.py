@@ -11,6 +11,8 @@ from pathlib import Path
 
 from dev.config import ROOT, SANDBOX_IN_CATALOG
 
+SLUGS = ("sandbox", "own-sandbox")
+
 
 @asynccontextmanager
 async def running_sandbox(folder: Path, **variables: str) -> AsyncIterator[str]:
@@ -24,7 +26,7 @@ async def running_sandbox(folder: Path, **variables: str) -> AsyncIterator[str]:
             **os.environ,
             "SANDBOX_PORT": "0",
             "SANDBOX_DB": str(folder / "sandbox.sqlite3"),
-            "SANDBOX_REDIRECT_URIS": "http://127.0.0.1/api/v1/sandbox/callback",
+            "SANDBOX_REDIRECT_URIS": " ".join(f"http://127.0.0.1/api/v1/{slug}/callback" for slug in SLUGS),
             **variables,
         },
         stdout=asyncio.subprocess.PIPE,

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "worker": {"activities", "workflows", "providers", "store", "everlink"},
     "manage": {"store", "everlink"},
     "sandbox": {"sandbox"},
-    "dev": {"dev", "sandbox", "everlink", "api"},  # the reference page is made of the API's description
+    # The reference page is made of the API's description, the editors' schema of the catalog's model.
+    "dev": {"dev", "sandbox", "everlink", "api", "providers"},
 }
 SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "manage")
 

@@ -3,6 +3,7 @@
 from api.routes import (
     api_keys,
     applications,
+    catalog,
     connect,
     connections,
     event_deliveries,
@@ -23,6 +24,7 @@ ROUTERS = [
     *seed.ROUTERS,
     connections.router,
     applications.router,
+    catalog.router,
     linked_accounts.router,
     webhook_endpoints.router,
     event_deliveries.router,

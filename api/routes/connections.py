@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import Reconnect, start_link
@@ -65,7 +65,7 @@ class ReconnectInput(Input):
         examples=[{"subdomain": "acme"}],
         description="What the application asks before consent; by default what was given when it was connected",
     )
-    switch_account: bool = Field(
+    switch_account: StrictBool = Field(
         default=False, description="Another account at the provider may take the place of the one that was connected"
     )
 
@@ -228,11 +228,25 @@ async def reconnect(
 
 
 @router.delete("/{connection_id}")
-async def remove(made: Made, scope: Connects, connection_id: str) -> models.Connection:
-    """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again."""
+async def remove(
+    made: Made,
+    scope: Connects,
+    connection_id: str,
+    uninstall: Annotated[
+        bool, Query(description="Uninstall the application at the customer's, with all of its grants there")
+    ] = False,
+) -> models.Connection:
+    """Disconnect: the grant is revoked at the provider and the credential purged here. The id never lives again.
+
+    What came of it at the provider stands in the timeline. With `uninstall`, where the provider can do that, the
+    application itself goes from the customer's account, and with it what others of your customers connected there.
+    """
     row = await find(made, scope, connection_id)
+    entry = await made.entry(scope, row.slug)
+    if uninstall and (entry is None or entry.oauth2 is None or entry.oauth2.uninstall is None):
+        raise ApiError(422, "uninstall_unsupported", "this application cannot be uninstalled from here")
     if row.status != ConnectionStatus.DISCONNECTED:
-        await disconnect(made, row)
+        await disconnect(made, row, uninstall=uninstall)
     return _out(made, await find(made, scope, connection_id))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 
 from everlink.client.transport import Transport, segment
@@ -95,9 +95,17 @@ class Connections:
         json = {"event": event, "occurred_at": at}
         await self._transport.send("POST", _path(connection_id, "report"), json=json)
 
-    async def reconnect_link(self, connection_id: str) -> str:
-        """A link for the customer's browser that mends this connection under its id."""
-        return (await self._transport.ask("POST", _path(connection_id, "reconnect"), ReconnectLink)).connect_url
+    async def reconnect_link(
+        self, connection_id: str, *, fields: Mapping[str, str] | None = None, switch_account: bool = False
+    ) -> str:
+        """A link for the customer's browser that mends this connection under its id.
+
+        `fields` are what the application asks before consent, where that has changed. With `switch_account`, another
+        account at the provider may take the place of the one that was connected.
+        """
+        json = {"fields": dict(fields or {}), "switch_account": switch_account}
+        path = _path(connection_id, "reconnect")
+        return (await self._transport.ask("POST", path, ReconnectLink, json=json)).connect_url
 
     async def wait(
         self,
@@ -119,9 +127,13 @@ class Connections:
         listed = await self._transport.send("GET", _path(connection_id, "deliveries"))
         return [Delivery.model_validate(item) for item in listed]
 
-    async def disconnect(self, connection_id: str) -> Connection:
-        """End a connection: revoked at the provider, purged here. Its id never lives again."""
-        return await self._transport.ask("DELETE", _path(connection_id), Connection)
+    async def disconnect(self, connection_id: str, *, uninstall: bool = False) -> Connection:
+        """End a connection: revoked at the provider, purged here. Its id never lives again.
+
+        `uninstall` ends all that the application has in the customer's account, where the provider can do that.
+        """
+        params = {"uninstall": True} if uninstall else None
+        return await self._transport.ask("DELETE", _path(connection_id), Connection, params=params)
 
 
 def _path(connection_id: str, *parts: str) -> str:

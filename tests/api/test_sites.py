@@ -5,6 +5,7 @@ Each test takes sites and accounts of its own: the provider is shared.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -210,8 +211,7 @@ async def test_customers_own_client_is_traded_kept_and_asks_again(
     await product.post(f"/v1/connections/{connection['id']}/refresh")
     dead = await until_status(product, connection["id"], "reauth_required")
     assert dead["reason"] == "credentials_invalid"
-    [application] = [one for one in (await product.get("/v1/applications")).json() if one["slug"] == "machine"]
-    assert application["alarm"] is None
+    assert (await application(product, "machine"))["alarm"] is None
     mended = await product.put(SAVE_MACHINE, json={**fields, "client_secret": "changed"})
     assert mended.status_code == 200
     assert (await until_status(product, connection["id"], "active"))["id"] == connection["id"]
@@ -254,3 +254,90 @@ async def test_grant_of_another_system_comes_with_its_fields(
     assert await keys(everlink, connection["id"]) == {("account", f"of-{site}"), ("user", f"user-of-{site}")}
     assert (await product.post(f"/v1/connections/{connection['id']}/refresh")).json()["verdict"] == "ok"
     assert f"/{site}/refresh" in sites.paths()
+
+
+async def note(product: httpx.AsyncClient, connection: str) -> str:
+    """The last line of the timeline."""
+    async with asyncio.timeout(20):
+        while True:
+            story = (await product.get(f"/v1/connections/{connection}/events")).json()["transitions"]
+            if story[-1]["status"] == "disconnected" and story[-1]["note"]:
+                return str(story[-1]["note"])
+            await asyncio.sleep(0.05)
+
+
+async def test_end_of_a_connection_is_told_to_the_provider_in_its_own_way(
+    product: httpx.AsyncClient, sites: Provider, site: str
+) -> None:
+    connection = (await connect(product, sites, site, f"of-{site}"))["id"]
+    held = (await token(product, connection))["access_token"]
+    assert (await product.delete(f"/v1/connections/{connection}")).status_code == 200
+    assert await note(product, connection) == "revoked at the provider"
+    assert held not in sites.tokens and ("/apps/vendor/grant", {"access_token": held}) in sites.asked
+    assert f"/{site}/install" not in sites.paths()
+
+
+async def test_application_is_uninstalled_where_that_was_asked_for(
+    product: httpx.AsyncClient, sites: Provider, site: str
+) -> None:
+    connection = (await connect(product, sites, site, f"of-{site}"))["id"]
+    ended = await product.delete(f"/v1/connections/{connection}", params={"uninstall": True})
+    assert (ended.status_code, ended.json()["status"]) == (200, "disconnected")
+    assert await note(product, connection) == "uninstalled at the provider"
+    assert f"/{site}/install" in sites.paths()
+
+
+async def test_application_that_cannot_be_uninstalled_stays_connected_and_says_so(
+    everlink: Everlink, product: httpx.AsyncClient
+) -> None:
+    connection = await everlink.connect(product)
+    refused = await product.delete(f"/v1/connections/{connection}", params={"uninstall": True})
+    assert (refused.status_code, refused.json()["error_code"]) == (422, "uninstall_unsupported")
+    assert (await product.get(f"/v1/connections/{connection}")).json()["status"] == "active"
+
+
+async def test_grant_that_was_refused_is_given_back_unless_another_connection_lives_on_it(
+    product: httpx.AsyncClient, sites: Provider, site: str
+) -> None:
+    one, other = [(await connect(product, sites, site, f"{name}-{site}"))["id"] for name in ("one", "other")]
+    link = await reconnect(product, one)
+    assert (await consent(sites, link, f"third-{site}")).status_code == 409
+    assert f"third-{site}" not in sites.tokens.values()
+    assert (await consent(sites, link, f"other-{site}")).status_code == 409
+    assert sites.tokens[(await token(product, other))["access_token"]] == f"other-{site}"
+
+
+async def application(product: httpx.AsyncClient, slug: str) -> dict[str, Any]:
+    listed: list[dict[str, Any]] = (await product.get("/v1/applications")).json()
+    return next(one for one in listed if one["slug"] == slug)
+
+
+async def test_suspicion_is_settled_by_introspection(product: httpx.AsyncClient, sites: Provider, site: str) -> None:
+    connection = (await connect(product, sites, site, f"of-{site}"))["id"]
+    asked = sites.paths().count(f"/{site}/introspect")
+    await product.post(f"/v1/connections/{connection}/report", json={})
+    async with asyncio.timeout(20):
+        while sites.paths().count(f"/{site}/introspect") == asked:
+            await asyncio.sleep(0.05)
+    assert (await product.get(f"/v1/connections/{connection}")).json()["status"] == "active"
+    for held in (sites.tokens, sites.renewals):
+        for one in [one for one, account in held.items() if account == f"of-{site}"]:
+            del held[one]
+    await product.post(f"/v1/connections/{connection}/report", json={})
+    assert (await until_status(product, connection, "reauth_required"))["reason"] == "access_revoked"
+
+
+async def test_client_that_the_provider_has_deleted_flags_the_connection_and_the_application(
+    product: httpx.AsyncClient, sites: Provider, site: str
+) -> None:
+    connection = (await connect(product, sites, site, f"of-{site}"))["id"]
+    sites.refusal = 401, {"error": "deleted_client"}
+    try:
+        await product.post(f"/v1/connections/{connection}/refresh")
+        assert (await until_status(product, connection, "reauth_required"))["reason"] == "application_deleted"
+    finally:
+        sites.refusal = None
+    assert "does not exist any more" in (await application(product, "shop"))["alarm"]
+    assert (await consent(sites, await reconnect(product, connection), f"of-{site}")).status_code == 200
+    assert (await product.post(f"/v1/connections/{connection}/refresh")).json()["verdict"] == "ok"
+    assert (await application(product, "shop"))["alarm"] is None

@@ -41,6 +41,9 @@ OPEN = {
 }
 NO_ID = {  # path parameters that are no tenant's: a word of the catalog
     "PUT /v1/applications/{slug}": "enables an entry of the catalog, which all share",
+    "GET /v1/catalog/{slug}": "an entry of the catalog; one of a tenant's own: test_own_applications.py",
+    "PUT /v1/catalog/{slug}": "makes one of the tenant's own: test_own_applications.py",
+    "DELETE /v1/catalog/{slug}": "refused for what is nobody's own; one of a tenant's: test_own_applications.py",
 }
 SAYS_NOTHING = {  # 2xx for an id that nobody here has, by the seed's interface
     "DELETE /api/v2/public/linked-account/integration/{slug}": "200 even where nothing was connected",

@@ -29,6 +29,15 @@ def matching(rule: AnswerRule) -> dict[str, Any]:
     return body
 
 
+def mark(body: dict[str, Any], success: AnswerRule) -> None:
+    """Add what a success must show, where it does not do so by itself."""
+    if success.code is not None:
+        put(body, success.field, _plain(success.code))
+    part = success.contains
+    if part is not None and part.casefold() not in texts(body).get(success.contains_in, "").casefold():
+        put(body, success.contains_in, part)
+
+
 def refusal(rule: AnswerRule, success: AnswerRule | None) -> tuple[int, dict[str, Any]]:
     """Status and body of a refusal. Where a success has a mark, a refusal comes as a success that lacks it."""
     body = matching(rule)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -12,7 +11,9 @@ import httpx
 
 from everlink.contract import AuthType, CredentialOutcome, ReauthReason, Verdict
 from providers.entry import CatalogEntry
+from providers.http import Answer
 from providers.rules import AnswerRule, DeadRule
+from providers.verdict import judge_probe_answer, judge_token_answer
 from tests.conformance.answers import refusal
 from tests.conformance.provider import CLIENT, Provider
 from tests.conformance.wire import Said
@@ -20,8 +21,6 @@ from tests.conformance.world import World
 
 PAGE = b"<html><body>Something went wrong.</body></html>"
 TROUBLE = [Said.json(429, {}), Said(500, PAGE), Said(503, b""), Said(200, b"[]")]
-
-Ask = Callable[[str], Awaitable[CredentialOutcome]]
 
 
 @dataclass
@@ -39,27 +38,58 @@ class Life:
 
     async def whole(self) -> None:
         self.world.internet.answer = self.provider.answer
+        try:
+            await self._whole()
+        except BaseException:
+            if self.id:  # or its workflow asks, in the middle of the next one's life
+                await self._send("DELETE", f"/v1/connections/{self.id}")
+                await self._receipt()
+            raise
+
+    async def _whole(self) -> None:
         await self.enabled()
         if self.entry.auth_type is AuthType.OAUTH2:
-            await self.consented()
-            await self.refreshed()
-            await self.probed()
-            await self.token_rules()
-            await self.refreshed()
-            await self.taken_back()
-            await self.reconnected()
-            await self.other_account()
+            await self.by_consent()
+        elif self.entry.oauth2 is not None:
+            await self.by_customers_client()
         else:
-            await self.key_saved()
-            await self.probed()
-            await self.key_refused()
-            await self.key_saved_again()
+            await self.by_key()
         await self.disconnected()
         self.right()
 
+    async def by_consent(self) -> None:
+        await self.consented()
+        await self.refreshed()
+        await self.probed()
+        await self.token_rules()
+        await self.refreshed()
+        await self.taken_back()
+        await self.reconnected()
+        await self.other_account()
+        if self.provider.oauth2.uninstall is not None:
+            await self.uninstalled()
+            await self.consented()
+
+    async def by_customers_client(self) -> None:
+        await self.saved()
+        await self.refreshed()
+        await self.probed()
+        await self.token_rules()
+        await self.refreshed()
+        await self.taken_back()
+        await self.refused()
+        self.provider.allow_again()
+        await self.saved_again()
+
+    async def by_key(self) -> None:
+        await self.saved()
+        await self.probed()
+        await self.key_refused()
+        await self.saved_again()
+
     def right(self) -> None:
         """Everything was asked as the entry says."""
-        assert self.provider.wrong == []
+        assert not self.provider.wrong, self.provider.wrong
 
     # Connecting
 
@@ -70,14 +100,23 @@ class Life:
 
     async def consented(self) -> None:
         path = f"/api/v2/public/linked-account/integration/oauth-url/{self.entry.slug}"
-        page = await self._through((await self._ok("GET", path))["auth_url"])
+        link = await self._ok("GET", path, params=self.provider.given)
+        page = await self._through(link["auth_url"])
         assert page.status_code == 200 and "Connected" in page.text, self._words("consent", page)
         await self._lives("connected")
 
-    async def key_saved(self) -> None:
-        path = f"/api/v2/public/linked-account/integration/save-key-credentials/{self.entry.slug}"
-        await self._ok("PUT", path, json=self.provider.given)
+    async def saved(self) -> None:
+        answer = await self._save()
+        assert answer.status_code == 200, self._words("the fields", answer)
         await self._lives("connected by its fields")
+
+    async def refused(self) -> None:
+        answer = await self._save()
+        assert answer.json().get("error_code") == "credentials_refused", self._words("fields that are refused", answer)
+
+    async def _save(self) -> httpx.Response:
+        path = f"/api/v2/public/linked-account/integration/save-key-credentials/{self.entry.slug}"
+        return await self._send("PUT", path, json=self.provider.given)
 
     async def _lives(self, what: str) -> None:
         """There is one connection, to the account that the provider said, with what it granted."""
@@ -115,51 +154,44 @@ class Life:
         self.right()
         assert outcome.verdict is Verdict.OK, f"probed: {outcome}"
 
-        async def ask(said: Said) -> CredentialOutcome:
-            self.provider.probe_says = said
-            return await self._asked(self.world.probe)
-
         for rule in probe.dead:
-            self._is_dead(await ask(Said.json(*refusal(rule, probe.success))), rule)
-        for said in TROUBLE[: 4 if probe.success is not None else 3]:
-            self._says_nothing(await ask(said), said)
+            self.provider.probe_says = Said.json(*refusal(rule, probe.success))
+            self._is_dead(await self.world.probe(self.id), rule)
         self.provider.probe_says = None
+        for said in TROUBLE[: None if probe.success is not None else 3]:
+            verdict = judge_probe_answer(_answer(said), probe).verdict
+            assert verdict is Verdict.TRANSIENT, f"{said} is {verdict.value} to the probe"
 
     async def token_rules(self) -> None:
         """Each rule of the token endpoint, and trouble."""
         oauth2 = self.provider.oauth2
         success = oauth2.answer.success
 
-        async def ask(said: Said) -> CredentialOutcome:
-            self.provider.token_says = said
-            return await self._asked(self.world.refresh)
+        async def ask(rule: AnswerRule) -> CredentialOutcome:
+            self.provider.token_says = Said.json(*refusal(rule, success))
+            return await self.world.refresh(self.id)
 
         for dead in oauth2.dead:
-            self._is_dead(await ask(Said.json(*refusal(dead, success))), dead)
+            self._is_dead(await ask(dead), dead)
         for rule in oauth2.application_errors:
-            outcome = await ask(Said.json(*refusal(rule, success)))
+            outcome = await ask(rule)
             assert outcome.verdict is Verdict.APPLICATION_ERROR, f"{rule}: {outcome}"
             application = await self._ok("GET", f"/v1/applications/{self.entry.slug}")
             assert application["alarm"] is not None, f"{rule}: no alarm"
+            await self.world.forgive(self.id)
         for rule in oauth2.transient:
-            self._says_nothing(await ask(Said.json(*refusal(rule, success))), rule)
+            outcome = await ask(rule)
+            assert outcome.verdict is Verdict.TRANSIENT, f"{rule}: {outcome}"
         for said in TROUBLE:
-            self._says_nothing(await ask(said), said)
-        await self.world.calm(self.id)
+            verdict = judge_token_answer(_answer(said), oauth2, None).verdict
+            assert verdict is Verdict.TRANSIENT, f"{said} is {verdict.value} to a refresh"
         self.provider.token_says = None
+        self.right()
         assert (await self._status())["status"] == "active", "nobody was told of a refusal, and yet it is flagged"
-
-    async def _asked(self, ask: Ask) -> CredentialOutcome:
-        await self.world.calm(self.id)
-        return await ask(self.id)
 
     def _is_dead(self, outcome: CredentialOutcome, rule: DeadRule) -> None:
         self.right()
         assert (outcome.verdict, outcome.reason) == (Verdict.DEAD, rule.reason), f"{rule}: {outcome}"
-
-    def _says_nothing(self, outcome: CredentialOutcome, what: AnswerRule | Said) -> None:
-        self.right()
-        assert outcome.verdict is Verdict.TRANSIENT, f"{what}: {outcome}"
 
     # Death and what mends it
 
@@ -173,12 +205,9 @@ class Life:
         assert self.entry.probe is not None
         rule = self.entry.probe.dead[0]
         self.provider.probe_says = Said.json(*refusal(rule, self.entry.probe.success))
-        await self.world.calm(self.id)
         await self._ok("POST", f"/v1/connections/{self.id}/refresh")
         await self._flagged(rule.reason)
-        path = f"/api/v2/public/linked-account/integration/save-key-credentials/{self.entry.slug}"
-        refused = await self._send("PUT", path, json=self.provider.given)
-        assert refused.json()["error_code"] == "credentials_refused", self._words("a key that is refused", refused)
+        await self.refused()
         self.provider.probe_says = None
 
     async def _flagged(self, reason: ReauthReason) -> None:
@@ -205,22 +234,32 @@ class Life:
         self.provider.forget(but=good)
         await self._token("another account was refused")
 
-    async def key_saved_again(self) -> None:
+    async def saved_again(self) -> None:
         before = self.id
-        await self.key_saved()
+        await self.saved()
         assert self.id == before, "saved again: another id"
+
+    async def uninstalled(self) -> None:
+        """The application is taken from the customer's account, where that is asked."""
+        note = await self._end("?uninstall=true")
+        assert self.provider.ended == ["uninstalled"], f"uninstalled: {self.provider.ended}, {note}"
+        self.provider.ended.clear()
 
     async def disconnected(self) -> None:
         """The grant is revoked at the provider, with a receipt in the timeline."""
-        gone = await self._ok("DELETE", f"/v1/connections/{self.id}")
+        note = await self._end()
+        oauth2 = self.entry.oauth2
+        if oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None):
+            assert (note, self.provider.ended) == ("revoked at the provider", ["revoked"]), f"disconnected: {note}"
+        else:
+            assert "nothing was sent" in note and self.provider.ended == [], f"disconnected: {note}"
+
+    async def _end(self, query: str = "") -> str:
+        gone = await self._ok("DELETE", f"/v1/connections/{self.id}{query}")
         assert gone["status"] == "disconnected", f"disconnected: {gone}"
         note = await self._receipt()
         self.right()
-        oauth2 = self.entry.oauth2
-        if oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None):
-            assert (note, self.provider.revocations) == ("revoked at the provider", 1), f"disconnected: {note}"
-        else:
-            assert "nothing was sent" in note and self.provider.revocations == 0, f"disconnected: {note}"
+        return note
 
     async def _receipt(self) -> str:
         """What the timeline says last, once the end itself is told."""
@@ -257,3 +296,7 @@ class Life:
 
     def _words(self, what: str, answer: httpx.Response) -> str:
         return f"{what}: {answer.status_code} {answer.text[:600]}; the provider: {self.provider.wrong}"
+
+
+def _answer(said: Said) -> Answer:
+    return Answer(said.status, httpx.Headers(said.headers), said.body)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from providers.entry import CatalogEntry, OAuth2, Request
 from providers.rules import AnswerRule
-from tests.conformance.answers import filled, matching, put, refusal, texts
+from tests.conformance.answers import filled, mark, put, refusal
 from tests.conformance.given import given
 from tests.conformance.wire import Said, Sent
 
@@ -47,7 +47,7 @@ class Provider:
         self.wrong: list[str] = []
         self.token_says: Said | None = None  # in place of what it would answer
         self.probe_says: Said | None = None
-        self.tokens = self.probes = self.revocations = 0
+        self.ended: list[str] = []  # how grants were ended from our side
         self._codes: dict[str, Grant] = {}
         self._grants: list[Grant] = []
 
@@ -57,6 +57,11 @@ class Provider:
     def oauth2(self) -> OAuth2:
         assert self.entry.oauth2 is not None
         return self.entry.oauth2
+
+    @property
+    def client(self) -> dict[str, str]:
+        """Whose requests the token endpoint answers: the organization's, or the customer's own."""
+        return self.given if self.oauth2.grant == "client_credentials" else CLIENT
 
     @property
     def grant(self) -> Grant:
@@ -100,6 +105,10 @@ class Provider:
         """The customer ends the access at the provider."""
         self.grant.alive = False
 
+    def allow_again(self) -> None:
+        """The customer's own client is let in again."""
+        self.grant.alive = True
+
     def forget(self, but: Grant) -> None:
         """Only this grant was ever kept."""
         self._grants = [but]
@@ -114,121 +123,143 @@ class Provider:
             return NO
 
     def _answer(self, sent: Sent) -> Said:
-        oauth2 = self.entry.oauth2
-        if self._grants or oauth2 is None:
-            if self.entry.probe is not None and self._is(self.entry.probe, sent):
-                return self._probe(sent)
-            if oauth2 is not None and oauth2.revoke is not None and self._is(oauth2.revoke, sent):
-                return self._revoke(oauth2.revoke, sent)
-        if oauth2 is not None and sent.method == "POST":
-            kind = sent.said.get("grant_type")
-            if sent.url == filled(oauth2.token_url, self.given) and kind == "authorization_code":
-                return self._exchange(sent)
-            if sent.url == filled(oauth2.refresh_url or oauth2.token_url, self.given) and kind == "refresh_token":
-                return self._refresh(sent)
-            if oauth2.revoke_url is not None and sent.url == filled(oauth2.revoke_url, self.given):
-                return self._revoke_token(sent)
+        oauth2, probe = self.entry.oauth2, self.entry.probe
+        is_known = oauth2 is None or bool(self._grants)
+        if is_known and probe is not None and self._is(probe, sent):
+            return self._probe(sent)
+        if oauth2 is None:
+            raise Wrong("nothing is there")
+        ends = (oauth2.revoke, oauth2.uninstall) if is_known else ()
+        ending = next((request for request in ends if request is not None and self._is(request, sent)), None)
+        return self._endpoint(oauth2, sent) if ending is None else self._end(ending, sent)
+
+    def _endpoint(self, oauth2: OAuth2, sent: Sent) -> Said:
+        """The application's own addresses: of tokens, of their end."""
+        kind = sent.said.get("grant_type")
+        if sent.url == filled(oauth2.token_url, self.given):
+            if oauth2.grant == "client_credentials":
+                return self._trade_client(sent)
+            if kind == "authorization_code":
+                return self._trade_code(sent)
+        if sent.url == filled(oauth2.refresh_url or oauth2.token_url, self.given) and kind == "refresh_token":
+            return self._refresh(sent)
+        if oauth2.revoke_url is not None and sent.url == filled(oauth2.revoke_url, self.given):
+            return self._revoke_token(sent)
+        if oauth2.introspect_url is not None and sent.url == filled(oauth2.introspect_url, self.given):
+            return self._introspect(sent)
         raise Wrong("nothing is there")
 
-    def _exchange(self, sent: Sent) -> Said:
-        said = self._token_request(sent)
-        grant = self._codes.pop(said.pop("code"))
-        self._same("the redirect_uri", said.pop("redirect_uri"), grant.redirect_uri)
+    def _trade_client(self, sent: Sent) -> Said:
+        scopes = {"scope": self.oauth2.scope_separator.join(self.oauth2.scopes)} if self.oauth2.scopes else {}
+        self._token_request(sent, {"grant_type": "client_credentials", **scopes})
+        if not self._grants:
+            self._grants.append(Grant("first"))
+        return self._granted(self.grant)
+
+    def _trade_code(self, sent: Sent) -> Said:
+        grant, said = self._codes.pop(sent.said["code"]), {"code": sent.said["code"]}
         if self.oauth2.pkce:
-            digest = hashlib.sha256(said.pop("code_verifier").encode()).digest()
+            said["code_verifier"] = sent.said["code_verifier"]
+            digest = hashlib.sha256(said["code_verifier"].encode()).digest()
             challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
             self._same("the challenge of the verifier", challenge, grant.challenge)
-        self._same("what a code is traded with", said, {"grant_type": "authorization_code"})
+        said |= {"grant_type": "authorization_code", "redirect_uri": grant.redirect_uri}
+        self._token_request(sent, said)
         self._grants.append(grant)
         return self._granted(grant)
 
     def _refresh(self, sent: Sent) -> Said:
-        said = self._token_request(sent)
-        shown = said.pop("refresh_token")
-        self._same("what is refreshed with", said, {"grant_type": "refresh_token"})
-        if self.token_says is not None:
-            return self.token_says
+        shown = sent.said["refresh_token"]
+        self._token_request(sent, {"grant_type": "refresh_token", "refresh_token": shown})
         grant = next(grant for grant in self._grants if shown in grant.refresh_tokens)
         if shown != grant.refresh_tokens[-1]:
             grant.alive = False
             raise Wrong("a refresh token was used twice")
-        if not grant.alive:
-            return Said.json(*refusal(self.oauth2.dead[0], self.oauth2.answer.success))
         return self._granted(grant)
 
-    def _token_request(self, sent: Sent) -> dict[str, Any]:
-        """A token request, its client and what the entry adds taken off."""
-        self.tokens += 1
-        oauth2, said = self.oauth2, self._of_client(sent)
+    def _token_request(self, sent: Sent, said: dict[str, str]) -> None:
+        """A token request says this and what the entry adds, and is our client's."""
+        oauth2 = self.oauth2
         self._same("the kind of body", "json" in sent.headers["content-type"], oauth2.token_body == "json")
-        for name, value in self._filled(oauth2.token_params).items():
-            self._same(f"`{name}`", said.pop(name, None), value)
+        self._same("what is sent", self._of_client(sent), {**said, **self._filled(oauth2.token_params)})
         for name, value in self._filled(oauth2.token_headers).items():
             self._same(f"the header {name}", sent.headers.get(name.lower()), value)
-        return said
 
     def _of_client(self, sent: Sent) -> dict[str, Any]:
         """What a request says beside who sends it, which must be our client."""
         said, oauth2 = sent.said, self.oauth2
+        client_id, secret = self.client["client_id"], self.client["client_secret"]
         if oauth2.client_auth == "basic":
-            shown = base64.b64encode(":".join(quote(text, safe="") for text in CLIENT.values()).encode()).decode()
+            shown = base64.b64encode(f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()).decode()
             self._same("the client", sent.headers.get("authorization"), f"Basic {shown}")
         else:
-            named = {oauth2.client_id_param: CLIENT["client_id"], "client_secret": CLIENT["client_secret"]}
+            named = {oauth2.client_id_param: client_id, "client_secret": secret}
             self._same("the client", {name: said.pop(name, None) for name in named}, named)
             self._same("no other client", sent.headers.get("authorization"), None)
         return said
 
     def _granted(self, grant: Grant) -> Said:
         """Tokens, where the entry says that they stand."""
+        places, oauth2 = self.oauth2.answer, self.oauth2
+        if self.token_says is not None:
+            return self.token_says
+        if not grant.alive:
+            return Said.json(*refusal(oauth2.dead[0], places.success))
         grant.number += 1
-        places, oauth2, name = self.oauth2.answer, self.oauth2, f"{grant.account}-{len(self._grants)}-{grant.number}"
-        body: dict[str, Any] = matching(places.success) if places.success else {}
+        name = f"{grant.account}-{len(self._grants)}-{grant.number}"
+        body: dict[str, Any] = {}
         grant.access_token = f"access-{name}"
         put(body, places.access_token, grant.access_token)
-        if oauth2.rotates or not grant.refresh_tokens:
+        if oauth2.grant == "authorization_code" and (oauth2.rotates or not grant.refresh_tokens):
             grant.refresh_tokens.append(f"refresh-{name}")
             put(body, places.refresh_token, grant.refresh_tokens[-1])
         if places.expires_at is not None:
             put(body, places.expires_at, "2999-01-01T00:00:00Z")
         elif oauth2.access_token_seconds is None:
             put(body, places.expires_in, SECONDS)
-        for path, value in self._from("token", grant.account).items():
+        for path, value in {**self._learnt(), **self._from("token", grant.account)}.items():
             put(body, path, value)
-        for path in self._learnt():
-            if path not in texts(body):
-                put(body, path, self._learnt()[path])
         claims = self._from("id_token", grant.account)
         if claims:
             body["id_token"] = _unsigned(claims)
+        if places.success is not None:
+            mark(body, places.success)
         return Said.json(200, body)
 
     def _probe(self, sent: Sent) -> Said:
         probe = self.entry.probe
         assert probe is not None
-        self.probes += 1
         self._as_described(probe, sent)
         if self.probe_says is not None:
             return self.probe_says
-        body: dict[str, Any] = matching(probe.success) if probe.success else {}
-        for path, value in self._from("probe", self._grants[-1].account if self._grants else "first").items():
+        body: dict[str, Any] = {}
+        for path, value in self._from("probe", self.grant.account if self._grants else "first").items():
             put(body, path, value)
+        if probe.success is not None:
+            mark(body, probe.success)
         return Said.json(200, body)
 
+    def _introspect(self, sent: Sent) -> Said:
+        self._same("what is asked about", self._of_client(sent).get("token"), self.grant.access_token)
+        return Said.json(200, {"active": self.grant.alive})
+
     def _revoke_token(self, sent: Sent) -> Said:
-        said = self._of_client(sent)
-        wanted = {"token": self.grant.refresh_tokens[-1], "token_type_hint": "refresh_token"}
-        self._same("what is revoked", said, wanted)
-        return self._revoked(None)
+        kind = "refresh_token" if self.grant.refresh_tokens else "access_token"
+        wanted = {"token": self._values()[kind], "token_type_hint": kind}
+        self._same("what is revoked", self._of_client(sent), wanted)
+        return self._ended("revoked", None)
 
-    def _revoke(self, request: Request, sent: Sent) -> Said:
+    def _end(self, request: Request, sent: Sent) -> Said:
         self._as_described(request, sent)
-        return self._revoked(request.success)
+        return self._ended("uninstalled" if request == self.oauth2.uninstall else "revoked", request.success)
 
-    def _revoked(self, success: AnswerRule | None) -> Said:
-        self.revocations += 1
+    def _ended(self, how: str, success: AnswerRule | None) -> Said:
+        self.ended.append(how)
         self.grant.alive = False
-        return Said.json(200, matching(success) if success else {})
+        body: dict[str, Any] = {}
+        if success is not None:
+            mark(body, success)
+        return Said.json(200, body)
 
     # What the entry says
 
@@ -253,22 +284,20 @@ class Provider:
         """What may stand in the requests of the newest connection."""
         if not self._grants:
             return self.given
-        tokens = {"access_token": self.grant.access_token, "refresh_token": self.grant.refresh_tokens[-1]}
-        said = self._from("token", self.grant.account)
-        return {**CLIENT, **self._learnt(), **said, **self.given, **tokens}
+        said = {**self._learnt(), **self._from("token", self.grant.account)}
+        tokens = {"access_token": self.grant.access_token}
+        if self.grant.refresh_tokens:
+            tokens["refresh_token"] = self.grant.refresh_tokens[-1]
+        return {**CLIENT, **said, **self.given, **tokens}
 
     def _learnt(self) -> dict[str, str]:
-        """Values that requests need and that only a token answer can have said."""
-        requests = [self.entry.probe, self.oauth2.revoke, self.oauth2.uninstall]
-        urls = [request.url for request in requests if request is not None]
-        needed = {name for request in requests if request is not None for name in request.names}
-        known = {*self.given, *CLIENT, "access_token", "refresh_token"}
-        begins = {name for name in needed if any(url.startswith("{" + name + "}") for url in urls)}
-        return {
-            name: "https://instance.example" if name in begins else f"said-{_safe(name)}"
-            for name in sorted(needed - known)
-            if f"token.{name}" not in (self.entry.identity.paths() if self.entry.identity else ())
-        }
+        """Values that requests need, and that neither the customer nor the identity has: the token answer says them."""
+        described = (self.entry.probe, self.oauth2.revoke, self.oauth2.uninstall)
+        requests = [request for request in described if request is not None]
+        known = {*self.given, *CLIENT, "access_token", "refresh_token", *self._from("token", "")}
+        needed = sorted(frozenset[str]().union(*(request.names for request in requests)) - known)
+        begins = {name for name in needed if any(one.url.startswith("{" + name + "}") for one in requests)}
+        return {name: "https://instance.example" if name in begins else f"said-{_safe(name)}" for name in needed}
 
     def _from(self, place: str, account: str) -> dict[str, str]:
         """What this place says of an account, by the paths of the identity."""

@@ -59,13 +59,14 @@ class World:
     async def probe(self, connection_id: str) -> CredentialOutcome:
         return await self._try(ProbeActivities(self.shared).probe, connection_id)
 
-    async def calm(self, connection_id: str) -> None:
-        """The application is asked again at once, and nothing is held against its client."""
+    async def forgive(self, connection_id: str) -> None:
+        """Nothing is held against the application's client any more."""
         self.shared.limiter = Limiter()
         await self.shared.alarm((await self._task(connection_id)).ref, None)
 
     async def _try(self, activity: Any, connection_id: str) -> CredentialOutcome:
         task = await self._task(connection_id)
+        self.shared.limiter = Limiter()  # time has passed: it is asked again at once
         try:
             outcome: CredentialOutcome = await ActivityEnvironment().run(activity, task)
         except ApplicationError as error:

@@ -66,6 +66,7 @@ class Provider:
     probe_answer: Callable[[CredentialTask], CredentialOutcome] | None = None
     transitions: list[Transition] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    identifiers: list[str] = field(default_factory=list)  # whose account each transition was recorded of
 
     @property
     def events(self) -> list[EventType | None]:
@@ -90,6 +91,7 @@ class Provider:
         if self.store_is_down:
             raise ApplicationError("the database cannot be reached")
         self.transitions.append(task.transition)
+        self.identifiers.append(task.ref.identifier)
         return self.recorded(task.transition)
 
     def recorded(self, transition: Transition) -> Recorded:
@@ -104,7 +106,7 @@ class Provider:
 
     @activity.defn(name=Activity.REVOKE_UPSTREAM)
     async def revoke(self, task: CredentialTask) -> CredentialOutcome:
-        self.calls.append(f"revoked {task.generation}")
+        self.calls.append(f"{'uninstalled' if task.uninstall else 'revoked'} {task.generation}")
         return CredentialOutcome(verdict=Verdict.OK, generation=task.generation, note="revoked at the provider")
 
     @activity.defn(name=Activity.PURGE_CREDENTIAL)
@@ -166,7 +168,9 @@ class Life:
     def handle(self) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(connection_workflow_id(self.ref.connection_id))
 
-    async def connect(self, generation: int = 1, lifetimes: Lifetimes | None = None) -> ConnectionView:
+    async def connect(
+        self, generation: int = 1, lifetimes: Lifetimes | None = None, identifier: str | None = None
+    ) -> ConnectionView:
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             Workflow.CONNECTION,
             ConnectionState(ref=self.ref),
@@ -174,7 +178,8 @@ class Life:
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
-        command = ConnectCommand(generation=generation, lifetimes=lifetimes or self.provider.lifetimes)
+        lifetimes = lifetimes or self.provider.lifetimes
+        command = ConnectCommand(generation=generation, lifetimes=lifetimes, identifier=identifier)
         view: ConnectionView = await self.client.execute_update_with_start_workflow(
             Update.CONNECT, command, start_workflow_operation=start, result_type=ConnectionView
         )
@@ -185,10 +190,9 @@ class Life:
         view: ConnectionView = await self.handle.execute_update(Update.REFRESH, command, result_type=ConnectionView)
         return view
 
-    async def disconnect(self) -> ConnectionView:
-        view: ConnectionView = await self.handle.execute_update(
-            Update.DISCONNECT, DisconnectCommand(), result_type=ConnectionView
-        )
+    async def disconnect(self, *, uninstall: bool = False) -> ConnectionView:
+        command = DisconnectCommand(uninstall=uninstall)
+        view: ConnectionView = await self.handle.execute_update(Update.DISCONNECT, command, result_type=ConnectionView)
         return view
 
     async def tell(self, event: ProviderEvent) -> None:
