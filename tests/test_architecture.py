@@ -21,7 +21,13 @@ MAY_IMPORT = {
     "worker": {"activities", "workflows", "providers", "store", "everlink"},
     "manage": {"store", "everlink"},
     "sandbox": {"sandbox"},
-    "dev": {"dev", "sandbox", "everlink", "api", "providers"},  # pages are made of the API's description and the catalog
+    "dev": {
+        "dev",
+        "sandbox",
+        "everlink",
+        "api",
+        "providers",
+    },  # pages are made of the API's description and the catalog
 }
 SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "manage")
 

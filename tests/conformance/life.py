@@ -231,6 +231,8 @@ class Life:
         good = self.provider.grant
         page = await self._through(await self._reconnect_link(), "second")
         assert page.status_code == 409, self._words("reconnect of another account", page)
+        wanted = ["revoked"] if self._can_revoke() else []
+        assert self.provider.ended == wanted, "what the refused account granted lives on"
         self.provider.forget(but=good)
         await self._token("another account was refused")
 
@@ -248,11 +250,13 @@ class Life:
     async def disconnected(self) -> None:
         """The grant is revoked at the provider, with a receipt in the timeline."""
         note = await self._end()
+        wanted = ["revoked"] if self._can_revoke() else []
+        assert self.provider.ended == wanted, f"disconnected: {note}, and the provider: {self.provider.ended}"
+        assert (note == "revoked at the provider") == self._can_revoke(), f"disconnected: {note}"
+
+    def _can_revoke(self) -> bool:
         oauth2 = self.entry.oauth2
-        if oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None):
-            assert (note, self.provider.ended) == ("revoked at the provider", ["revoked"]), f"disconnected: {note}"
-        else:
-            assert "nothing was sent" in note and self.provider.ended == [], f"disconnected: {note}"
+        return oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None)
 
     async def _end(self, query: str = "") -> str:
         gone = await self._ok("DELETE", f"/v1/connections/{self.id}{query}")
