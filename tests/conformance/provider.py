@@ -286,7 +286,8 @@ class Provider:
         if not self._grants:
             return self.given
         account = self.grant.account
-        said = {**self._learnt(), **self._from("callback", account), **self._from("token", account)}
+        back = {f"callback.{path}": value for path, value in self._from("callback", account).items()}
+        said = {**self._learnt(), **back, **self._from("token", account)}
         tokens = {"access_token": self.grant.access_token}
         if self.grant.refresh_tokens:
             tokens["refresh_token"] = self.grant.refresh_tokens[-1]
@@ -305,6 +306,7 @@ class Provider:
             *self._from("callback", ""),
         }
         needed = sorted(frozenset[str]().union(*(request.names for request in requests)) - known)
+        needed = [name for name in needed if not name.startswith("callback.")]
         begins = {name for name in needed if any(one.url.startswith("{" + name + "}") for one in requests)}
         return {name: "https://instance.example" if name in begins else f"said-{_safe(name)}" for name in needed}
 
