@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos kills demo bench lint types histories reference providers lock clean
+.PHONY: help run test chaos kills demo bench lint types histories reference providers schema lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ reference: .venv/.installed  ## write docs/api.md from the API's description
 
 providers: .venv/.installed  ## write docs/providers.md from the catalog
 	$(BIN)/python -m dev.provider_table
+
+schema: .venv/.installed  ## write providers/catalog.schema.json, by which editors check catalog files
+	$(BIN)/python -m dev.catalog_schema
 
 lock:  ## pin the dependencies of pyproject.toml (needs uv)
 	@$(UV) --version >/dev/null 2>&1 || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from temporalio import activity
 
 from activities.limits import PATIENCE_SECONDS, NotNow
 from activities.outcomes import not_now, retryable, superseded
-from activities.shared import Shared
-from everlink.contract import Activity, CredentialOutcome, CredentialTask, Verdict
-from providers.probe import probe
+from activities.shared import DELETED, Shared
+from everlink.contract import Activity, CredentialOutcome, CredentialTask, ReauthReason, Verdict
+from providers.credential import Credential, OAuthCredential
+from providers.entry import CatalogEntry
+from providers.oauth2 import Client
+from providers.probe import ask, can_ask
+from providers.templates import CannotFill
 from store.credentials import StoredCredential
 from store.scope import Scope
 
@@ -26,23 +31,26 @@ class ProbeActivities:
         stored = await shared.credentials.read(scope, task.ref.connection_id)
         if stored is None or stored.generation != task.generation:
             return superseded(stored, entry, task, shared.clock())
-        if entry.probe is None:
-            return CredentialOutcome(
-                verdict=Verdict.UNSUPPORTED, generation=task.generation, note="the application has no probe"
-            )
+        if not can_ask(entry):
+            return _unsupported(task)
         credential = await shared.open(task.ref, stored.sealed)
+        client = await self._client(task, entry, credential)
         try:
             turn = await shared.limiter.turn(task.ref, entry.limits, patience=PATIENCE_SECONDS, urgent=task.urgent)
         except NotNow as refusal:
             raise retryable(not_now(task, refusal)) from None
         with turn:
-            verdict = await probe(shared.http, entry.probe, credential)
+            verdict = await ask(shared.http, entry, credential, client)
+        if verdict is None:
+            return _unsupported(task)
         if verdict.retry_after is not None:
             turn.asked_to_wait(verdict.retry_after)
         if verdict.verdict is Verdict.DEAD:
             latest = await shared.credentials.read(scope, task.ref.connection_id)
             if latest is None or latest.generation != task.generation:
                 return superseded(latest, entry, task, shared.clock())
+        if verdict.reason is ReauthReason.APPLICATION_DELETED:
+            await shared.alarm(task.ref, DELETED)
         outcome = CredentialOutcome(
             verdict=verdict.verdict,
             generation=task.generation,
@@ -58,6 +66,20 @@ class ProbeActivities:
         if outcome.verdict is Verdict.TRANSIENT:
             raise retryable(outcome)
         return outcome
+
+    async def _client(self, task: CredentialTask, entry: CatalogEntry, credential: Credential) -> Client | None:
+        """Who asks about a token; a probe shows no client."""
+        if entry.probe is not None or entry.oauth2 is None or not isinstance(credential, OAuthCredential):
+            return None
+        with suppress(CannotFill):
+            return next(iter(await self._shared.clients(task.ref, entry.oauth2, credential)), None)
+        return None
+
+
+def _unsupported(task: CredentialTask) -> CredentialOutcome:
+    return CredentialOutcome(
+        verdict=Verdict.UNSUPPORTED, generation=task.generation, note="the application has no probe"
+    )
 
 
 def _expires_in(stored: StoredCredential, now: datetime) -> float | None:

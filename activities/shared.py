@@ -40,6 +40,8 @@ from store.tenants import Tenants
 from store.vault import Kind, MasterKeys, Vault
 from store.webhooks import Webhooks
 
+DELETED = "the provider says that the application's own client does not exist any more"
+
 log = logging.getLogger("everlink.application")
 
 

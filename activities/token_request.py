@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 
 from activities.limits import Turn
 from activities.outcomes import superseded
-from activities.shared import Shared
+from activities.shared import DELETED, Shared
 from everlink.contract import (
     CredentialOutcome,
     CredentialTask,
@@ -152,6 +152,8 @@ class TokenRequest:
             assert self.client is not None
             turn.refused(self.client[0])
             await self.shared.alarm(self.task.ref, verdict.note)
+        if verdict.reason is ReauthReason.APPLICATION_DELETED:
+            await self.shared.alarm(self.task.ref, DELETED)
         if verdict.verdict is Verdict.DEAD:
             return await self._refused(intent, verdict)
         return self._outcome(verdict.verdict, verdict.note, verdict.retry_after)

@@ -91,11 +91,11 @@ class Request(Part):
     its path (`{instance_url}`, `{team.id}`); in a revocation also the application's `client_id` and `client_secret`.
     """
 
-    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
-    url: Address
-    headers: Mapping[Header, str] = Field(default_factory=dict)
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"  # of HTTP
+    url: Address  # where the request goes
+    headers: Mapping[Header, str] = Field(default_factory=dict)  # sent with it
     basic: tuple[str, str] | None = None  # user and password
-    form: Mapping[str, str] = Field(default_factory=dict)
+    form: Mapping[str, str] = Field(default_factory=dict)  # sent as a form
     body: Mapping[str, str] = Field(default_factory=dict)  # sent as a JSON object
     success: AnswerRule | None = None  # what a success must show beside its status
 
@@ -114,6 +114,7 @@ class Probe(Request):
     """A cheap authenticated request that tells whether a credential works."""
 
     every_seconds: Annotated[Seconds, Field(ge=10)] | None = None  # None: once a day
+    # Answers by which the credential is no good any more.
     dead: tuple[DeadRule, ...] = (DeadRule(status=401, reason=ReauthReason.CREDENTIALS_INVALID),)
 
 
@@ -143,11 +144,11 @@ class Identity(Part):
 class KeyField(Part):
     """Something that the customer types in, as the form shows it."""
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    label: str
-    placeholder: str = ""
-    required: bool = True
-    type: Literal["text", "password", "select"] = "password"
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")  # by which it stands in requests as `{name}`
+    label: str  # beside the field
+    placeholder: str = ""  # in the empty field
+    required: bool = True  # whether it may be left empty
+    type: Literal["text", "password", "select"] = "password"  # how it is typed in
     options: tuple[str, ...] = ()  # what a `select` offers; nothing else is taken
     # What all of a value must match; no look-around, no back-references.
     pattern: Annotated[str, Field(max_length=patterns.MAX_PATTERN), AfterValidator(patterns.check)] | None = None
@@ -167,9 +168,10 @@ class KeyField(Part):
 class OAuth2(Part):
     """How the application speaks OAuth 2 (RFC 6749). Addresses may have the fields of the entry in them."""
 
+    # By the customer's consent in a browser, or with a client of the customer's own.
     grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
-    authorize_url: Address | None = None
-    token_url: Address
+    authorize_url: Address | None = None  # the consent page
+    token_url: Address  # the token endpoint
     refresh_url: Address | None = None  # None: the token endpoint
     revoke_url: Address | None = None  # RFC 7009
     revoke: Request | None = None  # the provider's own way to revoke the grant
@@ -177,24 +179,26 @@ class OAuth2(Part):
     introspect_url: Address | None = None  # RFC 7662: asked where there is no probe
     issuer: str | None = None  # RFC 9207: what `iss` must be, where the server sends it
     client_auth: Literal["basic", "post"] = "basic"  # how the client shows itself at the token endpoint
-    token_body: Literal["form", "json"] = "form"
+    token_body: Literal["form", "json"] = "form"  # of a token request
     client_id_param: str = "client_id"  # of a provider that names it otherwise
-    pkce: bool = True
-    scopes: tuple[str, ...] = ()
-    scope_separator: str = " "
-    authorize_params: Mapping[str, str] = Field(default_factory=dict)
+    pkce: bool = True  # RFC 7636, by S256
+    scopes: tuple[str, ...] = ()  # asked for, unless the organization names its own
+    scope_separator: str = " "  # between scopes in the request for consent
+    authorize_params: Mapping[str, str] = Field(default_factory=dict)  # sent with the request for consent
     token_params: Mapping[str, str] = Field(default_factory=dict)  # sent with every token request
-    token_headers: Mapping[Header, str] = Field(default_factory=dict)
+    token_headers: Mapping[Header, str] = Field(default_factory=dict)  # the same in headers
     access_token_seconds: Seconds | None = None  # where the answer has no `expires_in`
     refresh_margin_seconds: Seconds | None = None  # so long before the end a token is renewed
     rotates: bool = True  # a refresh may replace the refresh token, so that a lost answer may lose the grant
     reuse_grace_seconds: Seconds | None = None  # a rotated refresh token is answered that long
     idle_seconds: Seconds | None = None  # a refresh token unused that long dies
     grant_seconds: Seconds | None = None  # the hard end, counted from the customer's consent
-    answer: TokenAnswer = TokenAnswer()
+    answer: TokenAnswer = TokenAnswer()  # where values stand in the token endpoint's answer
     # Looks like a refusal and says nothing of the grant: looked at before `dead`.
     transient: tuple[AnswerRule, ...] = ()
+    # The grant is gone, and the customer has to reconnect.
     dead: tuple[DeadRule, ...] = (DeadRule(code="invalid_grant", source="RFC 6749 section 5.2"),)
+    # Our own client is refused: no customer can help.
     application_errors: tuple[AnswerRule, ...] = (
         AnswerRule(code="invalid_client", source="RFC 6749 section 5.2"),
         AnswerRule(code="unauthorized_client", source="RFC 6749 section 5.2"),
@@ -242,28 +246,28 @@ class OAuth2(Part):
 class Limits(Part):
     """How much of refreshing the application stands, for each process."""
 
-    concurrency: Annotated[int, Strict(), Field(ge=1, le=1000)] = 8
-    per_second: Annotated[float, Strict(), Field(gt=0, le=10_000)] | None = None
+    concurrency: Annotated[int, Strict(), Field(ge=1, le=1000)] = 8  # requests at a time
+    per_second: Annotated[float, Strict(), Field(gt=0, le=10_000)] | None = None  # requests
 
 
 class Definition(Part):
     """What is known of an application, whatever it is called."""
 
-    name: str = Field(min_length=1, max_length=100)
-    description: str = Field(max_length=2000)
+    name: str = Field(min_length=1, max_length=100)  # for people
+    description: str = Field(max_length=2000)  # in a sentence or two
     icon: Annotated[str, AfterValidator(_icon)] = ""  # `data:` or https; without one, the first letter of the name
-    tags: Annotated[tuple[str, ...], Field(max_length=20)] = ()
+    tags: Annotated[tuple[str, ...], Field(max_length=20)] = ()  # what kinds of product it is
     ecosystem: str | None = None  # the family of products that it belongs to
-    version: str = "1.0.0"
+    version: str = "1.0.0"  # of this description
     auth_type: AuthType  # oauth2: by consent in a browser; keybased: with the fields alone
     oauth2: OAuth2 | None = None  # of a key-based application: its fields are traded for tokens
     # Asked of the customer, before consent where there is one.
     fields: Annotated[tuple[KeyField, ...], Field(max_length=30)] = ()
-    probe: Probe | None = None
+    probe: Probe | None = None  # None: only a refresh tells whether a credential works
     identity: Identity | None = None  # None: its accounts cannot be told apart
     events: Events | None = None  # None: the provider does not tell when a grant ends
-    limits: Limits = Limits()
-    sources: tuple[str, ...] = ()
+    limits: Limits = Limits()  # how much of refreshing it stands
+    sources: tuple[str, ...] = ()  # where what is said here is written down
 
     def model_post_init(self, _: Any) -> None:
         grant = self.oauth2.grant if self.oauth2 is not None else None
@@ -340,7 +344,7 @@ class Definition(Part):
 class CatalogEntry(Definition):
     """One application."""
 
-    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)
+    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)  # the file's name, without its ending
 
 
 def _check_host(url: str) -> None:

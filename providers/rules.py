@@ -33,11 +33,11 @@ class AnswerRule(Part):
     requests", "too early", a timeout or a server's fault.
     """
 
-    status: Annotated[int, Strict()] | None = None
+    status: Annotated[int, Strict()] | None = None  # of HTTP
     field: str = "error"  # where the code stands in the JSON body
-    code: Annotated[str | None, BeforeValidator(code_text), WithJsonSchema(CODE)] = None
+    code: Annotated[str | None, BeforeValidator(code_text), WithJsonSchema(CODE)] = None  # what stands there
     contains: str | None = Field(default=None, min_length=1)  # a part of another field's text, in any case
-    contains_in: str = "error_description"
+    contains_in: str = "error_description"  # where that text stands
     source: str | None = None  # where this is written down
 
     def model_post_init(self, _: Any) -> None:
@@ -46,19 +46,19 @@ class AnswerRule(Part):
 
 
 class DeadRule(AnswerRule):
-    reason: ReauthReason = ReauthReason.ACCESS_REVOKED
+    reason: ReauthReason = ReauthReason.ACCESS_REVOKED  # why the customer has to reconnect
     fields: tuple[str, ...] = ()  # which of the customer's fields such an answer speaks of; none: it does not tell
 
 
 class TokenAnswer(Part):
     """Where the standard values stand in a token endpoint's answer; paths go deeper with dots."""
 
-    access_token: str = "access_token"
-    refresh_token: str = "refresh_token"
-    expires_in: str = "expires_in"
+    access_token: str = "access_token"  # its path
+    refresh_token: str = "refresh_token"  # its path
+    expires_in: str = "expires_in"  # seconds that the access token lives
     expires_at: str | None = None  # an ISO 8601 date or epoch seconds, of a server that says no `expires_in`
-    refresh_expires_in: str | None = "refresh_token_expires_in"
-    scope: str = "scope"
+    refresh_expires_in: str | None = "refresh_token_expires_in"  # the same of the refresh token
+    scope: str = "scope"  # the scopes that were granted
     token_type: str | None = "token_type"  # None: what stands there is no HTTP scheme
     success: AnswerRule | None = None  # what a success must show beside its token
 

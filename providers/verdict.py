@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ Rule = TypeVar("Rule", bound=AnswerRule)
 Body = dict[str, Any] | None
 
 MAX_LIFETIME = 10 * 365 * 86400.0
+EPOCH = re.compile(r"\d+(\.\d+)?", re.ASCII)  # seconds, with a fraction or not
 NO_STATEMENT = frozenset({408, 425, 429})  # 4xx that speak of the moment, not of the request
 
 
@@ -214,11 +216,11 @@ def _seconds(value: Any) -> float | None:
 
 
 def _moment(value: Any) -> datetime | None:
-    """An ISO 8601 date (UTC where it names no zone) or epoch seconds."""
+    """An ISO 8601 date (UTC where it names no zone) or epoch seconds, as a number or a text."""
     if isinstance(value, bool):
         return None
     try:
-        if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal()):
+        if isinstance(value, int | float) or (isinstance(value, str) and EPOCH.fullmatch(value)):
             return datetime.fromtimestamp(float(value), UTC)
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

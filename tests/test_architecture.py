@@ -21,13 +21,8 @@ MAY_IMPORT = {
     "worker": {"activities", "workflows", "providers", "store", "everlink"},
     "manage": {"store", "everlink"},
     "sandbox": {"sandbox"},
-    "dev": {
-        "dev",
-        "sandbox",
-        "everlink",
-        "api",
-        "providers",
-    },  # pages are made of the API's description and the catalog
+    # The reference page is made of the API's description, the editors' schema of the catalog's model.
+    "dev": {"dev", "sandbox", "everlink", "api", "providers"},
 }
 SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "manage")
 

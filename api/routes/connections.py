@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from api.auth import Connects, Made, Reads, ReadsTokens
 from api.connecting import Reconnect, start_link
@@ -65,7 +65,7 @@ class ReconnectInput(Input):
         examples=[{"subdomain": "acme"}],
         description="What the application asks before consent; by default what was given when it was connected",
     )
-    switch_account: bool = Field(
+    switch_account: StrictBool = Field(
         default=False, description="Another account at the provider may take the place of the one that was connected"
     )
 

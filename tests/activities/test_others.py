@@ -11,11 +11,13 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.farewell import FarewellActivities
 from activities.probe import ProbeActivities
-from everlink.contract import CredentialOutcome, Verdict
+from activities.shared import DELETED
+from everlink.contract import CredentialOutcome, ReauthReason, Verdict
 from providers.entry import CatalogEntry, Probe
 from providers.rules import DeadRule
 from store.credentials import StoredCredential
 from store.database import utc_now
+from store.tenants import Tenants
 from tests.activities.conftest import Refreshing
 
 
@@ -87,3 +89,30 @@ async def test_revocation_gives_a_receipt_or_is_tried_again(refreshing: Refreshi
         await revoke(refreshing)
     refreshing.endpoint.says(400, {"error": "unsupported_token_type"})
     assert (await revoke(refreshing)).verdict is Verdict.DEAD
+
+
+async def test_introspection_stands_in_for_a_probe(refreshing: Refreshing) -> None:
+    entry = refreshing.shared.catalog.get("test")
+    assert entry is not None and entry.oauth2 is not None
+    change_entry(refreshing, oauth2={**entry.oauth2.model_dump(), "introspect_url": refreshing.endpoint.url})
+    refreshing.endpoint.says(200, {"active": True, "sub": "ada"})
+    assert (await probe(refreshing)).verdict is Verdict.OK
+    assert refreshing.endpoint.requests == ["token=access-1&token_type_hint=access_token"]
+    refreshing.endpoint.says(200, {"active": False})
+    outcome = await probe(refreshing)
+    assert (outcome.verdict, outcome.reason) == (Verdict.DEAD, ReauthReason.ACCESS_REVOKED)
+    refreshing.endpoint.says(401, {"error": "invalid_client"})
+    assert (await probe(refreshing)).verdict is Verdict.APPLICATION_ERROR
+    for status, body in ((200, {}), (200, {"active": "false"}), (503, {"active": False}), (404, {"active": False})):
+        refreshing.endpoint.says(status, body)
+        with pytest.raises(ApplicationError):
+            await probe(refreshing)
+
+
+async def test_provider_that_knows_no_client_of_ours_any_more_raises_the_alarm(refreshing: Refreshing) -> None:
+    gone = DeadRule(code="deleted_client", reason=ReauthReason.APPLICATION_DELETED)
+    change_entry(refreshing, probe=Probe(url=refreshing.endpoint.url, dead=(gone,)).model_dump())
+    refreshing.endpoint.says(401, {"error": "deleted_client"})
+    assert (await probe(refreshing)).reason is ReauthReason.APPLICATION_DELETED
+    application = await Tenants(refreshing.shared.database).application(refreshing.scope, "test")
+    assert application is not None and application.alarm == DELETED

@@ -26,6 +26,7 @@ REFUSED_FOR_ITS_CONTENT = {
     "GET /v1/events": (("422",), "a cursor is one that this list gave, and years have four digits"),
     "GET /v1/linked-accounts": (("422",), "a cursor is one that this list gave"),
     "POST /v1/connections/{connection_id}/report": (("422",), "what is reported has happened already"),
+    "POST /v1/connections/{connection_id}/reconnect": (("422",), "each application asks for fields of its own"),
     "POST /v1/api-keys": (("422",), "an end has to be in the future"),
     "GET /v1/catalog": (("422",), "a cursor is one that this list gave"),
     "PUT /v1/catalog/{slug}": (("422",), "what an entry says has to fit together, and its slug is an own one"),
@@ -45,7 +46,7 @@ REFUSED_FOR_ITS_CONTENT = {
     f"GET {PUBLIC}/linked-account/integration/oauth-url/{{slug}}": NOT_OAUTH2,
     "POST /api/v2/app/{slug}/save": KEY_IS_JUDGED,
     "GET /api/v1/{slug}/integrate": NOT_OAUTH2,
-    "POST /api/v1/{slug}/integrate": (("400",), "no application connects machine to machine"),
+    "POST /api/v1/{slug}/integrate": (("400",), "none of these applications connects machine to machine"),
 }
 NOT_CHECKED = {
     f"GET {PUBLIC}/application": ("negative_data_rejection", "in a query, a word and a list of one look the same"),

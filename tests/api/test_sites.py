@@ -211,8 +211,7 @@ async def test_customers_own_client_is_traded_kept_and_asks_again(
     await product.post(f"/v1/connections/{connection['id']}/refresh")
     dead = await until_status(product, connection["id"], "reauth_required")
     assert dead["reason"] == "credentials_invalid"
-    [application] = [one for one in (await product.get("/v1/applications")).json() if one["slug"] == "machine"]
-    assert application["alarm"] is None
+    assert (await application(product, "machine"))["alarm"] is None
     mended = await product.put(SAVE_MACHINE, json={**fields, "client_secret": "changed"})
     assert mended.status_code == 200
     assert (await until_status(product, connection["id"], "active"))["id"] == connection["id"]
@@ -306,3 +305,39 @@ async def test_grant_that_was_refused_is_given_back_unless_another_connection_li
     assert f"third-{site}" not in sites.tokens.values()
     assert (await consent(sites, link, f"other-{site}")).status_code == 409
     assert sites.tokens[(await token(product, other))["access_token"]] == f"other-{site}"
+
+
+async def application(product: httpx.AsyncClient, slug: str) -> dict[str, Any]:
+    listed: list[dict[str, Any]] = (await product.get("/v1/applications")).json()
+    return next(one for one in listed if one["slug"] == slug)
+
+
+async def test_suspicion_is_settled_by_introspection(product: httpx.AsyncClient, sites: Provider, site: str) -> None:
+    connection = (await connect(product, sites, site, f"of-{site}"))["id"]
+    asked = sites.paths().count(f"/{site}/introspect")
+    await product.post(f"/v1/connections/{connection}/report", json={})
+    async with asyncio.timeout(20):
+        while sites.paths().count(f"/{site}/introspect") == asked:
+            await asyncio.sleep(0.05)
+    assert (await product.get(f"/v1/connections/{connection}")).json()["status"] == "active"
+    for held in (sites.tokens, sites.renewals):
+        for one in [one for one, account in held.items() if account == f"of-{site}"]:
+            del held[one]
+    await product.post(f"/v1/connections/{connection}/report", json={})
+    assert (await until_status(product, connection, "reauth_required"))["reason"] == "access_revoked"
+
+
+async def test_client_that_the_provider_has_deleted_flags_the_connection_and_the_application(
+    product: httpx.AsyncClient, sites: Provider, site: str
+) -> None:
+    connection = (await connect(product, sites, site, f"of-{site}"))["id"]
+    sites.refusal = 401, {"error": "deleted_client"}
+    try:
+        await product.post(f"/v1/connections/{connection}/refresh")
+        assert (await until_status(product, connection, "reauth_required"))["reason"] == "application_deleted"
+    finally:
+        sites.refusal = None
+    assert "does not exist any more" in (await application(product, "shop"))["alarm"]
+    assert (await consent(sites, await reconnect(product, connection), f"of-{site}")).status_code == 200
+    assert (await product.post(f"/v1/connections/{connection}/refresh")).json()["verdict"] == "ok"
+    assert (await application(product, "shop"))["alarm"] is None

@@ -48,7 +48,7 @@ class Sent:
     def said(self) -> dict[str, Any]:
         """What the body says, in the form that its content type names."""
         kind = self.headers.get("content-type", "")
-        if kind == "application/json":
+        if self.body and kind == "application/json":
             return dict(json.loads(self.body))
         assert not self.body or kind == "application/x-www-form-urlencoded", f"a body of {kind!r}"
         return dict(parse_qsl(self.body, keep_blank_values=True))

@@ -51,6 +51,8 @@ def answer(status: int, body: Any) -> Answer:
         ("confluence_token", 200, {"type": "known", "accountId": "1"}, OK),
         ("confluence_token", 200, {"type": "anonymous"}, TRANSIENT),
         ("servicenow", 401, {"error": {"message": "User Not Authenticated"}, "status": "failure"}, DEAD),
+        ("posthog", 403, {"type": "authentication_error", "code": "authentication_failed"}, DEAD),
+        ("posthog", 403, {"type": "authentication_error", "code": "permission_denied"}, TRANSIENT),
         ("woocommerce", 401, {"message": "Consumer secret is invalid."}, DEAD),
         ("woocommerce", 401, {"message": "The API key provided does not have read permissions."}, TRANSIENT),
         ("woocommerce", 200, [{"id": 1}], OK),
