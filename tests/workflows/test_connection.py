@@ -341,6 +341,7 @@ async def test_workflow_that_nobody_connected_ends_by_itself(skipping: WorkflowE
         assert (await handle.describe()).status is WorkflowExecutionStatus.FAILED  # which lets the id live later
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # 12,500 refreshes: a minute and a half alone, and more beside other tests
 async def test_year_of_hourly_refreshes_loses_nothing(skipping: WorkflowEnvironment) -> None:
     async with living(skipping.client) as life:
