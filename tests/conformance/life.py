@@ -258,12 +258,12 @@ class Life:
             await self._told_of(teller, rule)
 
     async def _told_of(self, teller: Teller, rule: EventRule) -> None:
-        now, hour = utc_now(), timedelta(hours=1)
+        now, hour, before = utc_now(), timedelta(hours=1), await self._sequence()
         if teller.events.secret is not None:
             assert (await self._tell(teller, teller.message(rule, now, now, forged=True))) == 401, f"{rule}: forged"
         if teller.ages:
             assert (await self._tell(teller, teller.message(rule, now, now - hour))) == 401, f"{rule}: stale"
-        await self._unmoved(f"{rule}: neither was proven")
+        await self._unmoved(before, f"{rule}: neither was proven")
         good = teller.message(rule, now + SOON, now)
         if rule.kind is ProviderEventKind.SUSPECT:
             self.provider.take_back()
@@ -272,11 +272,12 @@ class Life:
         await self.reconnected()
         if rule.kind is ProviderEventKind.SUSPECT:
             return  # one that says nothing new costs a probe, and no more
+        before = await self._sequence()
         assert (await self._tell(teller, good)) == teller.events.status, f"{rule}: sent again, refused"
         if teller.events.occurred_at is not None:
             late = teller.message(rule, now - hour, now)
             assert (await self._tell(teller, late)) == teller.events.status, f"{rule}: late, refused"
-        await self._unmoved(f"{rule}: sent again, or late")
+        await self._unmoved(before, f"{rule}: sent again, or late")
 
     async def _tell(self, teller: Teller, message: Message) -> int:
         path = teller.url
@@ -293,10 +294,13 @@ class Life:
                 await asyncio.sleep(0.02)
         assert (found["status"], found["reason"]) == ("reauth_required", reason), f"told: {found}"
 
-    async def _unmoved(self, what: str) -> None:
+    async def _unmoved(self, before: int, what: str) -> None:
         """Nothing has happened: what was signalled comes before a refresh."""
         await self.refreshed()
-        assert (await self._status())["status"] == "active", what
+        assert await self._sequence() == before, what
+
+    async def _sequence(self) -> int:
+        return int((await self._status())["sequence"])
 
     async def saved_again(self) -> None:
         before = self.id
