@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import httpx
 
-from everlink.contract import AuthType, ConnectionStatus, CredentialOutcome, ReauthReason, Verdict
+from everlink.contract import AuthType, ConnectionStatus, CredentialOutcome, ProviderEventKind, ReauthReason, Verdict
 from providers.entry import CatalogEntry
+from providers.events import EventRule
 from providers.http import Answer
 from providers.rules import AnswerRule, DeadRule
 from providers.verdict import judge_probe_answer, judge_token_answer
+from store.database import utc_now
 from tests.conformance.answers import refusal
 from tests.conformance.provider import CLIENT, Provider
+from tests.conformance.teller import Message, Teller
 from tests.conformance.wire import Said
 from tests.conformance.world import World
 
 PAGE = b"<html><body>Something went wrong.</body></html>"
+SOON = timedelta(seconds=30)  # ahead, as a provider's clock may be: so it is surely after the grant
+REASONS = {
+    ProviderEventKind.UNINSTALLED: ReauthReason.APP_UNINSTALLED,
+    ProviderEventKind.REVOKED: ReauthReason.ACCESS_REVOKED,
+}
 TROUBLE = [Said.json(429, {}), Said(500, PAGE), Said(503, b""), Said(200, b"[]")]
 
 
@@ -45,6 +54,7 @@ class Life:
             raise
 
     async def _whole(self) -> None:
+        assert self.entry.events is None or self.entry.auth_type is AuthType.OAUTH2, "events of keys are not tried here"
         await self.enabled()
         if self.entry.auth_type is AuthType.OAUTH2:
             await self.by_consent()
@@ -64,6 +74,7 @@ class Life:
         await self.taken_back()
         await self.reconnected()
         await self.other_account()
+        await self.told()
         if self.provider.oauth2.uninstall is not None:
             await self.uninstalled()
             await self.consented()
@@ -231,6 +242,65 @@ class Life:
         assert self.provider.ended == wanted, "what the refused account granted lives on"
         self.provider.forget(but=good)
         await self._token("another account was refused")
+
+    # What the provider tells
+
+    async def told(self) -> None:
+        """Each event that ends grants reaches the flag; what is forged, stale, sent again or late doesn't."""
+        events = self.entry.events
+        if events is None:
+            return
+        application = await self._ok("GET", f"/v1/applications/{self.entry.slug}")
+        teller = Teller(self.provider, events, application["events_url"])
+        if events.secret == "signing_secret":
+            await self._ok("PUT", f"/v1/applications/{self.entry.slug}", json={"signing_secret": teller.secret})
+        for rule in events.rules:
+            await self._told_of(teller, rule)
+
+    async def _told_of(self, teller: Teller, rule: EventRule) -> None:
+        now, hour, before = utc_now(), timedelta(hours=1), await self._sequence()
+        if teller.events.secret is not None:
+            assert (await self._tell(teller, teller.message(rule, now, now, forged=True))) == 401, f"{rule}: forged"
+        if teller.ages:
+            assert (await self._tell(teller, teller.message(rule, now, now - hour))) == 401, f"{rule}: stale"
+        await self._unmoved(before, f"{rule}: neither was proven")
+        good = teller.message(rule, now + SOON, now)
+        if rule.kind is ProviderEventKind.SUSPECT:
+            self.provider.take_back()
+        assert (await self._tell(teller, good)) == teller.events.status, f"{rule}: refused"
+        await self._falls(REASONS.get(rule.kind) or self.provider.oauth2.dead[0].reason)
+        await self.reconnected()
+        if rule.kind is ProviderEventKind.SUSPECT:
+            return  # one that says nothing new costs a probe, and no more
+        before = await self._sequence()
+        assert (await self._tell(teller, good)) == teller.events.status, f"{rule}: sent again, refused"
+        if teller.events.occurred_at is not None:
+            late = teller.message(rule, now - hour, now)
+            assert (await self._tell(teller, late)) == teller.events.status, f"{rule}: late, refused"
+        await self._unmoved(before, f"{rule}: sent again, or late")
+
+    async def _tell(self, teller: Teller, message: Message) -> int:
+        path = teller.url
+        answer = await self.world.browser.request(
+            message.method, path, params=message.query, headers=message.headers, content=message.body
+        )
+        await self.world.dispatched()
+        return answer.status_code
+
+    async def _falls(self, reason: ReauthReason) -> None:
+        """The flag is raised, with this reason, as soon as the connection has heard of it."""
+        async with asyncio.timeout(20):
+            while (found := await self._status())["status"] == "active":
+                await asyncio.sleep(0.02)
+        assert (found["status"], found["reason"]) == ("reauth_required", reason), f"told: {found}"
+
+    async def _unmoved(self, before: int, what: str) -> None:
+        """Nothing has happened: what was signalled comes before a refresh."""
+        await self.refreshed()
+        assert await self._sequence() == before, what
+
+    async def _sequence(self) -> int:
+        return int((await self._status())["sequence"])
 
     async def saved_again(self) -> None:
         before = self.id
