@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos kills demo bench lint types histories reference providers schema lock clean
+.PHONY: help run test long chaos kills demo bench lint types histories reference providers schema lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,10 @@ run: .venv/.installed  ## start everything on this machine, until Ctrl-C
 	@exec $(BIN)/python -m dev.run
 
 test: .venv/.installed  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile  # most of a test is waiting for servers
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not long'  # most of a test is waiting for servers
+
+long: .venv/.installed  ## run the tests that take half a minute or more each
+	$(BIN)/python -m pytest -n 2 -m long
 
 chaos: .venv/.installed  ## kill and stop workers at every step of a refresh (STRUCK=36 AT_ONCE=3: the small run)
 	$(BIN)/python -m tests.chaos $(if $(STRUCK),--connections $(STRUCK)) $(if $(AT_ONCE),--at-once $(AT_ONCE))

@@ -8,7 +8,6 @@ from activities.outcomes import retryable
 from activities.shared import Shared
 from everlink.contract import Activity, CredentialOutcome, CredentialTask, Verdict
 from providers.credential import OAuthCredential
-from providers.revocation import end_grant
 from providers.templates import CannotFill
 from store.scope import Scope
 
@@ -32,7 +31,7 @@ class FarewellActivities:
             clients = await shared.clients(task.ref, oauth2, credential)
         except CannotFill as lack:
             return _receipt(task, Verdict.UNSUPPORTED, f"{lack}; nothing was sent")
-        ended = await end_grant(shared.http, oauth2, clients, credential, uninstall=task.uninstall)
+        ended = await shared.end_grant(task.ref, oauth2, clients, credential, uninstall=task.uninstall)
         receipt = _receipt(task, ended.verdict, ended.note)
         if ended.verdict is Verdict.TRANSIENT:
             raise retryable(receipt.model_copy(update={"retry_after": ended.retry_after}))

@@ -16,13 +16,14 @@ from temporalio.service import RPCError
 from activities.limits import Limiter
 from activities.starting import start_delivery
 from activities.turns import Turns
-from everlink.contract import ConnectionRef
+from everlink.contract import ConnectionRef, Verdict
 from providers.catalog import Catalog
 from providers.credential import Credential, OAuthCredential, from_bytes, to_bytes
 from providers.entry import CatalogEntry, OAuth2
 from providers.guard import TargetGuard
 from providers.http import make_client
 from providers.oauth2 import Client, customers_client
+from providers.revocation import Receipt, end_grant
 from store.alarms import Alarms
 from store.connections import Connections
 from store.credentials import Credentials, StoredClient
@@ -117,6 +118,15 @@ class Shared:
             return []
         former = await self.former_client(ref, client)
         return [client[1]] if former is None else [client[1], former]
+
+    async def end_grant(
+        self, ref: ConnectionRef, oauth2: OAuth2, clients: list[Client], credential: OAuthCredential, *, uninstall: bool
+    ) -> Receipt:
+        """End the grant of a connection that has ended, unless that would end another one's."""
+        shared = oauth2.revokes_account and not uninstall
+        if shared and await self.connections.has_account(Scope.of(ref), ref.slug, ref.identifier):
+            return Receipt(Verdict.UNSUPPORTED, "not revoked: another connection lives on the same account")
+        return await end_grant(self.http, oauth2, clients, credential, uninstall=uninstall)
 
     async def custom_headers(
         self, scope: Scope, endpoint_id: str, sealed_headers: bytes | None, headers: dict[str, str]

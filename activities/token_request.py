@@ -37,7 +37,6 @@ from providers.credential import OAuthCredential
 from providers.entry import CatalogEntry, OAuth2
 from providers.http import DEADLINE_SECONDS, Answer, RequestFailed
 from providers.oauth2 import Client, customers_client, is_renewable, refresh
-from providers.revocation import end_grant
 from providers.templates import CannotFill
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.credentials import Intent, IntentOutcome, Leased, StoredClient, StoredCredential
@@ -188,7 +187,7 @@ class TokenRequest:
     async def _give_back(self, credential: OAuthCredential, client: Client) -> None:
         """The connection ended meanwhile, and nobody else knows of what the provider has just granted."""
         if await self._read() is None:
-            await end_grant(self.shared.http, self.oauth2, [client], credential)
+            await self.shared.end_grant(self.task.ref, self.oauth2, [client], credential, uninstall=False)
 
     async def _refused(self, intent: Intent, verdict: TokenVerdict) -> CredentialOutcome:
         """A refusal counts only for the credential that is still there, and only if no answer was lost before."""

@@ -24,6 +24,8 @@ webhooks   from the report of a revocation arriving at the API to the webhook ar
 lists      the database's time for a page of every combination of filters, of 1,000 connections and of 100,000.
 isolation  from an event's commit to its arrival at five healthy webhook endpoints, while a sixth, which was sent a
            burst of 200 before, answers or hangs: each ratio is of two neighbouring stretches (SQLite).
+hooks      a provider's event, from its sending to its answer, beside three writes to the same database and a route that
+           touches nothing, 200 times.
 
 A figure with brackets is a median with its minimum and maximum. Ratios, events, bytes and counts can be compared
 between machines; cycles/s and milliseconds cannot, nor between a quiet hour and a busy one: `load_before` and
@@ -39,7 +41,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import histories, isolation, lists, rates, reads, sleeping, storm, webhooks
+from bench import histories, hooks, isolation, lists, rates, reads, sleeping, storm, webhooks
 from bench.lab import laboratory
 from bench.report import Part, machine, table, write
 
@@ -53,6 +55,7 @@ PARTS = {
     "webhooks": webhooks.measure,
     "lists": lists.measure,
     "isolation": isolation.measure,
+    "hooks": hooks.measure,
 }
 
 

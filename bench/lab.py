@@ -52,7 +52,7 @@ Result = TypeVar("Result")
 NAMESPACES = (
     *("sqlite", "postgresql", "histories", "cached", "sleeping", "storm"),
     *("reads-sqlite", "reads-postgresql", "webhooks-sqlite", "webhooks-postgresql"),
-    "isolation",
+    *("isolation", "hooks-sqlite", "hooks-postgresql"),
 )
 APPLICATIONS = {f"bench{number}": f"127.0.1.{number}" for number in range(1, 41)}  # and where each has its endpoint
 ACCOUNT = "acme"

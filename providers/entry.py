@@ -175,6 +175,7 @@ class OAuth2(Part):
     refresh_url: Address | None = None  # None: the token endpoint
     revoke_url: Address | None = None  # RFC 7009
     revoke: Request | None = None  # the provider's own way to revoke the grant
+    revokes_account: bool = False  # that ends every grant of the account: not while another connection lives on it
     uninstall: Request | None = None  # ends the application at the customer's, with all of its grants there
     introspect_url: Address | None = None  # RFC 7662: asked where there is no probe
     issuer: str | None = None  # RFC 9207: what `iss` must be, where the server sends it

@@ -30,8 +30,12 @@ from everlink.contract import (
     CloseDeliveryTask,
     CredentialRejected,
     DeliveryTask,
+    DispatchOutcome,
+    DispatchTask,
     Environment,
     FinishReplayTask,
+    InboxState,
+    InboxTask,
     LateSuccess,
     Lifetimes,
     ProviderEvent,
@@ -135,6 +139,14 @@ async def uninstalled(life: Life, server: WorkflowEnvironment) -> None:
     now = await server.get_current_time() + timedelta(seconds=1)
     event = ProviderEvent(request_id="one", kind=ProviderEventKind.UNINSTALLED, occurred_at=now)
     await life.tell(event)
+    await server.sleep(timedelta(seconds=5))
+
+
+async def announced_close_to_the_grant(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.probe_answer = lambda task: works(task, HOURLY)
+    just_before = await server.get_current_time() - timedelta(seconds=2)
+    await life.tell(ProviderEvent(request_id="one", kind=ProviderEventKind.REVOKED, occurred_at=just_before))
     await server.sleep(timedelta(seconds=5))
 
 
@@ -278,6 +290,7 @@ SCENARIOS: list[Scenario] = [
     suspected,
     cleared_of_suspicion,
     uninstalled,
+    announced_close_to_the_grant,
     disconnected,
     sealed,
     key_probed_then_dead,
@@ -332,6 +345,7 @@ ATTEMPTS_BEFORE = {"delivery_resumed": 2}
 
 UPKEEP = "upkeep_round"
 REMOVAL = "removal"
+INBOX = "inbox"
 REPLAYS = {
     "replay": [
         ReplayPage(position=100, until=250, replayed=60),
@@ -431,6 +445,31 @@ async def record_removal(server: WorkflowEnvironment) -> None:
         await _save(server.client.get_workflow_handle(REMOVAL), REMOVAL)
 
 
+async def record_inbox(server: WorkflowEnvironment) -> None:
+    """Two pages, while more comes; a look at that, of which one event could not be told."""
+    outcomes = iter(
+        [
+            DispatchOutcome(after="pev_1", events=100, told=120),
+            DispatchOutcome(after=None, events=3, told=3),
+            DispatchOutcome(after=None, events=1, told=0, failed=1),
+        ]
+    )
+    handle = server.client.get_workflow_handle(INBOX)
+
+    @activity.defn(name=Activity.DISPATCH_EVENTS)
+    async def dispatch(task: DispatchTask) -> DispatchOutcome:
+        if task.after:
+            await handle.signal(Signal.EVENTS_CAME)
+        return next(outcomes)
+
+    task = InboxTask(org_id="org", environment=Environment.TEST, slug="slack")
+    async with Worker(server.client, task_queue=TASK_QUEUE, activities=[dispatch]):
+        await server.client.execute_workflow(
+            Workflow.INBOX, InboxState(task=task), id=INBOX, task_queue=TASK_QUEUE, start_signal=Signal.EVENTS_CAME
+        )
+        await _save(handle, INBOX)
+
+
 async def record_replay(server: WorkflowEnvironment, name: str, pages: list[ReplayPage]) -> None:
     sent = iter(pages)
 
@@ -471,6 +510,9 @@ async def main() -> None:
     if not (FOLDER / f"{REMOVAL}.json").exists():
         async with await start_skipping() as server:
             await record_removal(server)
+    if not (FOLDER / f"{INBOX}.json").exists():
+        async with await start_skipping() as server:
+            await record_inbox(server)
     for name, pages in REPLAYS.items():
         if not (FOLDER / f"{name}.json").exists():
             async with await start_skipping() as server:

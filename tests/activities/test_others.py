@@ -6,19 +6,23 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.farewell import FarewellActivities
 from activities.probe import ProbeActivities
 from activities.shared import DELETED
-from everlink.contract import CredentialOutcome, ReauthReason, Verdict
+from everlink.contract import AuthType, CredentialOutcome, ReauthReason, Verdict
 from providers.entry import CatalogEntry, Probe
 from providers.rules import DeadRule
+from store.connection_keys import Account
+from store.connections import connection_ref
 from store.credentials import StoredCredential
 from store.database import utc_now
+from store.tables import CONNECTIONS
 from store.tenants import Tenants
-from tests.activities.conftest import Refreshing
+from tests.activities.conftest import FIRST, Refreshing
 
 
 def change_entry(refreshing: Refreshing, **changes: object) -> None:
@@ -116,3 +120,36 @@ async def test_provider_that_knows_no_client_of_ours_any_more_raises_the_alarm(r
     assert (await probe(refreshing)).reason is ReauthReason.APPLICATION_DELETED
     application = await Tenants(refreshing.shared.database).application(refreshing.scope, "test")
     assert application is not None and application.alarm == DELETED
+
+
+async def test_grant_is_not_revoked_where_that_would_end_another_connections(refreshing: Refreshing) -> None:
+    entry = refreshing.shared.catalog.get("test")
+    assert entry is not None and entry.oauth2 is not None
+    way = {"revoke_url": refreshing.endpoint.url, "revokes_account": True}
+    change_entry(refreshing, oauth2={**entry.oauth2.model_dump(), **way})
+    refreshing.endpoint.says(200, b"")
+    account = Account("ada", keys={"account": ["ada"]})
+    other = await other_connection(refreshing, account)
+    assert (await revoke(refreshing)).note == "not revoked: another connection lives on the same account"
+    assert refreshing.endpoint.requests == []
+    async with refreshing.shared.database.writing() as writing:
+        await writing.execute(update(CONNECTIONS).where(CONNECTIONS.c.id == other).values(status="disconnected"))
+    assert (await revoke(refreshing)).note == "revoked at the provider"
+
+
+async def other_connection(refreshing: Refreshing, account: Account) -> str:
+    """Another linked account's, which opens the same account at the provider."""
+    shared, scope, now = refreshing.shared, refreshing.scope, utc_now()
+    await Tenants(shared.database).save_linked_account(scope, "other", {}, now)
+    row = await shared.connections.find_or_create(
+        scope,
+        linked_account_id="other",
+        slug="test",
+        identifier=account.identifier,
+        display_name=None,
+        auth_type=AuthType.OAUTH2,
+        now=now,
+    )
+    sealed = await shared.seal(connection_ref(row), FIRST)
+    await shared.credentials.grant(scope, row.id, sealed, renewable=True, expires_at=None, now=now, account=account)
+    return row.id

@@ -56,6 +56,7 @@ EXCLUDED_CHECKS = "use_after_free"
 ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "429"]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_every_route_keeps_to_its_description(
     everlink: Everlink, product: httpx.AsyncClient, tmp_path: Path

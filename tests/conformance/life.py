@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import httpx
 
-from everlink.contract import AuthType, CredentialOutcome, ReauthReason, Verdict
+from everlink.contract import AuthType, ConnectionStatus, CredentialOutcome, ReauthReason, Verdict
 from providers.entry import CatalogEntry
 from providers.http import Answer
 from providers.rules import AnswerRule, DeadRule
@@ -30,7 +29,6 @@ class Life:
     world: World
     provider: Provider
     id: str = field(default="", init=False)
-    account_id: str = field(default_factory=lambda: uuid4().hex, init=False)
 
     @property
     def entry(self) -> CatalogEntry:
@@ -96,7 +94,6 @@ class Life:
     async def enabled(self) -> None:
         client = CLIENT if self.entry.auth_type is AuthType.OAUTH2 else {}
         await self._ok("PUT", f"/v1/applications/{self.entry.slug}", json=client)
-        await self._ok("POST", "/api/v2/public/linked-account", json={"account_id": self.account_id})
 
     async def consented(self) -> None:
         path = f"/api/v2/public/linked-account/integration/oauth-url/{self.entry.slug}"
@@ -121,7 +118,7 @@ class Life:
     async def _lives(self, what: str) -> None:
         """There is one connection, to the account that the provider said, with what it granted."""
         self.right()
-        listed = await self._ok("GET", f"/v1/connections?linked_account_id={self.account_id}&status=active")
+        listed = await self._ok("GET", f"/v1/connections?application={self.entry.slug}&status=active")
         [found] = listed["connections"]
         self.id = found["id"]
         assert (found["identifier"], found["display_name"]) == self.provider.account("first"), f"{what}: {found}"
@@ -214,7 +211,6 @@ class Life:
         self.right()
         found = await self._status()
         assert (found["status"], found["reason"]) == ("reauth_required", reason), f"taken back: {found}"
-        assert (await self._send("GET", f"/v1/connections/{self.id}/token")).status_code == 409
 
     async def reconnected(self) -> None:
         """Under its id."""
@@ -231,6 +227,8 @@ class Life:
         good = self.provider.grant
         page = await self._through(await self._reconnect_link(), "second")
         assert page.status_code == 409, self._words("reconnect of another account", page)
+        wanted = ["revoked"] if self._can_revoke() else []
+        assert self.provider.ended == wanted, "what the refused account granted lives on"
         self.provider.forget(but=good)
         await self._token("another account was refused")
 
@@ -248,11 +246,13 @@ class Life:
     async def disconnected(self) -> None:
         """The grant is revoked at the provider, with a receipt in the timeline."""
         note = await self._end()
+        wanted = ["revoked"] if self._can_revoke() else []
+        assert self.provider.ended == wanted, f"disconnected: {note}, and the provider: {self.provider.ended}"
+        assert (note == "revoked at the provider") == self._can_revoke(), f"disconnected: {note}"
+
+    def _can_revoke(self) -> bool:
         oauth2 = self.entry.oauth2
-        if oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None):
-            assert (note, self.provider.ended) == ("revoked at the provider", ["revoked"]), f"disconnected: {note}"
-        else:
-            assert "nothing was sent" in note and self.provider.ended == [], f"disconnected: {note}"
+        return oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None)
 
     async def _end(self, query: str = "") -> str:
         gone = await self._ok("DELETE", f"/v1/connections/{self.id}{query}")
@@ -265,9 +265,9 @@ class Life:
         """What the timeline says last, once the end itself is told."""
         async with asyncio.timeout(20):
             while True:
-                told = (await self._ok("GET", f"/v1/connections/{self.id}/events"))["transitions"]
-                if [one["status"] for one in told[-2:]] == ["disconnected", "disconnected"]:
-                    return str(told[-1]["note"])
+                told = await self.world.made.connections.timeline(self.world.scope, self.id)
+                if [one.status for one in told[-2:]] == [ConnectionStatus.DISCONNECTED] * 2:
+                    return told[-1].note
                 await asyncio.sleep(0.02)
 
     # Talking
@@ -292,7 +292,7 @@ class Life:
         return body
 
     async def _send(self, method: str, path: str, **said: Any) -> httpx.Response:
-        return await self.world.product.request(method, path, headers={"linked_account_id": self.account_id}, **said)
+        return await self.world.product.request(method, path, **said)
 
     def _words(self, what: str, answer: httpx.Response) -> str:
         return f"{what}: {answer.status_code} {answer.text[:600]}; the provider: {self.provider.wrong}"

@@ -16,7 +16,7 @@ from tests.conformance.answers import filled, mark, put, refusal
 from tests.conformance.given import given
 from tests.conformance.wire import Said, Sent
 
-CLIENT = {"client_id": "our:client", "client_secret": "our secret"}
+CLIENT = {"client_id": "our-client", "client_secret": "our secret"}
 SECONDS = 3600
 NO = Said(400, b"that is not how this provider is asked")
 
@@ -112,6 +112,7 @@ class Provider:
     def forget(self, but: Grant) -> None:
         """Only this grant was ever kept."""
         self._grants = [but]
+        self.ended.clear()
 
     # Requests
 
@@ -284,7 +285,9 @@ class Provider:
         """What may stand in the requests of the newest connection."""
         if not self._grants:
             return self.given
-        said = {**self._learnt(), **self._from("token", self.grant.account)}
+        account = self.grant.account
+        back = {f"callback.{path}": value for path, value in self._from("callback", account).items()}
+        said = {**self._learnt(), **back, **self._from("token", account)}
         tokens = {"access_token": self.grant.access_token}
         if self.grant.refresh_tokens:
             tokens["refresh_token"] = self.grant.refresh_tokens[-1]
@@ -294,8 +297,16 @@ class Provider:
         """Values that requests need, and that neither the customer nor the identity has: the token answer says them."""
         described = (self.entry.probe, self.oauth2.revoke, self.oauth2.uninstall)
         requests = [request for request in described if request is not None]
-        known = {*self.given, *CLIENT, "access_token", "refresh_token", *self._from("token", "")}
+        known = {
+            *self.given,
+            *CLIENT,
+            "access_token",
+            "refresh_token",
+            *self._from("token", ""),
+            *self._from("callback", ""),
+        }
         needed = sorted(frozenset[str]().union(*(request.names for request in requests)) - known)
+        needed = [name for name in needed if not name.startswith("callback.")]
         begins = {name for name in needed if any(one.url.startswith("{" + name + "}") for one in requests)}
         return {name: "https://instance.example" if name in begins else f"said-{_safe(name)}" for name in needed}
 

@@ -92,7 +92,7 @@ async def test_entry_that_is_right_lives(world: World, said: dict[str, Any]) -> 
         ("oauth2.dead", [{"code": "gone"}], "190.*transient"),
         ("oauth2.dead", [{"code": "gone"}, {"field": "meta.number", "code": 191}], "190.*transient"),
         ("oauth2.application_errors", [{"code": "invalid_client"}], "no_such_client.*transient"),
-        ("oauth2.revoke_url", None, "nothing was sent"),
+        ("oauth2.revoke_url", None, "lives on"),
         ("probe.url", "{api_url}/me", "the query"),
         ("probe.headers", {"Authorization": "Token {access_token}"}, "the header Authorization"),
         ("probe.dead", [{"status": 401}], "token_gone.*transient"),

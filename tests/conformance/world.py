@@ -24,12 +24,10 @@ from api.services import Services
 from everlink.contract import TRANSIENT, CredentialOutcome, CredentialTask, Environment, Verdict
 from providers.catalog import Catalog
 from providers.entry import CatalogEntry
-from store.api_keys import ApiKeys
 from store.connections import connection_ref
 from store.database import utc_now
 from store.scope import Scope
 from store.settings import Settings
-from store.tenants import Tenants
 from tests.conformance.wire import Internet
 from worker import make_worker, plugin
 
@@ -99,8 +97,9 @@ async def running(folder: Path, sqlite_template: Path, temporal_address: str) ->
         made: Services = app.state.services
         async with internet.client() as made.http, internet.client() as shared.http:
             shared.temporal = await Client.connect(temporal_address, plugins=[plugin(shared, sandboxed=False)])
-            scope = Scope(await Tenants(made.database).add_organization("Acme", utc_now()), Environment.TEST)
-            headers = {"x-api-key": await ApiKeys(made.database).add(scope, "test", utc_now())}
+            scope = Scope(await made.tenants.add_organization("Acme", utc_now()), Environment.TEST)
+            await made.tenants.save_linked_account(scope, "acme", {}, utc_now())
+            headers = {"x-api-key": await made.api_keys.add(scope, "test", utc_now()), "linked_account_id": "acme"}
             local = httpx.ASGITransport(app)
             async with (
                 make_worker(shared.temporal, settings),

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from tests.api.conftest import age, running
@@ -16,6 +17,7 @@ from tests.faults.conftest import accepted, connect, proxied
 READERS = 1000
 
 
+@pytest.mark.long
 async def test_thousand_readers_of_an_expired_token_cost_one_refresh(
     database_url: str, tmp_path: Path, own_temporal: WorkflowEnvironment
 ) -> None:

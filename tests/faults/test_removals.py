@@ -116,6 +116,7 @@ async def kill_worker_once_some_are_done(stack: Stack, product: httpx.AsyncClien
     await asyncio.wait_for(stack.wait_restarted("worker", worker), 60)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", ["/v1/applications/sandbox", "/v1/linked-accounts/acme"])
 async def test_worker_that_is_killed_in_the_middle_leaves_no_connection_out(

@@ -213,6 +213,21 @@ async def test_provider_event_flags_unless_it_is_older_than_the_grant(
     assert (await life.status()).reason is ReauthReason.APP_UNINSTALLED
 
 
+async def test_event_shortly_before_the_grant_is_verified_for_clocks_differ(
+    life: Life, skipping: WorkflowEnvironment
+) -> None:
+    await life.connect()
+    just_before = await skipping.get_current_time() - timedelta(seconds=2)
+    life.provider.probe_answer = lambda task: works(task, HOURLY)
+    await life.tell(ProviderEvent(request_id="a", kind=ProviderEventKind.REVOKED, occurred_at=just_before))
+    await _until(lambda: life.provider.probes == 1)
+    assert (await life.status()).status is ConnectionStatus.ACTIVE
+    life.provider.probe_answer = life.provider.refresh_answer = dead
+    await life.tell(ProviderEvent(request_id="b", kind=ProviderEventKind.REVOKED, occurred_at=just_before))
+    await _until(lambda: life.provider.probes == 2)
+    assert (await life.refresh()).status is ConnectionStatus.REAUTH_REQUIRED
+
+
 async def test_reconnect_during_a_refresh_keeps_its_own_grant(real_life: Life) -> None:
     life = real_life
     await life.connect()
@@ -326,6 +341,7 @@ async def test_workflow_that_nobody_connected_ends_by_itself(skipping: WorkflowE
         assert (await handle.describe()).status is WorkflowExecutionStatus.FAILED  # which lets the id live later
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # 12,500 refreshes: a minute and a half alone, and more beside other tests
 async def test_year_of_hourly_refreshes_loses_nothing(skipping: WorkflowEnvironment) -> None:
     async with living(skipping.client) as life:

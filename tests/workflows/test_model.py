@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +160,7 @@ def live_random_lives(how: settings) -> None:
     one()
 
 
+@pytest.mark.long
 def test_workflow_does_what_the_model_says() -> None:
     live_random_lives(IN_TESTS)
 

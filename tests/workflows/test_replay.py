@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from everlink.contract import STATUS, ConnectionState, Recorded, Workflow
-from tests.record_histories import DELIVERIES, FOLDER, REMOVAL, REPLAYS, SCENARIOS, UPKEEP
+from tests.record_histories import DELIVERIES, FOLDER, INBOX, REMOVAL, REPLAYS, SCENARIOS, UPKEEP
 from worker import plugin
 from workflows import ConnectionWorkflow
 
@@ -23,7 +23,13 @@ DONE = "EVENT_TYPE_ACTIVITY_TASK_COMPLETED"
 
 
 def test_every_scenario_has_its_history() -> None:
-    wanted = {f"connection_{scenario.__name__}" for scenario in SCENARIOS} | {*DELIVERIES, *REPLAYS, UPKEEP, REMOVAL}
+    wanted = {f"connection_{scenario.__name__}" for scenario in SCENARIOS} | {
+        *DELIVERIES,
+        *REPLAYS,
+        UPKEEP,
+        REMOVAL,
+        INBOX,
+    }
     assert wanted <= {file.stem for file in HISTORIES}
 
 
