@@ -48,7 +48,7 @@ JWT = {"exp": NOW.timestamp() + 300, "iat": NOW.timestamp()}
 
 
 def events(signature: dict[str, Any], **given: Any) -> Events:
-    kind = "suspect" if signature["scheme"] == "none" else "revoked"
+    kind = "suspect" if signature["scheme"] in ("none", "jwt") else "revoked"
     rules = [{"kind": kind, "match": {"account": "body.team"}}]
     return Events.model_validate({"signature": signature, "rules": rules, "setup": "here", "source": "test", **given})
 
@@ -402,6 +402,18 @@ def test_what_nobody_signs_is_at_most_suspect() -> None:
     rules = [{"kind": "revoked", "match": {"account": "query.id"}}]
     with pytest.raises(ValidationError, match="at most suspect"):
         events({"scheme": "none"}, rules=rules)
+
+
+def test_what_a_token_says_nothing_of_is_at_most_suspect() -> None:
+    """Whoever has a token of that secret, as a page in a customer's browser may, can send it with any body."""
+
+    def taken(path: str) -> bool:
+        return events({"scheme": "jwt"}, rules=[{"kind": "revoked", "match": {"account": path}}]).is_proven
+
+    assert taken("claims.sub")
+    for path in ("body.team", "query.id", "header.x-team"):
+        with pytest.raises(ValidationError, match="at most suspect"):
+            taken(path)
 
 
 @pytest.mark.parametrize("path", ["claims.sub", "event.type", "account", "body.", "token.id"])
