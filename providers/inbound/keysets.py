@@ -11,6 +11,7 @@ from joserfc.jwk import KeySet
 from providers.http import RequestFailed, send
 
 KEEP_SECONDS = 3600.0
+MOST = 1000  # addresses
 AGAIN_SECONDS = 60.0  # a key that is not among them may be new: they are fetched again, but not for everybody's token
 
 
@@ -35,12 +36,18 @@ class KeySets:
         if kept is not None and monotonic() - at < (AGAIN_SECONDS if newer else KEEP_SECONDS):
             return kept
         try:
-            self._kept[url] = monotonic(), await self._fetch(url)
+            kept = await self._fetch(url)
         except KeysUnavailable:
             if kept is None:
                 raise
-            self._kept[url] = monotonic() - KEEP_SECONDS + AGAIN_SECONDS, kept
-        return self._kept[url][1]
+            at = monotonic() - KEEP_SECONDS + AGAIN_SECONDS
+        else:
+            at = monotonic()
+        self._kept.pop(url, None)
+        self._kept[url] = at, kept
+        if len(self._kept) > MOST:
+            del self._kept[next(iter(self._kept))]
+        return kept
 
     async def _fetch(self, url: str) -> KeySet:
         try:

@@ -14,7 +14,7 @@ from providers.events import CLAIMS, EVENT, Challenge, EventRule, Events
 from providers.inbound.incoming import Incoming, Said
 from providers.templates import fill
 
-MAX_VALUES = 100  # of one key in one event
+MAX_VALUES = 10_000  # of one key in one event; databases take so many in one question
 MAX_TEXT = 255  # a longer value is nobody's key
 MAX_ECHO = 4096  # characters of what is only sent back
 

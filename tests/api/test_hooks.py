@@ -15,7 +15,9 @@ import pytest
 from joserfc.jwk import KeySet
 from sqlalchemy import insert, select
 
-from everlink.contract import inbox_workflow_id
+from api import hooks
+from api.services import Services
+from everlink.contract import Environment, InboxTask, Workflow, inbox_workflow_id
 from providers.inbound.keysets import KeysUnavailable
 from store.database import utc_now
 from store.scope import Scope
@@ -333,6 +335,28 @@ async def test_security_events_are_answered_as_their_standard_says(
             assert answer.headers["content-type"] == "application/json"
             assert (answer.json()["err"], set(answer.json())) == (err, {"err", "description"})
     assert len(await kept(everlink, await scope_of(everlink.made, product))) == 1
+
+
+async def test_those_that_come_while_a_signal_is_on_its_way_share_the_next(
+    everlink: Everlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, arrives = [], asyncio.Event()
+
+    async def start(made: Services, workflow: Workflow, options: dict[str, Any]) -> None:
+        sent.append(options["id"])
+        await arrives.wait()
+
+    monkeypatch.setattr(hooks, "start_or_leave", start)
+    one, other = (InboxTask(org_id=org, environment=Environment.TEST, slug="slack") for org in ("one", "other"))
+    for task in (one, other):
+        for _ in range(50):
+            await hooks.wake(everlink.made, task)
+            await asyncio.sleep(0)
+    assert sent == ["inbox/one/test/slack", "inbox/other/test/slack"]
+    arrives.set()
+    while everlink.made.waking:
+        await asyncio.sleep(0)
+    assert sorted(sent) == ["inbox/one/test/slack"] * 2 + ["inbox/other/test/slack"] * 2
 
 
 async def test_inbox_says_in_words_what_it_did(everlink: Everlink, product: httpx.AsyncClient) -> None:

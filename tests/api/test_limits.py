@@ -69,6 +69,14 @@ async def test_refused_keys_count_against_their_address(start: Start) -> None:
         assert (await product.get("/healthz")).status_code == 200
 
 
+async def test_forged_events_count_against_their_address(start: Start) -> None:
+    async with start(address_rate_limit=f"{3 * FAILURE_COST}/hour") as everlink:
+        url = (await (await everlink.product()).get("/v1/applications/sandbox")).json()["events_url"]
+        async with httpx.AsyncClient() as forger:
+            statuses = [(await forger.post(url, json={"event": "revoked"})).status_code for _ in range(4)]
+    assert statuses == [401, 401, 401, 429]
+
+
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "10.0.0.0/8, 127.0.0.0/8"])
 async def test_addresses_behind_a_named_proxy_are_told_apart(start: Start, proxies: str) -> None:
     limits = {"address_rate_limit": "2/hour", "trusted_proxies": proxies}

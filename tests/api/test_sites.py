@@ -341,3 +341,17 @@ async def test_client_that_the_provider_has_deleted_flags_the_connection_and_the
     assert (await consent(sites, await reconnect(product, connection), f"of-{site}")).status_code == 200
     assert (await product.post(f"/v1/connections/{connection}/refresh")).json()["verdict"] == "ok"
     assert (await application(product, "shop"))["alarm"] is None
+
+
+async def test_key_that_is_refused_is_named_in_our_words(product: httpx.AsyncClient) -> None:
+    address = "/api/v2/public/linked-account/integration/save-key-credentials/sandbox-key"
+    body = (await product.put(address, json={"api_key": "planted"})).json()
+    assert (body["error_code"], body["fields"], body["reason"]) == (
+        "credentials_refused",
+        ["api_key"],
+        "credentials_invalid",
+    )
+    assert "planted" not in str(body)
+    wrong = (await product.put(address, json={"api_key": "no header\ncarries it"})).json()
+    assert (wrong["error_code"], wrong["wrong"]) == ("invalid_fields", ["api_key"])
+    assert (await product.get("/v1/connections")).json()["connections"] == []

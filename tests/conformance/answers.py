@@ -23,7 +23,7 @@ def matching(rule: AnswerRule) -> dict[str, Any]:
     """The least that a rule recognizes."""
     body: dict[str, Any] = {}
     if rule.code is not None:
-        put(body, rule.field, _plain(rule.code))
+        put(body, rule.field, plain(rule.code))
     if rule.contains is not None:
         put(body, rule.contains_in, f"Sorry: {rule.contains.upper()}!")
     return body
@@ -32,7 +32,7 @@ def matching(rule: AnswerRule) -> dict[str, Any]:
 def mark(body: dict[str, Any], success: AnswerRule) -> None:
     """Add what a success must show, where it does not do so by itself."""
     if success.code is not None:
-        put(body, success.field, _plain(success.code))
+        put(body, success.field, plain(success.code))
     part = success.contains
     if part is not None and part.casefold() not in texts(body).get(success.contains_in, "").casefold():
         put(body, success.contains_in, part)
@@ -59,7 +59,7 @@ def texts(said: Any, prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _plain(code: str) -> Any:
+def plain(code: str) -> Any:
     """A code as a provider writes it."""
     if code in ("true", "false"):
         return code == "true"

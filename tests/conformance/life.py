@@ -15,6 +15,7 @@ from providers.rules import AnswerRule, DeadRule
 from providers.verdict import judge_probe_answer, judge_token_answer
 from tests.conformance.answers import refusal
 from tests.conformance.provider import CLIENT, Provider
+from tests.conformance.told import told
 from tests.conformance.wire import Said
 from tests.conformance.world import World
 
@@ -45,6 +46,7 @@ class Life:
             raise
 
     async def _whole(self) -> None:
+        assert self.entry.events is None or self.entry.auth_type is AuthType.OAUTH2, "events of keys are not tried here"
         await self.enabled()
         if self.entry.auth_type is AuthType.OAUTH2:
             await self.by_consent()
@@ -64,6 +66,7 @@ class Life:
         await self.taken_back()
         await self.reconnected()
         await self.other_account()
+        await told(self)
         if self.provider.oauth2.uninstall is not None:
             await self.uninstalled()
             await self.consented()
@@ -93,11 +96,11 @@ class Life:
 
     async def enabled(self) -> None:
         client = CLIENT if self.entry.auth_type is AuthType.OAUTH2 else {}
-        await self._ok("PUT", f"/v1/applications/{self.entry.slug}", json=client)
+        await self.ok("PUT", f"/v1/applications/{self.entry.slug}", json=client)
 
     async def consented(self) -> None:
         path = f"/api/v2/public/linked-account/integration/oauth-url/{self.entry.slug}"
-        link = await self._ok("GET", path, params=self.provider.given)
+        link = await self.ok("GET", path, params=self.provider.given)
         page = await self._through(link["auth_url"])
         assert page.status_code == 200 and "Connected" in page.text, self._words("consent", page)
         await self._lives("connected")
@@ -118,14 +121,14 @@ class Life:
     async def _lives(self, what: str) -> None:
         """There is one connection, to the account that the provider said, with what it granted."""
         self.right()
-        listed = await self._ok("GET", f"/v1/connections?application={self.entry.slug}&status=active")
+        listed = await self.ok("GET", f"/v1/connections?application={self.entry.slug}&status=active")
         [found] = listed["connections"]
         self.id = found["id"]
         assert (found["identifier"], found["display_name"]) == self.provider.account("first"), f"{what}: {found}"
         await self._token(what)
 
     async def _token(self, what: str) -> None:
-        token = await self._ok("GET", f"/v1/connections/{self.id}/token")
+        token = await self.ok("GET", f"/v1/connections/{self.id}/token")
         if self.entry.oauth2 is not None:
             assert token["access_token"] == self.provider.grant.access_token, f"{what}: another token"
         else:
@@ -136,7 +139,7 @@ class Life:
     async def refreshed(self) -> None:
         """The workflow refreshes; where the refresh token was replaced, the next refresh has the new one."""
         before = self.provider.grant.number
-        said = await self._ok("POST", f"/v1/connections/{self.id}/refresh")
+        said = await self.ok("POST", f"/v1/connections/{self.id}/refresh")
         self.right()
         assert (said["verdict"], said["status"]) == ("ok", "active"), f"refreshed: {said}"
         assert self.provider.grant.number == before + 1, "refreshed: no token was granted"
@@ -173,7 +176,7 @@ class Life:
         for rule in oauth2.application_errors:
             outcome = await ask(rule)
             assert outcome.verdict is Verdict.APPLICATION_ERROR, f"{rule}: {outcome}"
-            application = await self._ok("GET", f"/v1/applications/{self.entry.slug}")
+            application = await self.ok("GET", f"/v1/applications/{self.entry.slug}")
             assert application["alarm"] is not None, f"{rule}: no alarm"
             await self.world.forgive(self.id)
         for rule in oauth2.transient:
@@ -184,7 +187,7 @@ class Life:
             assert verdict is Verdict.TRANSIENT, f"{said} is {verdict.value} to a refresh"
         self.provider.token_says = None
         self.right()
-        assert (await self._status())["status"] == "active", "nobody was told of a refusal, and yet it is flagged"
+        assert (await self.status())["status"] == "active", "nobody was told of a refusal, and yet it is flagged"
 
     def _is_dead(self, outcome: CredentialOutcome, rule: DeadRule) -> None:
         self.right()
@@ -195,21 +198,21 @@ class Life:
     async def taken_back(self) -> None:
         """The customer ends the access at the provider: the next refresh finds it, and the product is told."""
         self.provider.take_back()
-        await self._ok("POST", f"/v1/connections/{self.id}/refresh")
+        await self.ok("POST", f"/v1/connections/{self.id}/refresh")
         await self._flagged(self.provider.oauth2.dead[0].reason)
 
     async def key_refused(self) -> None:
         assert self.entry.probe is not None
         rule = self.entry.probe.dead[0]
         self.provider.probe_says = Said.json(*refusal(rule, self.entry.probe.success))
-        await self._ok("POST", f"/v1/connections/{self.id}/refresh")
+        await self.ok("POST", f"/v1/connections/{self.id}/refresh")
         await self._flagged(rule.reason)
         await self.refused()
         self.provider.probe_says = None
 
     async def _flagged(self, reason: ReauthReason) -> None:
         self.right()
-        found = await self._status()
+        found = await self.status()
         assert (found["status"], found["reason"]) == ("reauth_required", reason), f"taken back: {found}"
 
     async def reconnected(self) -> None:
@@ -255,7 +258,7 @@ class Life:
         return oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None)
 
     async def _end(self, query: str = "") -> str:
-        gone = await self._ok("DELETE", f"/v1/connections/{self.id}{query}")
+        gone = await self.ok("DELETE", f"/v1/connections/{self.id}{query}")
         assert gone["status"] == "disconnected", f"disconnected: {gone}"
         note = await self._receipt()
         self.right()
@@ -280,12 +283,12 @@ class Life:
         return await self.world.browser.get(self.provider.consent(door.headers["location"], account))
 
     async def _reconnect_link(self) -> str:
-        return str((await self._ok("POST", f"/v1/connections/{self.id}/reconnect"))["connect_url"])
+        return str((await self.ok("POST", f"/v1/connections/{self.id}/reconnect"))["connect_url"])
 
-    async def _status(self) -> dict[str, Any]:
-        return await self._ok("GET", f"/v1/connections/{self.id}")
+    async def status(self) -> dict[str, Any]:
+        return await self.ok("GET", f"/v1/connections/{self.id}")
 
-    async def _ok(self, method: str, path: str, **said: Any) -> dict[str, Any]:
+    async def ok(self, method: str, path: str, **said: Any) -> dict[str, Any]:
         answer = await self._send(method, path, **said)
         assert answer.is_success, self._words(f"{method} {path}", answer)
         body: dict[str, Any] = answer.json()

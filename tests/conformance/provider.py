@@ -11,12 +11,14 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from providers.entry import CatalogEntry, OAuth2, Request
+from providers.events import SecurityEventToken
 from providers.rules import AnswerRule
 from tests.conformance.answers import filled, mark, put, refusal
 from tests.conformance.given import given
 from tests.conformance.wire import Said, Sent
+from tests.providers.signing import jwks
 
-CLIENT = {"client_id": "our-client", "client_secret": "our secret"}
+CLIENT = {"client_id": "our-client", "client_secret": "our secret, which is long enough to sign with"}
 SECONDS = 3600
 NO = Said(400, b"that is not how this provider is asked")
 
@@ -50,6 +52,7 @@ class Provider:
         self.ended: list[str] = []  # how grants were ended from our side
         self._codes: dict[str, Grant] = {}
         self._grants: list[Grant] = []
+        self._issued = 0
 
     # What a test sees and does
 
@@ -74,6 +77,12 @@ class Provider:
         if identity is None:
             return "default", None
         return self._said_at(identity.id, account), self._said_at(identity.name, account) if identity.name else None
+
+    def key(self, name: str) -> str:
+        """By what an event names the first account."""
+        identity = self.entry.identity
+        assert identity is not None
+        return self._said_at(identity.id if name == "account" else identity.keys[name], "first")
 
     def consent(self, url: str, account: str = "first") -> str:
         """A customer allows what the address asks for; answers where the browser goes then."""
@@ -124,7 +133,10 @@ class Provider:
             return NO
 
     def _answer(self, sent: Sent) -> Said:
-        oauth2, probe = self.entry.oauth2, self.entry.probe
+        oauth2, probe, events = self.entry.oauth2, self.entry.probe, self.entry.events
+        signature = events.signature if events is not None else None
+        if isinstance(signature, SecurityEventToken) and sent.url == signature.jwks_url:
+            return Said.json(200, jwks())
         is_known = oauth2 is None or bool(self._grants)
         if is_known and probe is not None and self._is(probe, sent):
             return self._probe(sent)
@@ -207,7 +219,8 @@ class Provider:
         if not grant.alive:
             return Said.json(*refusal(oauth2.dead[0], places.success))
         grant.number += 1
-        name = f"{grant.account}-{len(self._grants)}-{grant.number}"
+        self._issued += 1
+        name = f"{grant.account}-{self._issued}"
         body: dict[str, Any] = {}
         grant.access_token = f"access-{name}"
         put(body, places.access_token, grant.access_token)
@@ -233,6 +246,8 @@ class Provider:
         self._as_described(probe, sent)
         if self.probe_says is not None:
             return self.probe_says
+        if self._grants and not self.grant.alive:
+            return Said.json(*refusal(probe.dead[0], probe.success))
         body: dict[str, Any] = {}
         for path, value in self._from("probe", self.grant.account if self._grants else "first").items():
             put(body, path, value)

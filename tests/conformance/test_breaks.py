@@ -12,6 +12,7 @@ from tests.conformance.life import Life
 from tests.conformance.provider import Provider
 from tests.conformance.world import World
 
+UNINSTALLED = {"when": {"body.type": "uninstalled"}, "kind": "uninstalled", "match": {"team": "body.team"}}
 EVERYTHING: dict[str, Any] = {
     "slug": "everything",
     "name": "Everything",
@@ -43,7 +44,21 @@ EVERYTHING: dict[str, Any] = {
         "success": {"field": "ok", "code": True},
         "dead": [{"code": "token_gone", "reason": "access_revoked"}],
     },
-    "identity": {"id": "probe.user.id", "name": "probe.user.name"},
+    "identity": {"id": "probe.user.id", "name": "probe.user.name", "keys": {"team": "probe.user.team"}},
+    "events": {
+        "signature": {
+            "scheme": "hmac",
+            "header": "x-signature",
+            "part": "v1",
+            "signed": "{timestamp}.{body}",
+            "timestamp": {"at": "part.t"},
+        },
+        "rules": [UNINSTALLED],
+        "id": "body.id",
+        "occurred_at": {"at": "body.at", "unit": "iso"},
+        "setup": "Nowhere.",
+        "source": "https://docs.everything.example/events",
+    },
 }
 KEYS: dict[str, Any] = {
     "slug": "keys",
@@ -99,6 +114,13 @@ async def test_entry_that_is_right_lives(world: World, said: dict[str, Any]) -> 
         ("probe.dead", [{"code": "token_gone", "reason": "refresh_token_expired"}], "token_gone"),
         ("identity.id", "probe.user.name", "connected: "),
         ("identity.name", None, "connected: "),
+        ("events.signature.signed", "{timestamp}{body}", "refused"),
+        ("events.signature.header", "x-sign", "refused"),
+        ("events.signature", {"scheme": "hmac", "header": "x-signature", "prefix": "v1="}, "refused"),
+        ("events.signature.timestamp.tolerance_seconds", 86400, "stale"),
+        ("events.rules", [UNINSTALLED | {"kind": "revoked"}], "access_revoked"),
+        ("events.occurred_at", None, "late"),
+        ("events.status", 202, "refused"),
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
+from sqlalchemy import Select, select
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
@@ -24,10 +26,12 @@ from api.services import Services
 from everlink.contract import TRANSIENT, CredentialOutcome, CredentialTask, Environment, Verdict
 from providers.catalog import Catalog
 from providers.entry import CatalogEntry
+from providers.inbound.keysets import KeySets
 from store.connections import connection_ref
 from store.database import utc_now
 from store.scope import Scope
 from store.settings import Settings
+from store.tables import PROVIDER_EVENTS
 from tests.conformance.wire import Internet
 from worker import make_worker, plugin
 
@@ -56,6 +60,17 @@ class World:
 
     async def probe(self, connection_id: str) -> CredentialOutcome:
         return await self._try(ProbeActivities(self.shared).probe, connection_id)
+
+    async def dispatched(self) -> None:
+        """Every event of a provider that was kept has been told to whom it is about."""
+        waiting = select(PROVIDER_EVENTS.c.id).where(PROVIDER_EVENTS.c.dispatched_at.is_(None))
+        async with asyncio.timeout(20):
+            while await self._any(waiting):
+                await asyncio.sleep(0.02)
+
+    async def _any(self, query: Select[Any]) -> bool:
+        async with self.made.database.reading() as reading:
+            return (await reading.execute(query)).first() is not None
 
     async def forgive(self, connection_id: str) -> None:
         """Nothing is held against the application's client any more."""
@@ -96,6 +111,7 @@ async def running(folder: Path, sqlite_template: Path, temporal_address: str) ->
     async with Internet().open() as internet, app.router.lifespan_context(app), open_shared(settings) as shared:
         made: Services = app.state.services
         async with internet.client() as made.http, internet.client() as shared.http:
+            made.key_sets = KeySets(made.http)
             shared.temporal = await Client.connect(temporal_address, plugins=[plugin(shared, sandboxed=False)])
             scope = Scope(await made.tenants.add_organization("Acme", utc_now()), Environment.TEST)
             await made.tenants.save_linked_account(scope, "acme", {}, utc_now())

@@ -155,5 +155,5 @@ def test_whose_account_it_is(
 ) -> None:
     identity = entry_of(slug).identity
     assert identity is not None
-    whose = identify(identity, OAuthCredential(access_token="a", extra=said), probed, callback)
+    whose = identify(identity, OAuthCredential(access_token="a", extra={**said, "callback": callback}), probed)
     assert whose is not None and (whose.id, whose.keys) == (account, keys)

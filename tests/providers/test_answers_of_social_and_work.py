@@ -20,8 +20,10 @@ BEFORE = OAuthCredential(access_token="access-1", refresh_token="refresh-1")
 OK, DEAD, TRANSIENT, APPLICATION = Verdict.OK, Verdict.DEAD, Verdict.TRANSIENT, Verdict.APPLICATION_ERROR
 REVOKED, EXPIRED = ReauthReason.ACCESS_REVOKED, ReauthReason.REFRESH_TOKEN_EXPIRED
 INVALID, UNINSTALLED = ReauthReason.CREDENTIALS_INVALID, ReauthReason.APP_UNINSTALLED
+DELETED = ReauthReason.APPLICATION_DELETED
 
 FACEBOOK = "https://developers.facebook.com/docs/graph-api/guides/error-handling"
+FACEBOOK_DELETED = "https://github.com/mobolic/facebook-sdk/blob/master/test/test_access_tokens.py"
 FACEBOOK_CLIENT = "https://stackoverflow.com/questions/14575477/facebook-exchange-code-for-token"
 TWITCH = "https://dev.twitch.tv/docs/authentication/refresh-tokens/"
 TWITCH_CLIENT = "https://github.com/nicklaw5/helix/blob/main/authentication_test.go"
@@ -76,6 +78,10 @@ def test_answer_to_a_refresh(
         ("facebook", 400, facebook(190, "...", error_subcode=458), DEAD, UNINSTALLED, FACEBOOK),
         ("facebook", 400, facebook(190, "...", error_subcode=463), DEAD, EXPIRED, FACEBOOK),
         ("facebook", 400, facebook(190, "...", error_subcode=460), DEAD, REVOKED, FACEBOOK),
+        ("facebook", 400, facebook(190, "...", error_subcode=467), DEAD, REVOKED, FACEBOOK),
+        ("facebook", 400, facebook(190, "You cannot access the app ...", error_subcode=459), TRANSIENT, None, FACEBOOK),
+        ("facebook", 400, facebook(190, "Error validating application."), TRANSIENT, None, FACEBOOK),
+        ("facebook", 400, facebook(190, "... Application has been deleted."), DEAD, DELETED, FACEBOOK_DELETED),
         ("facebook", 400, facebook(4, "Application request limit reached"), TRANSIENT, None, FACEBOOK),
         ("facebook", 200, {"id": "A1", "name": "Ada"}, OK, None, FACEBOOK),
         ("clickup", 401, {"err": "Token invalid", "ECODE": "OAUTH_025"}, DEAD, REVOKED, CLICKUP),

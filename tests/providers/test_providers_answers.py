@@ -326,7 +326,7 @@ PROVIDERS = [
         REVOKED,
     ),
     Case("google", 400, {"error": "invalid_grant", "error_subtype": "invalid_rapt"}, DEAD, GOOGLE_RAPT, EXPIRED),
-    Case("google", 401, {"error": "deleted_client"}, APPLICATION, GOOGLE_CLIENT),
+    Case("google", 401, {"error": "deleted_client"}, DEAD, GOOGLE_CLIENT, ReauthReason.APPLICATION_DELETED),
     Case("google", 500, {"error": "internal_failure"}, TRANSIENT, GOOGLE),
 ]
 

@@ -11,7 +11,7 @@ import pytest
 
 from everlink.contract import ReauthReason, Verdict
 from providers.credential import OAuthCredential, to_bytes
-from providers.entry import OAuth2, Probe
+from providers.entry import CatalogEntry, OAuth2, Probe
 from providers.http import Answer
 from providers.rules import DeadRule
 from providers.verdict import judge_probe_answer, judge_token_answer
@@ -214,3 +214,23 @@ def test_half_a_character_in_a_name_loses_no_grant(half: bytes) -> None:
     assert judged.credential is not None
     kept = OAuthCredential.model_validate_json(to_bytes(judged.credential))
     assert (kept.refresh_token, kept.extra["team"]["id"]) == ("r2", "T1")
+
+
+def test_refusal_speaks_of_the_fields_that_its_rule_names() -> None:
+    about = {"slug": "own", "name": "Own", "description": "", "auth_type": "keybased"}
+    fields = [{"name": name, "label": name} for name in ("key", "secret")]
+    dead: list[dict[str, Any]] = [{"code": "bad_secret", "fields": ["secret"]}, {"status": 401}]
+    given = {**about, "fields": fields, "probe": {"url": "https://a.example/", "dead": dead}}
+    entry = CatalogEntry.model_validate(given)
+    assert entry.probe is not None
+    for body, named in ((b'{"error": "bad_secret"}', ("secret",)), (b"{}", ())):
+        assert judge_probe_answer(Answer(401, httpx.Headers(), body), entry.probe).fields == named
+    dead[0]["fields"] = ["other"]
+    with pytest.raises(ValueError, match="a field that there is not"):
+        CatalogEntry.model_validate(given)
+
+
+def test_customers_own_client_that_is_refused_is_a_dead_credential() -> None:
+    oauth2 = OAuth2(grant="client_credentials", token_url="https://a.example/token")
+    judged = judge_token_answer(Answer(401, httpx.Headers(), b'{"error": "invalid_client"}'), oauth2, None)
+    assert (judged.verdict, judged.reason) == (Verdict.DEAD, ReauthReason.CREDENTIALS_INVALID)

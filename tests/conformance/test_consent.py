@@ -1,4 +1,4 @@
-"""Every application that connects by consent lives as its entry says."""
+"""Every application that connects by consent, without PKCE lives as its entry says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tests.conformance.life import Life
 from tests.conformance.provider import Provider
 from tests.conformance.world import World
 
-ENTRIES = [entry for entry in Catalog.load() if entry.auth_type is AuthType.OAUTH2]
+CONSENT = [entry for entry in Catalog.load() if entry.auth_type is AuthType.OAUTH2]
+ENTRIES = [entry for entry in CONSENT if entry.oauth2 is not None and not entry.oauth2.pkce]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.slug)
