@@ -371,6 +371,7 @@ def test_answer_to_a_refresh(case: Case) -> None:
     ("slug", "status", "body", "verdict", "reason"),
     [
         ("slack", 200, {"ok": True, "team_id": "T1", "team": "Acme"}, OK, None),
+        ("slack", 200, {"ok": False, "error": "invalid_auth"}, TRANSIENT, None),  # it may be our address
         ("slack", 200, {"ok": False, "error": "token_revoked"}, DEAD, REVOKED),
         ("slack", 200, {"ok": False, "error": "token_expired"}, DEAD, EXPIRED),
         ("slack", 200, {"ok": False, "error": "fatal_error"}, TRANSIENT, None),
