@@ -230,6 +230,12 @@ class OAuth2(Part):
         return self.grant == "client_credentials"
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where its own requests go."""
+        urls = (self.authorize_url, self.token_url, self.refresh_url, self.revoke_url, self.introspect_url)
+        return tuple(url for url in urls if url is not None)
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         """Where the application's own client shows its secret."""
         urls = (self.token_url, self.refresh_url, self.revoke_url, self.introspect_url)
@@ -239,9 +245,8 @@ class OAuth2(Part):
     @property
     def names(self) -> frozenset[str]:
         """The fields that its own requests need."""
-        texts = (self.authorize_url or "", self.token_url, self.refresh_url or "", self.revoke_url or "")
-        more = (self.introspect_url or "", *self.token_params.values(), *self.token_headers.values())
-        return frozenset[str]().union(*(names(text) for text in (*texts, *more, *self.authorize_params.values())))
+        params = (*self.authorize_params.values(), *self.token_params.values(), *self.token_headers.values())
+        return frozenset[str]().union(*(names(text) for text in (*self.addresses, *params)))
 
 
 class Limits(Part):
