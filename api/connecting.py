@@ -177,8 +177,7 @@ async def _give_back(made: Services, ticket: Ticket, ours: OurClient, grant: Gra
     assert isinstance(grant.credential, OAuthCredential)
     known = bool(grant.whose.keys)
     if known and not await made.connections.has_account(ticket.scope, ticket.slug, grant.whose.id):
-        clients = [ours.client] if ours.former is None else [ours.client, ours.former]
-        await end_grant(made.http, ours.oauth2, clients, grant.credential)
+        await end_grant(made.http, ours.oauth2, ours.clients, grant.credential)
 
 
 def _with(credential: OAuthCredential, given: dict[str, str], more: dict[str, str]) -> OAuthCredential:
@@ -190,22 +189,15 @@ def _with(credential: OAuthCredential, given: dict[str, str], more: dict[str, st
 async def _exchange(
     made: Services, slug: str, ours: OurClient, code: str, verifier: str, given: dict[str, str]
 ) -> TokenVerdict:
-    """Trade a code for tokens; once more with the secret before, where the provider refuses the present one.
-
-    A client that is refused has not used the code (RFC 6749 section 5.2).
-    """
+    uri = redirect_uri(made, slug)
 
     async def trade(client: Client) -> TokenVerdict:
-        uri = redirect_uri(made, slug)
         answer = await exchange_code(
             made.http, ours.oauth2, client, code=code, redirect_uri=uri, verifier=verifier, given=given
         )
         return judge_token_answer(answer, ours.oauth2, None)
 
-    verdict = await trade(ours.client)
-    if verdict.verdict is Verdict.APPLICATION_ERROR and ours.former is not None:
-        verdict = await trade(ours.former)
-    return verdict
+    return await ours.ask(trade)
 
 
 def redirect_uri(made: Services, slug: str) -> str:

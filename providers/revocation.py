@@ -10,9 +10,10 @@ import httpx
 from everlink.contract import Verdict
 from providers.call import call
 from providers.credential import OAuthCredential
-from providers.entry import OAuth2, Request
+from providers.entry import OAuth2
 from providers.http import Answer, RequestFailed
 from providers.oauth2 import Client, revoke
+from providers.request import Request
 from providers.templates import CannotFill
 from providers.verdict import NO_STATEMENT, is_success, refuses_client
 
