@@ -76,7 +76,7 @@ def _reply(challenge: Challenge, said: Said, secret: str) -> Response:
 
 async def _keep(made: Services, events: Events, application: Application, incoming: Incoming, told: Announced) -> bool:
     """Whether it is new."""
-    if events.secret is None:
+    if not events.is_proven:
         return any([await _keep_suspicion(made, application, one, told.occurred_at) for one in told.ended])
     event = NewProviderEvent(
         event_id=told.id,
@@ -89,7 +89,7 @@ async def _keep(made: Services, events: Events, application: Application, incomi
 
 
 async def _keep_suspicion(made: Services, application: Application, one: Ended, occurred_at: datetime | None) -> bool:
-    """Of what nobody signed, only what concerns somebody is kept, and once a minute.
+    """Of what is not proven, only what concerns somebody is kept, and once a minute.
 
     The rest of the request does not count, nor do several accounts at once: whoever varies them would be asking for
     as many looks.

@@ -202,8 +202,22 @@ class Events(Part):
             place, _, rest = path.partition(".")
             if place not in places or not rest:
                 raise ValueError(f"{path!r} must begin with one of {', '.join(sorted(places))} and a dot")
-        if self.secret is None and any(rule.kind is not ProviderEventKind.SUSPECT for rule in self.rules):
+        if not self.is_proven and any(rule.kind is not ProviderEventKind.SUSPECT for rule in self.rules):
             raise ValueError("what nobody has signed is at most suspect")
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the provider itself says whose grants end. A token that has only come along does not say it.
+
+        Providers give tokens of the same secret to pages in their customers' browsers, too.
+        """
+        match self.signature:
+            case Unsigned():
+                return False
+            case JwtSignature():
+                return all(path.startswith(f"{CLAIMS}.") for rule in self.rules for path in rule.match.values())
+            case _:
+                return True
 
     @property
     def secret(self) -> Secret | Literal["jwks"] | None:

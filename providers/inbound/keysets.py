@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
+from typing import TypeVar
 
 import httpx
 from joserfc.errors import JoseError
@@ -12,7 +14,10 @@ from providers.http import RequestFailed, send
 
 KEEP_SECONDS = 3600.0
 MOST = 1000  # addresses
+FAILED_SECONDS = 10.0  # after a failure they are not asked for
 AGAIN_SECONDS = 60.0  # a key that is not among them may be new: they are fetched again, but not for everybody's token
+
+Value = TypeVar("Value")
 
 
 class KeysUnavailable(Exception):
@@ -20,11 +25,16 @@ class KeysUnavailable(Exception):
 
 
 class KeySets:
-    """By address. A failure to fetch leaves what there was."""
+    """By address. A failure to fetch leaves what there was.
+
+    Anybody can make us ask, with what is no token: one request at a time goes to an address, none soon after a failure.
+    """
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
         self._kept: dict[str, tuple[float, KeySet]] = {}
+        self._failed: dict[str, float] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def get(self, url: str, *, newer: bool = False) -> KeySet:
         """The keys; `newer`: not those that were there a minute ago.
@@ -35,19 +45,23 @@ class KeySets:
         at, kept = self._kept.get(url, (0.0, None))
         if kept is not None and monotonic() - at < (AGAIN_SECONDS if newer else KEEP_SECONDS):
             return kept
+        failed = self._failed.get(url)
+        if failed is None or monotonic() - failed >= FAILED_SECONDS:
+            if url not in self._under_way:
+                self._under_way[url] = asyncio.create_task(self._renew(url))
+            await asyncio.shield(self._under_way[url])
+        if url not in self._kept:
+            raise KeysUnavailable("the provider's keys cannot be fetched")
+        return self._kept[url][1]
+
+    async def _renew(self, url: str) -> None:
         try:
-            kept = await self._fetch(url)
+            _put(self._kept, url, (monotonic(), await self._fetch(url)))
+            self._failed.pop(url, None)
         except KeysUnavailable:
-            if kept is None:
-                raise
-            at = monotonic() - KEEP_SECONDS + AGAIN_SECONDS
-        else:
-            at = monotonic()
-        self._kept.pop(url, None)
-        self._kept[url] = at, kept
-        if len(self._kept) > MOST:
-            del self._kept[next(iter(self._kept))]
-        return kept
+            _put(self._failed, url, monotonic())
+        finally:
+            del self._under_way[url]
 
     async def _fetch(self, url: str) -> KeySet:
         try:
@@ -59,3 +73,11 @@ class KeySets:
             return KeySet.import_key_set({"keys": keys})  # type: ignore[typeddict-item]
         except (JoseError, ValueError, TypeError, KeyError, AttributeError):
             raise KeysUnavailable("the provider's keys cannot be read") from None
+
+
+def _put(table: dict[str, Value], url: str, value: Value) -> None:
+    """As the newest; the oldest goes where there are too many."""
+    table.pop(url, None)
+    table[url] = value
+    if len(table) > MOST:
+        del table[next(iter(table))]

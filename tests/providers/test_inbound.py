@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,7 +49,7 @@ JWT = {"exp": NOW.timestamp() + 300, "iat": NOW.timestamp()}
 
 
 def events(signature: dict[str, Any], **given: Any) -> Events:
-    kind = "suspect" if signature["scheme"] == "none" else "revoked"
+    kind = "suspect" if signature["scheme"] in ("none", "jwt") else "revoked"
     rules = [{"kind": kind, "match": {"account": "body.team"}}]
     return Events.model_validate({"signature": signature, "rules": rules, "setup": "here", "source": "test", **given})
 
@@ -404,6 +405,18 @@ def test_what_nobody_signs_is_at_most_suspect() -> None:
         events({"scheme": "none"}, rules=rules)
 
 
+def test_what_a_token_says_nothing_of_is_at_most_suspect() -> None:
+    """Whoever has a token of that secret, as a page in a customer's browser may, can send it with any body."""
+
+    def taken(path: str) -> bool:
+        return events({"scheme": "jwt"}, rules=[{"kind": "revoked", "match": {"account": path}}]).is_proven
+
+    assert taken("claims.sub")
+    for path in ("body.team", "query.id", "header.x-team"):
+        with pytest.raises(ValidationError, match="at most suspect"):
+            taken(path)
+
+
 @pytest.mark.parametrize("path", ["claims.sub", "event.type", "account", "body.", "token.id"])
 def test_path_into_nowhere_is_no_entry(path: str) -> None:
     rules = [{"kind": "revoked", "match": {"account": path}}]
@@ -462,15 +475,23 @@ async def test_keys_that_cannot_be_fetched_leave_those_that_there_were(
     now = 1000.0
     monkeypatch.setattr(keysets, "monotonic", lambda: now)
     good, published.status, published.body = published.body, status, body
-    with pytest.raises(KeysUnavailable):
-        await key_sets.get("https://issuer.example/keys")
-    published.status, published.body = 200, good
+    for _ in range(3):
+        with pytest.raises(KeysUnavailable):
+            await key_sets.get("https://issuer.example/keys")
+    assert published.asked == 1
+    published.status, published.body, now = 200, good, now + 11
     kept = await key_sets.get("https://issuer.example/keys")
     published.status, published.body, now = status, body, now + 3601
     assert await key_sets.get("https://issuer.example/keys") is kept
     asked = published.asked
     assert await key_sets.get("https://issuer.example/keys") is kept
     assert published.asked == asked  # the provider that fails is not asked for each event
+
+
+async def test_many_who_ask_for_keys_at_once_are_one_request(published: Published, key_sets: KeySets) -> None:
+    found = await asyncio.gather(*(key_sets.get("https://issuer.example/keys") for _ in range(20)))
+    assert published.asked == 1
+    assert len({id(one) for one in found}) == 1
 
 
 async def test_keys_at_a_private_address_are_not_fetched() -> None:

@@ -251,7 +251,7 @@ CASES = [
                 },
             }
         ),
-        [(UNINSTALLED, {"organization": ["17"]})],
+        [(SUSPECT, {"organization": ["17"]})],
         NOW,
     ),
     Case(
