@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+from datetime import datetime
 
 from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
@@ -16,7 +18,7 @@ from everlink.contract import InboxTask, Workflow
 from providers.events import Challenge, Events
 from providers.inbound.incoming import Incoming, Said, read
 from providers.inbound.keysets import KeysUnavailable
-from providers.inbound.reading import Announced, announced, asks, reply
+from providers.inbound.reading import Announced, Ended, announced, asks, reply
 from providers.inbound.verify import Proofs, verify
 from store.inbox import NewProviderEvent
 from store.scope import Scope
@@ -73,19 +75,32 @@ def _reply(challenge: Challenge, said: Said, secret: str) -> Response:
 
 
 async def _keep(made: Services, events: Events, application: Application, incoming: Incoming, told: Announced) -> bool:
-    """Whether it is new. Of what nobody signed, only what concerns somebody is kept, and once a minute."""
-    scope, now, event_id = Scope(application.org_id, application.environment), made.clock(), told.id
+    """Whether it is new."""
     if events.secret is None:
-        concerned = [await made.inbox.concerns(scope, application.slug, one.match) for one in told.ended]
-        if not any(concerned):
-            return False
-        event_id = _hash(f"{event_id} {int(now.timestamp()) // 60}".encode())
+        return any([await _keep_suspicion(made, application, one, told.occurred_at) for one in told.ended])
     event = NewProviderEvent(
-        event_id=event_id,
-        body_sha256=_hash(event_id.encode() if events.secret is None else incoming.body),
+        event_id=told.id,
+        body_sha256=_hash(incoming.body),
         ended=[{"kind": one.kind.value, "match": one.match} for one in told.ended],
         occurred_at=told.occurred_at,
     )
+    scope = Scope(application.org_id, application.environment)
+    return await made.inbox.receive(scope, application.slug, event, made.clock())
+
+
+async def _keep_suspicion(made: Services, application: Application, one: Ended, occurred_at: datetime | None) -> bool:
+    """Of what nobody signed, only what concerns somebody is kept, and once a minute.
+
+    The rest of the request does not count, nor do several accounts at once: whoever varies them would be asking for
+    as many looks.
+    """
+    scope, now = Scope(application.org_id, application.environment), made.clock()
+    alone = all(len(values) == 1 for values in one.match.values())
+    if not alone or not await made.inbox.concerns(scope, application.slug, one.match):
+        return False
+    ended = {"kind": one.kind.value, "match": one.match}
+    event_id = _hash(json.dumps([ended, int(now.timestamp()) // 60], sort_keys=True).encode())
+    event = NewProviderEvent(event_id=event_id, body_sha256=event_id, ended=[ended], occurred_at=occurred_at)
     return await made.inbox.receive(scope, application.slug, event, now)
 
 

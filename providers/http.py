@@ -42,17 +42,8 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any] | None:
-        """The body as a JSON object; None for anything else.
-
-        All of it can be kept: half a character, as of an emoji cut in two, becomes a question mark, a number
-        that JSON does not have (`NaN`) becomes null, and an object nested deeper than what reads it again is none.
-        """
-        try:
-            said = json.loads(self.body, parse_float=_finite, parse_constant=_finite)
-            whole = json.dumps(said, ensure_ascii=False).encode(errors="replace")
-            value = from_json(whole)
-        except (ValueError, RecursionError):
-            return None
+        """The body as a JSON object; None for anything else."""
+        value = read_json(self.body)
         return value if isinstance(value, dict) else None
 
     def retry_after(self, now: datetime | None = None) -> float | None:
@@ -67,6 +58,20 @@ class Answer:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def read_json(body: bytes) -> Any:
+    """What a body says; None where it is no JSON.
+
+    All of it can be kept: half a character, as of an emoji cut in two, becomes a question mark, a number
+    that JSON does not have (`NaN`) becomes null, and what is nested deeper than what reads it again is none.
+    """
+    try:
+        said = json.loads(body, parse_float=_finite, parse_constant=_finite)
+        whole = json.dumps(said, ensure_ascii=False).encode(errors="replace")
+        return from_json(whole)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _finite(number: str) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from providers.events import Events, Unit
+from providers.http import read_json
 from providers.verdict import texts_at
 
 DIGITS = re.compile(r"[0-9]{1,16}")
@@ -75,7 +75,7 @@ class Said:
 
 def read(incoming: Incoming, events: Events) -> Said:
     """The places that need no proof."""
-    fields = _form(incoming.body.decode(errors="replace")) if events.form else _object(incoming.body)
+    fields = _form(incoming.body.decode(errors="replace")) if events.form else read_json(incoming.body)
     return Said({"body": fields, "header": incoming.once, "query": _form(incoming.query)})
 
 
@@ -87,13 +87,6 @@ def moment(text: str, unit: Unit) -> datetime | None:
             return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
         return datetime.fromtimestamp(int(text) / NUMBER_UNITS[unit], UTC) if DIGITS.fullmatch(text) else None
     except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _object(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
         return None
 
 

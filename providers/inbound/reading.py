@@ -56,7 +56,8 @@ def announced(events: Events, incoming: Incoming, said: Said) -> Announced | Non
     if not ended:
         return None
     told = said.text(events.id) if events.id is not None else None
-    named = f"id {told}".encode() if told is not None else b"body " + incoming.body + incoming.query.encode()
+    # An empty id would be that of every event that has none.
+    named = f"id {told}".encode(errors="replace") if told else b"body " + incoming.body + incoming.query.encode()
     at = events.occurred_at
     moment = said.moment(at.at, at.unit) if at is not None else None
     return Announced(hashlib.sha256(named).hexdigest(), ended, moment)

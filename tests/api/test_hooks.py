@@ -261,9 +261,10 @@ async def test_visit_that_nobody_signed_asks_for_one_look_a_minute(
     scope = await scope_of(everlink.made, product)
     [one] = await add_connections(everlink.made, scope, 1, "quickbooks")
     await name_all(everlink, scope, [one], "realm-1", "quickbooks")
-    for realm in ("realm-1", "realm-1", "realm-2", ""):
+    for realm in ("realm-1", "realm-1", "realm-2", "", "realm-1&of=1", "realm-1&realmId=realm-3"):
         page = await send(f"{url}?realmId={realm}", b"", method="GET")
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert (await send(f"{url}?realmId=realm-1", b"varied", method="GET")).status_code == 200
     rows = await kept(everlink, scope)
     assert 1 <= len(rows) <= 2  # the minute may have ended in between
     assert (await send(url, b"realmId=realm-1", method="POST")).status_code == 404

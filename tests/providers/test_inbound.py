@@ -16,8 +16,9 @@ from providers.events import Events, Signature
 from providers.guard import TargetGuard
 from providers.http import make_client
 from providers.inbound import keysets
-from providers.inbound.incoming import Refused, Said
+from providers.inbound.incoming import Refused, Said, read
 from providers.inbound.keysets import KeySets, KeysUnavailable
+from providers.inbound.reading import Announced, announced
 from providers.inbound.verify import Proofs, verify
 from tests.providers.signing import (
     CLIENT_ID,
@@ -476,3 +477,30 @@ async def test_keys_at_a_private_address_are_not_fetched() -> None:
     async with make_client(TargetGuard([])) as http:
         with pytest.raises(KeysUnavailable):
             await KeySets(http).get("http://127.0.0.1:9/keys")
+
+
+def read_as(body: bytes, **given: Any) -> Announced | None:
+    told = events({"scheme": "token", "header": "x-token"}, **given)
+    incoming = Sent(body).incoming()
+    return announced(told, incoming, read(incoming, told))
+
+
+@pytest.mark.parametrize("around", [b"%s", b'{"team": %s}', b'{"team": {"id": %s}}'])
+def test_body_that_is_nested_too_deeply_says_nothing(around: bytes) -> None:
+    for depth in range(100, 1000):
+        assert read_as(around % (b"[" * depth + b"]" * depth)) is None, depth
+
+
+def test_half_a_character_is_in_no_key() -> None:
+    found = read_as(rb'{"team": "\ud800"}')
+    assert found is not None
+    assert [value.encode() for value in found.ended[0].match["account"]] == [b"?"]
+
+
+def test_events_with_an_empty_id_are_told_apart_by_what_they_say() -> None:
+    first, again, second = (
+        read_as(body, id="body.id")
+        for body in (b'{"id": "", "team": "T1"}', b'{"id": "", "team": "T1"}', b'{"id": "", "team": "T2"}')
+    )
+    assert first is not None and again is not None and second is not None
+    assert first.id == again.id != second.id
