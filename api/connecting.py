@@ -96,7 +96,12 @@ async def start_link(
 
 
 async def depart(made: Services, ticket: Ticket, browser: str) -> str:
-    """The provider's consent page for this browser, with a state that only it can bring back."""
+    """The provider's consent page for this browser, with a state that only it can bring back.
+
+    Raises:
+        ConnectFailed: the application is not there any more, or asks by now for fields that the link does not have.
+        ApiError: 400 where it is not set up.
+    """
     entry = await _entry(made, ticket.scope, ticket.slug)
     ours = await oauth_client(made, ticket.scope, entry)
     state, verifier = secrets.token_urlsafe(32), new_verifier()
@@ -124,6 +129,7 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
 
     Raises:
         ConnectFailed: it did not work; nothing is connected that was not before.
+        ApiError: 400, the same, where the application is not set up any more.
     """
     if not callback.state or not browser:
         raise ConnectFailed(400, "This link was opened in another browser, or it is not complete.")
