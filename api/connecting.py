@@ -96,7 +96,12 @@ async def start_link(
 
 
 async def depart(made: Services, ticket: Ticket, browser: str) -> str:
-    """The provider's consent page for this browser, with a state that only it can bring back."""
+    """The provider's consent page for this browser, with a state that only it can bring back.
+
+    Raises:
+        ConnectFailed: the application is not there any more, or asks by now for fields that the link does not have.
+        ApiError: 400 where it is not set up.
+    """
     entry = await _entry(made, ticket.scope, ticket.slug)
     ours = await oauth_client(made, ticket.scope, entry)
     state, verifier = secrets.token_urlsafe(32), new_verifier()
@@ -124,6 +129,7 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
 
     Raises:
         ConnectFailed: it did not work; nothing is connected that was not before.
+        ApiError: 400, the same, where the application is not set up any more.
     """
     if not callback.state or not browser:
         raise ConnectFailed(400, "This link was opened in another browser, or it is not complete.")
@@ -177,8 +183,7 @@ async def _give_back(made: Services, ticket: Ticket, ours: OurClient, grant: Gra
     assert isinstance(grant.credential, OAuthCredential)
     known = bool(grant.whose.keys)
     if known and not await made.connections.has_account(ticket.scope, ticket.slug, grant.whose.id):
-        clients = [ours.client] if ours.former is None else [ours.client, ours.former]
-        await end_grant(made.http, ours.oauth2, clients, grant.credential)
+        await end_grant(made.http, ours.oauth2, ours.clients, grant.credential)
 
 
 def _with(credential: OAuthCredential, given: dict[str, str], more: dict[str, str]) -> OAuthCredential:
@@ -190,22 +195,15 @@ def _with(credential: OAuthCredential, given: dict[str, str], more: dict[str, st
 async def _exchange(
     made: Services, slug: str, ours: OurClient, code: str, verifier: str, given: dict[str, str]
 ) -> TokenVerdict:
-    """Trade a code for tokens; once more with the secret before, where the provider refuses the present one.
-
-    A client that is refused has not used the code (RFC 6749 section 5.2).
-    """
+    uri = redirect_uri(made, slug)
 
     async def trade(client: Client) -> TokenVerdict:
-        uri = redirect_uri(made, slug)
         answer = await exchange_code(
             made.http, ours.oauth2, client, code=code, redirect_uri=uri, verifier=verifier, given=given
         )
         return judge_token_answer(answer, ours.oauth2, None)
 
-    verdict = await trade(ours.client)
-    if verdict.verdict is Verdict.APPLICATION_ERROR and ours.former is not None:
-        verdict = await trade(ours.former)
-    return verdict
+    return await ours.ask(trade)
 
 
 def redirect_uri(made: Services, slug: str) -> str:

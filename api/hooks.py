@@ -11,6 +11,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from api.errors import unavailable
+from api.our_client import opened
 from api.services import Services
 from api.starting import start_or_leave
 from everlink.contract import InboxTask, Workflow
@@ -23,7 +24,7 @@ from store.inbox import NewProviderEvent
 from store.scope import Scope
 from store.starting import inbox_start_options
 from store.tables import Application
-from store.vault import Kind
+from store.tenants import CLIENT_SECRET, SIGNING_SECRET
 
 
 async def take(made: Services, events: Events, application: Application, incoming: Incoming) -> Response:
@@ -36,14 +37,14 @@ async def take(made: Services, events: Events, application: Application, incomin
     challenge = events.challenge
     if challenge is not None and not challenge.is_signed and asks(challenge, said := read(incoming, events)):
         return _reply(challenge, said, "")
-    proofs = await _proofs(made, application)
+    client_secrets = await opened(made, application, CLIENT_SECRET)
+    proofs = Proofs(application.client_id, await opened(made, application, SIGNING_SECRET), client_secrets)
     try:
         said = await verify(events, incoming, proofs, made.key_sets, made.clock())
     except KeysUnavailable:
         raise unavailable("keys_unavailable", "the provider's keys cannot be fetched") from None
     if challenge is not None and challenge.is_signed and asks(challenge, said):
-        secrets = proofs.client_secrets if events.secret == "client_secret" else proofs.signing_secrets
-        return _reply(challenge, said, next(iter(secrets), ""))
+        return _reply(challenge, said, next(iter(proofs.secrets(events)), ""))
     told = announced(events, incoming, said)
     if told is None or not await _keep(made, events, application, incoming, told):
         return Response(status_code=events.status)
@@ -101,22 +102,6 @@ async def _keep_suspicion(made: Services, application: Application, one: Ended, 
     event_id = _hash(json.dumps([ended, int(now.timestamp()) // 60], sort_keys=True).encode())
     event = NewProviderEvent(event_id=event_id, body_sha256=event_id, ended=[ended], occurred_at=occurred_at)
     return await made.inbox.receive(scope, application.slug, event, now)
-
-
-async def _proofs(made: Services, row: Application) -> Proofs:
-    """The application's secrets, the one that was replaced as well while it lives."""
-    scope, now = Scope(row.org_id, row.environment), made.clock()
-
-    async def opened(kind: Kind, secret: bytes | None, former: bytes | None, until: datetime | None) -> tuple[str, ...]:
-        living = former if until is not None and until > now else None
-        blobs = [blob for blob in (secret, living) if blob is not None]
-        return tuple([(await made.vault.open(scope, kind, row.id, blob)).decode() for blob in blobs])
-
-    return Proofs(
-        row.client_id,
-        await opened(Kind.SIGNING_SECRET, row.signing_secret, row.previous_signing_secret, row.previous_signing_until),
-        await opened(Kind.CLIENT_SECRET, row.client_secret, row.previous_client_secret, row.previous_until),
-    )
 
 
 def _hash(text: bytes) -> str:

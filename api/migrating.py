@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from api.errors import ApiError, unavailable
 from api.lifecycle import NOBODY, Grant, Target, establish
@@ -14,7 +15,7 @@ from api.our_client import OurClient, oauth_client
 from api.services import Services
 from everlink.contract import ConnectionStatus, Verdict
 from providers.credential import Credential, OAuthCredential
-from providers.entry import CatalogEntry
+from providers.entry import CatalogEntry, OAuth2
 from providers.http import RequestFailed
 from providers.identity import Whose, identify
 from providers.oauth2 import Client, refresh
@@ -132,9 +133,7 @@ async def _tried(
 async def _renewed(made: Services, entry: CatalogEntry, ours: OurClient, credential: OAuthCredential) -> _Verified:
     """One refresh. What it grants counts whatever comes after: the other system's token may be worth nothing now."""
     try:
-        verdict = await _refresh(made, ours, ours.client, credential)
-        if verdict.verdict is Verdict.APPLICATION_ERROR and ours.former is not None:
-            verdict = await _refresh(made, ours, ours.former, credential)
+        verdict = await ours.ask(partial(_refresh, made, ours.oauth2, credential))
     except RequestFailed:
         raise _unreachable(None) from None
     if verdict.verdict is Verdict.APPLICATION_ERROR:
@@ -148,9 +147,8 @@ async def _renewed(made: Services, entry: CatalogEntry, ours: OurClient, credent
     return _Verified(verdict.credential, verdict.expires_in, identified, ends_at)
 
 
-async def _refresh(made: Services, ours: OurClient, client: Client, credential: OAuthCredential) -> TokenVerdict:
-    answer = await refresh(made.http, ours.oauth2, client, credential)
-    return judge_token_answer(answer, ours.oauth2, credential)
+async def _refresh(made: Services, oauth2: OAuth2, credential: OAuthCredential, client: Client) -> TokenVerdict:
+    return judge_token_answer(await refresh(made.http, oauth2, client, credential), oauth2, credential)
 
 
 async def _identified(

@@ -11,12 +11,12 @@ from dev.config import ROOT
 from everlink.contract import AuthType
 from providers.catalog import Catalog
 from providers.entry import CatalogEntry, OAuth2
+from providers.words import duration
 
 TEMPLATE = Path(__file__).with_name("providers.template.md")
 FILE = ROOT / "docs" / "providers.md"
 README = ROOT / "README.md"
 COUNT = re.compile(r"\*\*\d+ applications\*\*")
-UNITS = ((365 * 86400, "year"), (86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 NOTHING = "-"
 BY_CONSENT = (
     "application",
@@ -95,17 +95,17 @@ def _credential(entry: CatalogEntry) -> str:
 
 
 def _access_token(oauth2: OAuth2) -> str:
-    return _span(oauth2.access_token_seconds) if oauth2.access_token_seconds is not None else "as it says"
+    return duration(oauth2.access_token_seconds) if oauth2.access_token_seconds is not None else "as it says"
 
 
 def _refresh_token(oauth2: OAuth2) -> str:
     words = ["may rotate" if oauth2.rotates else "stays"]
     if oauth2.reuse_grace_seconds is not None:
-        words.append(f"the old one works {_span(oauth2.reuse_grace_seconds)}")
+        words.append(f"the old one works {duration(oauth2.reuse_grace_seconds)}")
     if oauth2.idle_seconds is not None:
-        words.append(f"dies unused for {_span(oauth2.idle_seconds)}")
+        words.append(f"dies unused for {duration(oauth2.idle_seconds)}")
     if oauth2.grant_seconds is not None:
-        words.append(f"ends {_span(oauth2.grant_seconds)} after consent")
+        words.append(f"ends {duration(oauth2.grant_seconds)} after consent")
     return ", ".join(words)
 
 
@@ -129,14 +129,7 @@ def _probe(entry: CatalogEntry) -> str:
     if entry.probe is None:
         return "introspection" if entry.oauth2 is not None and entry.oauth2.introspect_url is not None else NOTHING
     every = entry.probe.every_seconds
-    return "yes" if every is None else f"yes, every {_span(every)}"
-
-
-def _span(seconds: float) -> str:
-    """In the largest unit that it is a whole number of."""
-    size, unit = next((size, unit) for size, unit in UNITS if seconds % size == 0 or unit == "second")
-    number = f"{seconds / size:g}"
-    return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
+    return "yes" if every is None else f"yes, every {duration(every)}"
 
 
 def main() -> None:

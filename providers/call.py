@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from providers.entry import Request
 from providers.http import Answer, send
+from providers.request import Request
 from providers.templates import fill, fill_all, fill_headers, fill_url
 
 

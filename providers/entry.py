@@ -13,6 +13,7 @@ from everlink.contract import AuthType, Lifetimes, ReauthReason
 from providers import patterns
 from providers.events import Events
 from providers.icons import letter
+from providers.request import Address, Header, Request
 from providers.rules import AnswerRule, DeadRule, Part, TokenAnswer
 from providers.templates import PLACE, host, names
 
@@ -34,43 +35,8 @@ OURS = frozenset(
 TOKEN_OURS = frozenset({"client_id", "client_secret", "code", "code_verifier", "redirect_uri", "refresh_token"})
 CLIENT = frozenset({"client_id", "client_secret"})
 TOKENS = frozenset({"access_token", "refresh_token"})
-# The connection's own, which a request shares with those of other tenants.
-FRAMING = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
 MAX_SECONDS = 100 * 365 * 86400.0
 IDENTITY_PLACES = frozenset({"probe", "token", "id_token", "callback", "given"})
-
-
-def _address(url: str) -> str:
-    """An http or https address, with no user in it. Places may stand in it."""
-    plain = PLACE.sub("place", url)
-    if PLACE.match(url):
-        plain = "https://" + plain
-    parts = urlsplit(plain)
-    is_whole = parts.hostname and parts.username is None and not parts.fragment and parts.port != 0
-    if parts.scheme not in ("http", "https") or not is_whole:
-        raise ValueError("an address is http:// or https://, with a host and without a user or a fragment")
-    return url
-
-
-def _header(name: str) -> str:
-    if HEADER_NAME.fullmatch(name) is None or name.lower() in FRAMING:
-        raise ValueError("no header of this name can be set")
-    return name
 
 
 def _icon(address: str) -> str:
@@ -79,35 +45,7 @@ def _icon(address: str) -> str:
     return address
 
 
-Address = Annotated[str, AfterValidator(_address)]
-Header = Annotated[str, AfterValidator(_header)]
 Seconds = Annotated[float, Strict(), Field(gt=0, le=MAX_SECONDS)]
-
-
-class Request(Part):
-    """A request to the provider. In its texts `{name}` stands for a value of the connection.
-
-    That is a field that the customer gave, `access_token`, `refresh_token`, or what else the token answer said, by
-    its path (`{instance_url}`, `{team.id}`); in a revocation also the application's `client_id` and `client_secret`.
-    """
-
-    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"  # of HTTP
-    url: Address  # where the request goes
-    headers: Mapping[Header, str] = Field(default_factory=dict)  # sent with it
-    basic: tuple[str, str] | None = None  # user and password
-    form: Mapping[str, str] = Field(default_factory=dict)  # sent as a form
-    body: Mapping[str, str] = Field(default_factory=dict)  # sent as a JSON object
-    success: AnswerRule | None = None  # what a success must show beside its status
-
-    def model_post_init(self, _: Any) -> None:
-        if self.form and self.body:
-            raise ValueError("a request has a `form` or a JSON `body`")
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The values that it needs."""
-        texts = (self.url, *self.headers.values(), *(self.basic or ()), *self.form.values(), *self.body.values())
-        return frozenset[str]().union(*(names(text) for text in texts))
 
 
 class Probe(Request):
@@ -230,6 +168,12 @@ class OAuth2(Part):
         return self.grant == "client_credentials"
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where its own requests go."""
+        urls = (self.authorize_url, self.token_url, self.refresh_url, self.revoke_url, self.introspect_url)
+        return tuple(url for url in urls if url is not None)
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         """Where the application's own client shows its secret."""
         urls = (self.token_url, self.refresh_url, self.revoke_url, self.introspect_url)
@@ -239,9 +183,8 @@ class OAuth2(Part):
     @property
     def names(self) -> frozenset[str]:
         """The fields that its own requests need."""
-        texts = (self.authorize_url or "", self.token_url, self.refresh_url or "", self.revoke_url or "")
-        more = (self.introspect_url or "", *self.token_params.values(), *self.token_headers.values())
-        return frozenset[str]().union(*(names(text) for text in (*texts, *more, *self.authorize_params.values())))
+        params = (*self.authorize_params.values(), *self.token_params.values(), *self.token_headers.values())
+        return frozenset[str]().union(*(names(text) for text in (*self.addresses, *params)))
 
 
 class Limits(Part):

@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from everlink.contract import ProviderEventKind
-from providers.rules import Part, code_text
+from providers.rules import Code, Part
 from providers.templates import names
 
 PLACES = frozenset({"body", "header", "query"})
@@ -24,7 +24,6 @@ HEADER = re.compile(r"[a-z0-9-]+")
 
 Secret = Literal["signing_secret", "client_secret"]
 Unit = Literal["s", "ms", "iso"]
-Text = Annotated[str, BeforeValidator(code_text)]
 
 
 def _header(name: str) -> str:
@@ -149,7 +148,7 @@ WITH_CLAIMS = (JwtSignature, SecurityEventToken, SignedRequest)
 class Challenge(Part):
     """A question by which the provider makes sure whose the address is: all of `when`, and what the reply needs."""
 
-    when: Mapping[str, Text] = Field(default_factory=dict)
+    when: Mapping[str, Code] = Field(default_factory=dict)
     is_signed: bool = True  # False: it comes without a signature, and only gets back what it brought
     status: Literal[200, 204] = 200
     reply: Mapping[str, str] = Field(default_factory=dict)  # a JSON object, with paths as `{body.challenge}`
@@ -175,7 +174,7 @@ class EventRule(Part):
     where several are named, all must be the connection's. Nothing at one of its paths: the rule is not about it.
     """
 
-    when: Mapping[str, Text] = Field(default_factory=dict)
+    when: Mapping[str, Code] = Field(default_factory=dict)
     kind: ProviderEventKind
     match: Mapping[str, str] = Field(min_length=1)
     source: str | None = None

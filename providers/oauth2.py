@@ -85,10 +85,8 @@ def renewal_url(oauth2: OAuth2, given: Values) -> str:
 
 def check_fields(oauth2: OAuth2, given: Values) -> None:
     """Whether the fields can stand wherever the entry's requests need them. Raises `CannotFill`."""
-    urls = (oauth2.authorize_url, oauth2.token_url, oauth2.refresh_url, oauth2.revoke_url, oauth2.introspect_url)
-    for url in urls:
-        if url is not None:
-            fill_url(url, given)
+    for url in oauth2.addresses:
+        fill_url(url, given)
     fill_all(oauth2.authorize_params, given)
     fill_all(oauth2.token_params, given)
     fill_headers(oauth2.token_headers, given)

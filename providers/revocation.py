@@ -10,11 +10,12 @@ import httpx
 from everlink.contract import Verdict
 from providers.call import call
 from providers.credential import OAuthCredential
-from providers.entry import OAuth2, Request
+from providers.entry import OAuth2
 from providers.http import Answer, RequestFailed
 from providers.oauth2 import Client, revoke
+from providers.request import Request
 from providers.templates import CannotFill
-from providers.verdict import is_success, refuses_client
+from providers.verdict import NO_STATEMENT, is_success, refuses_client
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,6 @@ class Receipt:
     verdict: Verdict  # OK; DEAD: refused; TRANSIENT: try again; UNSUPPORTED: nothing was sent
     note: str  # static words
     retry_after: float | None = None
-
-
-def can_revoke(oauth2: OAuth2) -> bool:
-    return oauth2.revoke_url is not None or oauth2.revoke is not None
 
 
 async def end_grant(
@@ -79,6 +76,6 @@ def _receipt(answer: Answer, request: Request | None, done: str) -> Receipt:
     """RFC 7009 answers 200 for a dead token as well."""
     if is_success(request.success if request is not None else None, answer):
         return Receipt(Verdict.OK, f"{done} at the provider")
-    if answer.status in (408, 425, 429) or answer.status >= 500:
+    if answer.status in NO_STATEMENT or answer.status >= 500:
         return Receipt(Verdict.TRANSIENT, f"the provider answered HTTP {answer.status}", answer.retry_after())
     return Receipt(Verdict.DEAD, f"the provider refused (HTTP {answer.status}): it could not be {done}")

@@ -22,7 +22,8 @@ def code_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
-CODE = {"anyOf": [{"type": one} for one in ("string", "integer", "boolean", "null")]}  # what `code_text` takes
+_WRITTEN = {"anyOf": [{"type": one} for one in ("string", "integer", "boolean")]}
+Code = Annotated[str, BeforeValidator(code_text), WithJsonSchema(_WRITTEN)]
 
 
 class AnswerRule(Part):
@@ -35,7 +36,7 @@ class AnswerRule(Part):
 
     status: Annotated[int, Strict()] | None = None  # of HTTP
     field: str = "error"  # where the code stands in the JSON body
-    code: Annotated[str | None, BeforeValidator(code_text), WithJsonSchema(CODE)] = None  # what stands there
+    code: Code | None = None  # what stands there
     contains: str | None = Field(default=None, min_length=1)  # a part of another field's text, in any case
     contains_in: str = "error_description"  # where that text stands
     source: str | None = None  # where this is written down

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from providers.entry import Definition
 
-UNITS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "second"))
+DAY = 86400.0
+# A month is a twelfth of a year, as in a provider's "18 months".
+UNITS = (
+    (365 * DAY, "year"),
+    (365 * DAY / 12, "month"),
+    (DAY, "day"),
+    (3600.0, "hour"),
+    (60.0, "minute"),
+    (1.0, "second"),
+)
 
 
 def duration(seconds: float) -> str:

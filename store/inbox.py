@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Select, Table, delete, exists, select, tuple_, update
+from sqlalchemy import Select, delete, exists, select, tuple_, update
 
 from everlink.contract import ConnectionStatus, InboxTask, ProviderEventKind
 from store.database import Database
@@ -140,10 +140,7 @@ def _matching(scope: Scope, slug: str, match: dict[str, list[str]]) -> Select[An
     """Connections that have one of the values at each of the keys."""
     query = select(CONNECTIONS).where(CONNECTIONS.c.status.in_(LIVING))
     for name, values in match.items():
-        query = query.where(CONNECTIONS.c.id.in_(_having(CONNECTION_KEYS, scope, slug, name, values)))
+        named = (CONNECTION_KEYS.c.name == name) & CONNECTION_KEYS.c.value.in_(values)
+        mine = scope.owns(CONNECTION_KEYS) & (CONNECTION_KEYS.c.slug == slug)
+        query = query.where(CONNECTIONS.c.id.in_(select(CONNECTION_KEYS.c.connection_id).where(mine, named)))
     return query
-
-
-def _having(keys: Table, scope: Scope, slug: str, name: str, values: list[str]) -> Select[Any]:
-    mine = scope.owns(keys) & (keys.c.slug == slug) & (keys.c.name == name)
-    return select(keys.c.connection_id).where(mine, keys.c.value.in_(values))

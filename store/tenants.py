@@ -22,6 +22,7 @@ from store.tables import (
     LinkedAccount,
     TenantSettings,
 )
+from store.vault import Kind
 
 
 def living_account(table: Table) -> ColumnElement[bool]:
@@ -35,8 +36,9 @@ def living_account(table: Table) -> ColumnElement[bool]:
 
 
 class ApplicationSecret(NamedTuple):
-    """The columns of a secret of an application: itself, the one that it replaced, and until when that is tried."""
+    """A secret of an application, and its columns: itself, the one that it replaced, and until when that is tried."""
 
+    kind: Kind  # as which it is sealed
     current: str
     former: str
     until: str
@@ -46,9 +48,17 @@ class ApplicationSecret(NamedTuple):
         """The values that forget the one before."""
         return {self.former: None, self.until: None}
 
+    def living(self, row: Application, now: datetime) -> list[bytes]:
+        """Those of an application that may be tried, sealed, the present one first."""
+        until: datetime | None = getattr(row, self.until)
+        former = getattr(row, self.former) if until is not None and until > now else None
+        return [secret for secret in (getattr(row, self.current), former) if secret is not None]
 
-CLIENT_SECRET = ApplicationSecret("client_secret", "previous_client_secret", "previous_until")
-SIGNING_SECRET = ApplicationSecret("signing_secret", "previous_signing_secret", "previous_signing_until")
+
+CLIENT_SECRET = ApplicationSecret(Kind.CLIENT_SECRET, "client_secret", "previous_client_secret", "previous_until")
+SIGNING_SECRET = ApplicationSecret(
+    Kind.SIGNING_SECRET, "signing_secret", "previous_signing_secret", "previous_signing_until"
+)
 
 
 class RemovalUnderWay(Exception):

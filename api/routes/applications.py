@@ -17,12 +17,11 @@ from everlink import models
 from everlink.contract import RemovalKind
 from store.scope import Scope
 from store.tables import Application
-from store.tenants import CLIENT_SECRET, SIGNING_SECRET
-from store.vault import Kind
+from store.tenants import CLIENT_SECRET, SIGNING_SECRET, ApplicationSecret
 
 router = APIRouter(prefix="/v1/applications", tags=["Applications"])
 
-SECRETS = {Kind.CLIENT_SECRET: CLIENT_SECRET, Kind.SIGNING_SECRET: SIGNING_SECRET}
+SECRETS = (CLIENT_SECRET, SIGNING_SECRET)
 DAY = int(timedelta(days=1).total_seconds())
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"\S")]
@@ -82,12 +81,12 @@ async def enable_application(
     application_id = await made.tenants.enable_application(scope, slug, values, made.clock())
     until = made.clock() + timedelta(seconds=given.previous_secret_seconds)
     keeps = given.previous_secret_seconds > 0 and "client_id" not in values
-    for kind, columns in SECRETS.items():
-        secret: SecretStr | None = getattr(given, columns.current)
-        if secret is not None and not await _is_current(made, scope, kind, before, secret):
-            sealed = await made.vault.seal(scope, kind, application_id, secret.get_secret_value().encode())
+    for secret in SECRETS:
+        new: SecretStr | None = getattr(given, secret.current)
+        if new is not None and not await _is_current(made, scope, secret, before, new):
+            sealed = await made.vault.seal(scope, secret.kind, application_id, new.get_secret_value().encode())
             former = until if keeps else None
-            await made.tenants.replace_secret(scope, slug, columns, sealed, former, made.clock())
+            await made.tenants.replace_secret(scope, slug, secret, sealed, former, made.clock())
     return await _out(made, await _find(made, scope, slug))
 
 
@@ -110,20 +109,22 @@ def _changes(given: ApplicationInput, before: Application | None) -> dict[str, A
     if before is not None and values.get("client_id", before.client_id) == before.client_id:
         values.pop("client_id", None)
     at_once = "previous_secret_seconds" in given.model_fields_set and given.previous_secret_seconds == 0
-    for columns in SECRETS.values():
-        if columns.current in given.model_fields_set and getattr(given, columns.current) is None:
-            values[columns.current] = None
-        if at_once or "client_id" in values or columns.current in values:
-            values |= columns.forgotten
+    for secret in SECRETS:
+        if secret.current in given.model_fields_set and getattr(given, secret.current) is None:
+            values[secret.current] = None
+        if at_once or "client_id" in values or secret.current in values:
+            values |= secret.forgotten
     return values
 
 
-async def _is_current(made: Made, scope: Scope, kind: Kind, row: Application | None, secret: SecretStr) -> bool:
+async def _is_current(
+    made: Made, scope: Scope, secret: ApplicationSecret, row: Application | None, new: SecretStr
+) -> bool:
     """Whether a secret is the one that is there: sent again, it replaces nothing."""
-    sealed: bytes | None = getattr(row, SECRETS[kind].current) if row is not None else None
+    sealed: bytes | None = getattr(row, secret.current) if row is not None else None
     if row is None or sealed is None:
         return False
-    return await made.vault.open(scope, kind, row.id, sealed) == secret.get_secret_value().encode()
+    return await made.vault.open(scope, secret.kind, row.id, sealed) == new.get_secret_value().encode()
 
 
 async def _find(made: Made, scope: Scope, slug: str) -> Application:

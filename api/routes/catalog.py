@@ -24,7 +24,6 @@ router = APIRouter(prefix="/v1/catalog", tags=["Catalog"])
 
 MAX_PAGE = 200
 OWN_SLUG = re.compile(rf"{OWN}[a-z0-9][a-z0-9_-]{{0,{63 - len(OWN)}}}")
-IN_USE = "it is enabled, or connections of it have not ended"
 
 Given = Annotated[Definition, BeforeValidator(plain), Body(examples=[DEFINITION])]
 
@@ -91,8 +90,8 @@ async def save_application(made: Made, scope: Administers, slug: str, given: Giv
     await refuse_addresses(made, given)
     try:
         await made.own_applications.save(scope, slug, definition, made.clock())
-    except StillInUse:
-        raise ApiError(409, "application_in_use", f"how it connects cannot change: {IN_USE}") from None
+    except StillInUse as error:
+        raise ApiError(409, "application_in_use", f"how it connects cannot change: {error}") from None
     except TooMany as error:
         raise ApiError(409, "too_many_applications", str(error)) from None
     entry = CatalogEntry.model_validate({**definition, "slug": slug})
@@ -105,8 +104,8 @@ async def remove_application(made: Made, scope: Administers, slug: str) -> None:
     _require_own(slug)
     try:
         removed = await made.own_applications.remove(scope, slug)
-    except StillInUse:
-        raise ApiError(409, "application_in_use", IN_USE) from None
+    except StillInUse as error:
+        raise ApiError(409, "application_in_use", str(error)) from None
     if not removed:
         raise not_found("application")
 

@@ -36,10 +36,9 @@ class Announced:
     occurred_at: datetime | None  # None: it does not say
 
 
-def asks(challenge: Challenge | None, said: Said) -> bool:
-    if challenge is None or not _holds(challenge.when, said):
-        return False
-    return all(said.text(path) is not None for path in challenge.paths())
+def asks(challenge: Challenge, said: Said) -> bool:
+    """Whether a request is this question, and not an event."""
+    return _holds(challenge.when, said) and all(said.text(path) is not None for path in challenge.paths())
 
 
 def reply(challenge: Challenge, said: Said, secret: str) -> dict[str, str]:

@@ -36,6 +36,10 @@ class Proofs:
     signing_secrets: tuple[str, ...] = field(repr=False, default=())
     client_secrets: tuple[str, ...] = field(repr=False, default=())
 
+    def secrets(self, events: Events) -> tuple[str, ...]:
+        """Those that these events are signed with, where it is by a secret."""
+        return self.client_secrets if events.secret == "client_secret" else self.signing_secrets
+
 
 async def verify(events: Events, incoming: Incoming, proofs: Proofs, keys: KeySets, now: datetime) -> Said:
     """What the request says, once it is proven to be the provider's.
@@ -46,7 +50,7 @@ async def verify(events: Events, incoming: Incoming, proofs: Proofs, keys: KeySe
     """
     said, signature = read(incoming, events), events.signature
     claims: Claims | None = None
-    secrets = proofs.client_secrets if events.secret == "client_secret" else proofs.signing_secrets
+    secrets = proofs.secrets(events)
     match signature:
         case HmacSignature() | Ed25519Signature():
             verify_signed(signature, incoming, said, secrets, now)

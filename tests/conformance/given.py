@@ -7,7 +7,8 @@ import re
 from hypothesis import HealthCheck, settings, strategies
 from hypothesis import given as generate
 
-from providers.entry import CatalogEntry, KeyField, Request
+from providers.entry import CatalogEntry, KeyField
+from providers.request import Request
 from providers.templates import PLACE
 
 

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import httpx
 
-from everlink.contract import AuthType, ConnectionStatus, CredentialOutcome, ProviderEventKind, ReauthReason, Verdict
+from everlink.contract import AuthType, ConnectionStatus, CredentialOutcome, ReauthReason, Verdict
 from providers.entry import CatalogEntry
-from providers.events import EventRule
 from providers.http import Answer
 from providers.rules import AnswerRule, DeadRule
 from providers.verdict import judge_probe_answer, judge_token_answer
-from store.database import utc_now
 from tests.conformance.answers import refusal
 from tests.conformance.provider import CLIENT, Provider
-from tests.conformance.teller import Message, Teller
+from tests.conformance.told import told
 from tests.conformance.wire import Said
 from tests.conformance.world import World
 
 PAGE = b"<html><body>Something went wrong.</body></html>"
-SOON = timedelta(seconds=30)  # ahead, as a provider's clock may be: so it is surely after the grant
-REASONS = {
-    ProviderEventKind.UNINSTALLED: ReauthReason.APP_UNINSTALLED,
-    ProviderEventKind.REVOKED: ReauthReason.ACCESS_REVOKED,
-}
 TROUBLE = [Said.json(429, {}), Said(500, PAGE), Said(503, b""), Said(200, b"[]")]
 
 
@@ -74,7 +66,7 @@ class Life:
         await self.taken_back()
         await self.reconnected()
         await self.other_account()
-        await self.told()
+        await told(self)
         if self.provider.oauth2.uninstall is not None:
             await self.uninstalled()
             await self.consented()
@@ -104,11 +96,11 @@ class Life:
 
     async def enabled(self) -> None:
         client = CLIENT if self.entry.auth_type is AuthType.OAUTH2 else {}
-        await self._ok("PUT", f"/v1/applications/{self.entry.slug}", json=client)
+        await self.ok("PUT", f"/v1/applications/{self.entry.slug}", json=client)
 
     async def consented(self) -> None:
         path = f"/api/v2/public/linked-account/integration/oauth-url/{self.entry.slug}"
-        link = await self._ok("GET", path, params=self.provider.given)
+        link = await self.ok("GET", path, params=self.provider.given)
         page = await self._through(link["auth_url"])
         assert page.status_code == 200 and "Connected" in page.text, self._words("consent", page)
         await self._lives("connected")
@@ -129,14 +121,14 @@ class Life:
     async def _lives(self, what: str) -> None:
         """There is one connection, to the account that the provider said, with what it granted."""
         self.right()
-        listed = await self._ok("GET", f"/v1/connections?application={self.entry.slug}&status=active")
+        listed = await self.ok("GET", f"/v1/connections?application={self.entry.slug}&status=active")
         [found] = listed["connections"]
         self.id = found["id"]
         assert (found["identifier"], found["display_name"]) == self.provider.account("first"), f"{what}: {found}"
         await self._token(what)
 
     async def _token(self, what: str) -> None:
-        token = await self._ok("GET", f"/v1/connections/{self.id}/token")
+        token = await self.ok("GET", f"/v1/connections/{self.id}/token")
         if self.entry.oauth2 is not None:
             assert token["access_token"] == self.provider.grant.access_token, f"{what}: another token"
         else:
@@ -147,7 +139,7 @@ class Life:
     async def refreshed(self) -> None:
         """The workflow refreshes; where the refresh token was replaced, the next refresh has the new one."""
         before = self.provider.grant.number
-        said = await self._ok("POST", f"/v1/connections/{self.id}/refresh")
+        said = await self.ok("POST", f"/v1/connections/{self.id}/refresh")
         self.right()
         assert (said["verdict"], said["status"]) == ("ok", "active"), f"refreshed: {said}"
         assert self.provider.grant.number == before + 1, "refreshed: no token was granted"
@@ -184,7 +176,7 @@ class Life:
         for rule in oauth2.application_errors:
             outcome = await ask(rule)
             assert outcome.verdict is Verdict.APPLICATION_ERROR, f"{rule}: {outcome}"
-            application = await self._ok("GET", f"/v1/applications/{self.entry.slug}")
+            application = await self.ok("GET", f"/v1/applications/{self.entry.slug}")
             assert application["alarm"] is not None, f"{rule}: no alarm"
             await self.world.forgive(self.id)
         for rule in oauth2.transient:
@@ -195,7 +187,7 @@ class Life:
             assert verdict is Verdict.TRANSIENT, f"{said} is {verdict.value} to a refresh"
         self.provider.token_says = None
         self.right()
-        assert (await self._status())["status"] == "active", "nobody was told of a refusal, and yet it is flagged"
+        assert (await self.status())["status"] == "active", "nobody was told of a refusal, and yet it is flagged"
 
     def _is_dead(self, outcome: CredentialOutcome, rule: DeadRule) -> None:
         self.right()
@@ -206,21 +198,21 @@ class Life:
     async def taken_back(self) -> None:
         """The customer ends the access at the provider: the next refresh finds it, and the product is told."""
         self.provider.take_back()
-        await self._ok("POST", f"/v1/connections/{self.id}/refresh")
+        await self.ok("POST", f"/v1/connections/{self.id}/refresh")
         await self._flagged(self.provider.oauth2.dead[0].reason)
 
     async def key_refused(self) -> None:
         assert self.entry.probe is not None
         rule = self.entry.probe.dead[0]
         self.provider.probe_says = Said.json(*refusal(rule, self.entry.probe.success))
-        await self._ok("POST", f"/v1/connections/{self.id}/refresh")
+        await self.ok("POST", f"/v1/connections/{self.id}/refresh")
         await self._flagged(rule.reason)
         await self.refused()
         self.provider.probe_says = None
 
     async def _flagged(self, reason: ReauthReason) -> None:
         self.right()
-        found = await self._status()
+        found = await self.status()
         assert (found["status"], found["reason"]) == ("reauth_required", reason), f"taken back: {found}"
 
     async def reconnected(self) -> None:
@@ -242,65 +234,6 @@ class Life:
         assert self.provider.ended == wanted, "what the refused account granted lives on"
         self.provider.forget(but=good)
         await self._token("another account was refused")
-
-    # What the provider tells
-
-    async def told(self) -> None:
-        """Each event that ends grants reaches the flag; what is forged, stale, sent again or late doesn't."""
-        events = self.entry.events
-        if events is None:
-            return
-        application = await self._ok("GET", f"/v1/applications/{self.entry.slug}")
-        teller = Teller(self.provider, events, application["events_url"])
-        if events.secret == "signing_secret":
-            await self._ok("PUT", f"/v1/applications/{self.entry.slug}", json={"signing_secret": teller.secret})
-        for rule in events.rules:
-            await self._told_of(teller, rule)
-
-    async def _told_of(self, teller: Teller, rule: EventRule) -> None:
-        now, hour, before = utc_now(), timedelta(hours=1), await self._sequence()
-        if teller.events.secret is not None:
-            assert (await self._tell(teller, teller.message(rule, now, now, forged=True))) == 401, f"{rule}: forged"
-        if teller.ages:
-            assert (await self._tell(teller, teller.message(rule, now, now - hour))) == 401, f"{rule}: stale"
-        await self._unmoved(before, f"{rule}: neither was proven")
-        good = teller.message(rule, now + SOON, now)
-        if rule.kind is ProviderEventKind.SUSPECT:
-            self.provider.take_back()
-        assert (await self._tell(teller, good)) == teller.events.status, f"{rule}: refused"
-        await self._falls(REASONS.get(rule.kind) or self.provider.oauth2.dead[0].reason)
-        await self.reconnected()
-        if rule.kind is ProviderEventKind.SUSPECT:
-            return  # one that says nothing new costs a probe, and no more
-        before = await self._sequence()
-        assert (await self._tell(teller, good)) == teller.events.status, f"{rule}: sent again, refused"
-        if teller.events.occurred_at is not None:
-            late = teller.message(rule, now - hour, now)
-            assert (await self._tell(teller, late)) == teller.events.status, f"{rule}: late, refused"
-        await self._unmoved(before, f"{rule}: sent again, or late")
-
-    async def _tell(self, teller: Teller, message: Message) -> int:
-        path = teller.url
-        answer = await self.world.browser.request(
-            message.method, path, params=message.query, headers=message.headers, content=message.body
-        )
-        await self.world.dispatched()
-        return answer.status_code
-
-    async def _falls(self, reason: ReauthReason) -> None:
-        """The flag is raised, with this reason, as soon as the connection has heard of it."""
-        async with asyncio.timeout(20):
-            while (found := await self._status())["status"] == "active":
-                await asyncio.sleep(0.02)
-        assert (found["status"], found["reason"]) == ("reauth_required", reason), f"told: {found}"
-
-    async def _unmoved(self, before: int, what: str) -> None:
-        """Nothing has happened: what was signalled comes before a refresh."""
-        await self.refreshed()
-        assert await self._sequence() == before, what
-
-    async def _sequence(self) -> int:
-        return int((await self._status())["sequence"])
 
     async def saved_again(self) -> None:
         before = self.id
@@ -325,7 +258,7 @@ class Life:
         return oauth2 is not None and (oauth2.revoke_url is not None or oauth2.revoke is not None)
 
     async def _end(self, query: str = "") -> str:
-        gone = await self._ok("DELETE", f"/v1/connections/{self.id}{query}")
+        gone = await self.ok("DELETE", f"/v1/connections/{self.id}{query}")
         assert gone["status"] == "disconnected", f"disconnected: {gone}"
         note = await self._receipt()
         self.right()
@@ -350,12 +283,12 @@ class Life:
         return await self.world.browser.get(self.provider.consent(door.headers["location"], account))
 
     async def _reconnect_link(self) -> str:
-        return str((await self._ok("POST", f"/v1/connections/{self.id}/reconnect"))["connect_url"])
+        return str((await self.ok("POST", f"/v1/connections/{self.id}/reconnect"))["connect_url"])
 
-    async def _status(self) -> dict[str, Any]:
-        return await self._ok("GET", f"/v1/connections/{self.id}")
+    async def status(self) -> dict[str, Any]:
+        return await self.ok("GET", f"/v1/connections/{self.id}")
 
-    async def _ok(self, method: str, path: str, **said: Any) -> dict[str, Any]:
+    async def ok(self, method: str, path: str, **said: Any) -> dict[str, Any]:
         answer = await self._send(method, path, **said)
         assert answer.is_success, self._words(f"{method} {path}", answer)
         body: dict[str, Any] = answer.json()

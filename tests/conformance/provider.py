@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from providers.entry import CatalogEntry, OAuth2, Request
+from providers.entry import CatalogEntry, OAuth2
 from providers.events import SecurityEventToken
+from providers.request import Request
 from providers.rules import AnswerRule
 from tests.conformance.answers import filled, mark, put, refusal
 from tests.conformance.given import given

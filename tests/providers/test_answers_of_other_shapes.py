@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import httpx
 import pytest
 
 from everlink.contract import ReauthReason, Verdict
-from providers.catalog import Catalog
 from providers.credential import OAuthCredential
-from providers.entry import CatalogEntry
-from providers.http import Answer
 from providers.identity import identify
 from providers.verdict import judge_probe_answer, judge_token_answer
+from tests.providers.answers import answer, entry_of
 
-CATALOG = Catalog.load()
 OK, DEAD, TRANSIENT = Verdict.OK, Verdict.DEAD, Verdict.TRANSIENT
 REVOKED, EXPIRED = ReauthReason.ACCESS_REVOKED, ReauthReason.REFRESH_TOKEN_EXPIRED
 DENIED = {"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}]}
-
-
-def entry_of(slug: str) -> CatalogEntry:
-    entry = CATALOG.get(slug)
-    assert entry is not None
-    return entry
-
-
-def answer(status: int, body: Any) -> Answer:
-    return Answer(status, httpx.Headers(), json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(

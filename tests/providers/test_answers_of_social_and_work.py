@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import httpx
 import pytest
 
 from everlink.contract import ReauthReason, Verdict
-from providers.catalog import Catalog
 from providers.credential import KeyCredential, OAuthCredential
-from providers.http import Answer
 from providers.identity import identify
 from providers.verdict import judge_probe_answer, judge_token_answer
+from tests.providers.answers import answer, entry_of
 
-CATALOG = Catalog.load()
 BEFORE = OAuthCredential(access_token="access-1", refresh_token="refresh-1")
 OK, DEAD, TRANSIENT, APPLICATION = Verdict.OK, Verdict.DEAD, Verdict.TRANSIENT, Verdict.APPLICATION_ERROR
 REVOKED, EXPIRED = ReauthReason.ACCESS_REVOKED, ReauthReason.REFRESH_TOKEN_EXPIRED
@@ -35,10 +31,6 @@ FIGMA_SCOPE = "https://github.com/figma/code-connect/issues/303"
 MONDAY = "https://developer.monday.com/api-reference/reference/me"
 TWILIO = "https://www.twilio.com/docs/api/errors/20003"
 TWILIO_KEY = "https://www.twilio.com/docs/api/errors/70051"
-
-
-def answer(status: int, body: Any) -> Answer:
-    return Answer(status, httpx.Headers(), json.dumps(body).encode())
 
 
 def facebook(code: int, message: str, **more: Any) -> dict[str, Any]:
@@ -66,8 +58,8 @@ def strava(resource: str, field: str) -> dict[str, Any]:
 def test_answer_to_a_refresh(
     slug: str, status: int, body: Any, verdict: Verdict, reason: ReauthReason | None, source: str
 ) -> None:
-    entry = CATALOG.get(slug)
-    assert entry is not None and entry.oauth2 is not None and source
+    entry = entry_of(slug)
+    assert entry.oauth2 is not None and source
     judged = judge_token_answer(answer(status, body), entry.oauth2, BEFORE)
     assert (judged.verdict, judged.reason) == (verdict, reason)
 
@@ -98,8 +90,8 @@ def test_answer_to_a_refresh(
 def test_answer_to_a_probe(
     slug: str, status: int, body: Any, verdict: Verdict, reason: ReauthReason | None, source: str
 ) -> None:
-    entry = CATALOG.get(slug)
-    assert entry is not None and entry.probe is not None and entry.identity is not None and source
+    entry = entry_of(slug)
+    assert entry.probe is not None and entry.identity is not None and source
     judged = judge_probe_answer(answer(status, body), entry.probe)
     assert (judged.verdict, judged.reason) == (verdict, reason)
     if verdict is OK:
@@ -108,7 +100,7 @@ def test_answer_to_a_probe(
 
 
 def test_twilio_account_is_told_by_its_sid() -> None:
-    entry = CATALOG.get("twilio")
-    assert entry is not None and entry.identity is not None
+    entry = entry_of("twilio")
+    assert entry.identity is not None
     whose = identify(entry.identity, KeyCredential(fields={"sid": "AC1", "token": "t"}), None)
     assert whose is not None and whose.id == "AC1"

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import httpx
 import pytest
 
 from everlink.contract import ReauthReason, Verdict
-from providers.catalog import Catalog
 from providers.credential import KeyCredential
-from providers.http import Answer
 from providers.identity import identify
 from providers.verdict import judge_probe_answer, judge_token_answer
+from tests.providers.answers import answer, entry_of
 
-CATALOG = Catalog.load()
 OK, DEAD, TRANSIENT = Verdict.OK, Verdict.DEAD, Verdict.TRANSIENT
-
-
-def answer(status: int, body: Any) -> Answer:
-    return Answer(status, httpx.Headers(), body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(
@@ -59,15 +51,25 @@ def answer(status: int, body: Any) -> Answer:
         ("servicenow", 401, {"error": {"message": "User Not Authenticated"}, "status": "failure"}, DEAD),
         ("posthog", 403, {"type": "authentication_error", "code": "authentication_failed"}, DEAD),
         ("posthog", 403, {"type": "authentication_error", "code": "permission_denied"}, TRANSIENT),
+        (
+            "sendgrid",
+            401,
+            {"errors": [{"message": "The provided authorization grant is invalid, expired, or revoked"}]},
+            DEAD,
+        ),
+        ("sendgrid", 401, {"errors": [{"message": "Maximum credits exceeded"}]}, TRANSIENT),
+        ("sentry", 401, {"detail": "Invalid token"}, DEAD),
+        ("sentry", 401, {"detail": {"code": "member-disabled-over-limit"}}, TRANSIENT),
         ("woocommerce", 401, {"message": "Consumer secret is invalid."}, DEAD),
+        ("woocommerce", 401, {"code": "woocommerce_rest_cannot_view"}, TRANSIENT),
         ("woocommerce", 401, {"message": "The API key provided does not have read permissions."}, TRANSIENT),
         ("woocommerce", 200, [{"id": 1}], OK),
     ],
     ids=lambda value: str(value)[:50],
 )
 def test_answer_to_a_key(slug: str, status: int, body: Any, verdict: Verdict) -> None:
-    entry = CATALOG.get(slug)
-    assert entry is not None and entry.probe is not None
+    entry = entry_of(slug)
+    assert entry.probe is not None
     judged = judge_probe_answer(answer(status, body), entry.probe)
     assert judged.verdict is verdict
     assert (judged.reason is ReauthReason.CREDENTIALS_INVALID) is (verdict is DEAD)
@@ -101,16 +103,16 @@ def test_answer_to_a_key(slug: str, status: int, body: Any, verdict: Verdict) ->
     ids=lambda value: str(value)[:50],
 )
 def test_answer_to_a_customers_own_client(slug: str, status: int, body: Any, verdict: Verdict) -> None:
-    entry = CATALOG.get(slug)
-    assert entry is not None and entry.oauth2 is not None
+    entry = entry_of(slug)
+    assert entry.oauth2 is not None
     judged = judge_token_answer(answer(status, body), entry.oauth2, None)
     assert judged.verdict is verdict
     assert (judged.reason is ReauthReason.CREDENTIALS_INVALID) is (verdict is DEAD)
 
 
 def test_account_of_a_site_is_the_site_and_its_key_names_the_person() -> None:
-    entry = CATALOG.get("zendesk_token")
-    assert entry is not None and entry.identity is not None
+    entry = entry_of("zendesk_token")
+    assert entry.identity is not None
     given = KeyCredential(fields={"subdomain": "acme", "email": "ada@acme.example", "api_token": "t"})
     whose = identify(entry.identity, given, {"user": {"id": 7}})
     assert whose is not None

@@ -176,7 +176,7 @@ CASES = [
     Case(
         "github",
         github("installation")(body_of({"action": "suspend", "installation": {"id": 957387}, "sender": {"id": 1}})),
-        [(REVOKED, {"installation": ["957387"]})],
+        [(SUSPECT, {"installation": ["957387"]})],
         None,
     ),
     Case(

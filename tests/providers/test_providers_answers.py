@@ -326,7 +326,7 @@ PROVIDERS = [
         REVOKED,
     ),
     Case("google", 400, {"error": "invalid_grant", "error_subtype": "invalid_rapt"}, DEAD, GOOGLE_RAPT, EXPIRED),
-    Case("google", 401, {"error": "deleted_client"}, APPLICATION, GOOGLE_CLIENT),
+    Case("google", 401, {"error": "deleted_client"}, DEAD, GOOGLE_CLIENT, ReauthReason.APPLICATION_DELETED),
     Case("google", 500, {"error": "internal_failure"}, TRANSIENT, GOOGLE),
 ]
 
@@ -371,6 +371,7 @@ def test_answer_to_a_refresh(case: Case) -> None:
     ("slug", "status", "body", "verdict", "reason"),
     [
         ("slack", 200, {"ok": True, "team_id": "T1", "team": "Acme"}, OK, None),
+        ("slack", 200, {"ok": False, "error": "invalid_auth"}, TRANSIENT, None),  # it may be our address
         ("slack", 200, {"ok": False, "error": "token_revoked"}, DEAD, REVOKED),
         ("slack", 200, {"ok": False, "error": "token_expired"}, DEAD, EXPIRED),
         ("slack", 200, {"ok": False, "error": "fatal_error"}, TRANSIENT, None),

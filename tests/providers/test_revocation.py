@@ -11,8 +11,9 @@ import pytest
 
 from everlink.contract import Verdict
 from providers.credential import OAuthCredential
-from providers.entry import OAuth2, Request
+from providers.entry import OAuth2
 from providers.oauth2 import Client
+from providers.request import Request
 from providers.revocation import Receipt, end_grant
 from providers.rules import AnswerRule
 
