@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -49,8 +50,8 @@ class Incoming:
     @cached_property
     def once(self) -> dict[str, str]:
         """The headers that came once."""
-        listed = [name for name, _ in self.headers]
-        return {name: value for name, value in self.headers if listed.count(name) == 1}
+        times = Counter(name for name, _ in self.headers)
+        return {name: value for name, value in self.headers if times[name] == 1}
 
 
 @dataclass(frozen=True)

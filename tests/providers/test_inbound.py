@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from time import process_time
 from typing import Any
 
 import httpx
@@ -510,6 +511,14 @@ def read_as(body: bytes, **given: Any) -> Announced | None:
 def test_body_that_is_nested_too_deeply_says_nothing(around: bytes) -> None:
     for depth in range(100, 1000):
         assert read_as(around % (b"[" * depth + b"]" * depth)) is None, depth
+
+
+def test_headers_without_end_take_no_time() -> None:
+    """Anybody can send as many as the server takes, and while they are counted nobody else is answered."""
+    headers = tuple((f"x-{number}", "") for number in range(30_000))
+    begun = process_time()
+    assert len(Sent(BODY, (*headers, ("x-1", ""))).incoming().once) == 29_999
+    assert process_time() - begun < 1
 
 
 def test_half_a_character_is_in_no_key() -> None:
