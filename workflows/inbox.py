@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import options
 
 PAGES_PER_RUN = 200  # some 1,500 events of history
+SIGNALS_PER_RUN = 500  # as many again; Temporal takes 10,000 and then refuses more
 
 
 @workflow.defn(name=Workflow.INBOX)
@@ -22,17 +23,19 @@ class InboxWorkflow:
     @workflow.init
     def __init__(self, state: InboxState) -> None:
         self._state = state
+        self._signals = 0
 
     @workflow.signal(name=Signal.EVENTS_CAME)
     def events_came(self) -> None:
         self._state.came = True
+        self._signals += 1
 
     @workflow.run
     async def run(self, _: InboxState) -> str:
         state, pages = self._state, 0
         is_over = False
         while not is_over:
-            if pages == PAGES_PER_RUN:
+            if pages == PAGES_PER_RUN or self._signals >= SIGNALS_PER_RUN:
                 workflow.continue_as_new(
                     state, initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
                 )

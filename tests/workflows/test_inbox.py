@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from everlink.contract import (
     Signal,
     Workflow,
 )
-from workflows.inbox import PAGES_PER_RUN
+from workflows.inbox import PAGES_PER_RUN, SIGNALS_PER_RUN
 
 TASK = InboxTask(org_id="org", environment=Environment.TEST, slug="slack")
 
@@ -33,9 +34,11 @@ class Store:
 
     pages: int = 1
     comes: int = 0  # more looks that somebody asks for
+    signals: int = 1  # by which each is asked for
     failures: int = 0
     left: int = 0  # events of the last page that cannot be told
     asked: list[str] = field(default_factory=list)
+    runs: set[str] = field(default_factory=set)
     handle: WorkflowHandle[object, str] | None = None
 
     @activity.defn(name=Activity.DISPATCH_EVENTS)
@@ -44,10 +47,12 @@ class Store:
             self.failures -= 1
             raise ApplicationError("the database cannot be reached")
         self.asked.append(task.after)
+        self.runs.add(activity.info().workflow_run_id or "")
         page = int(task.after or 0) + 1
         if page == self.pages and self.comes and self.handle is not None:
             self.comes -= 1
-            await self.handle.signal(Signal.EVENTS_CAME)
+            handle = self.handle
+            await asyncio.gather(*(handle.signal(Signal.EVENTS_CAME) for _ in range(self.signals)))
         last = page == self.pages
         return DispatchOutcome(after=None if last else str(page), events=1, told=2, failed=self.left if last else 0)
 
@@ -94,3 +99,12 @@ async def test_long_look_continues_as_new_where_it_stood(skipping: WorkflowEnvir
     store = Store(pages=PAGES_PER_RUN + 20)
     assert await run(skipping, store) == f"{store.pages} events told to {2 * store.pages} connections"
     assert len(store.asked) == len(set(store.asked)) == store.pages
+
+
+async def test_signals_without_end_continue_as_new_before_a_history_has_no_room_for_them(
+    skipping: WorkflowEnvironment,
+) -> None:
+    store = Store(comes=3, signals=SIGNALS_PER_RUN)
+    await run(skipping, store)
+    assert len(store.asked) == 4
+    assert len(store.runs) == 4
