@@ -16,7 +16,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
     401: {
         "invalid_api_key": "show a living key in `x-api-key`; this route may take no session token",
         "invalid_refresh_token": "ask your server for a new session token",
-        "invalid_signature": "the provider's event was not believed: see that `signing_secret` is the one it signs with",
+        "invalid_signature": "see that `signing_secret` is what the provider signs with: its event was not believed",
         "invalid_session_token": "renew the session token, or ask your server for a new one",
     },
     403: {
