@@ -10,7 +10,9 @@ from temporalio import activity
 from activities.limits import PATIENCE_SECONDS, NotNow
 from activities.outcomes import not_now, retryable, superseded
 from activities.shared import DELETED, Shared
+from activities.token_request import cannot_ask
 from everlink.contract import Activity, CredentialOutcome, CredentialTask, ReauthReason, Verdict
+from providers.call import filled
 from providers.credential import Credential, OAuthCredential
 from providers.entry import CatalogEntry
 from providers.oauth2 import Client
@@ -35,6 +37,11 @@ class ProbeActivities:
             return _unsupported(task)
         credential = await shared.open(task.ref, stored.sealed)
         client = await self._client(task, entry, credential)
+        if entry.probe is not None and isinstance(credential, OAuthCredential):
+            try:
+                filled(entry.probe, credential.values())
+            except CannotFill as lack:
+                raise retryable(cannot_ask(task, lack)) from None
         try:
             turn = await shared.limiter.turn(task.ref, entry.limits, patience=PATIENCE_SECONDS, urgent=task.urgent)
         except NotNow as refusal:

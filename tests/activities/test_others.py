@@ -13,7 +13,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.farewell import FarewellActivities
 from activities.probe import ProbeActivities
 from activities.shared import DELETED
-from everlink.contract import AuthType, CredentialOutcome, ReauthReason, Verdict
+from everlink.contract import TRANSIENT, AuthType, CredentialOutcome, ReauthReason, Verdict
 from providers.entry import CatalogEntry, Probe
 from providers.rules import DeadRule
 from store.connection_keys import Account
@@ -56,6 +56,19 @@ async def test_probe_believes_what_the_entry_says(refreshing: Refreshing) -> Non
     refreshing.endpoint.says(401, {})  # this entry does not call a 401 dead
     with pytest.raises(ApplicationError):
         await probe(refreshing)
+
+
+@pytest.mark.parametrize("lack", ["{team.id}", "{region}"])
+async def test_probe_that_a_changed_entry_cannot_fill_says_nothing_of_the_grant(
+    refreshing: Refreshing, lack: str
+) -> None:
+    """The tokens may be as good as ever: nobody was asked."""
+    change_entry(refreshing, probe=Probe(url=f"{refreshing.endpoint.url}/{lack}").model_dump())
+    with pytest.raises(ApplicationError) as caught:
+        await probe(refreshing)
+    assert caught.value.type == TRANSIENT
+    assert "nothing was sent" in str(caught.value)
+    assert refreshing.endpoint.requests == []
 
 
 async def test_key_that_outlives_its_end_has_no_known_end(refreshing: Refreshing) -> None:
