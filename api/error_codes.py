@@ -16,6 +16,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
     401: {
         "invalid_api_key": "show a living key in `x-api-key`; this route may take no session token",
         "invalid_refresh_token": "ask your server for a new session token",
+        "invalid_signature": "see that `signing_secret` is what the provider signs with: its event was not believed",
         "invalid_session_token": "renew the session token, or ask your server for a new one",
     },
     403: {
@@ -28,6 +29,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "connection_not_found": "there is none of this id here",
         "delivery_not_found": "the event was not due at this endpoint, or one of them is not here",
         "event_not_found": "there is none of this id here",
+        "hook_not_found": "nothing is told here: see the application's `events_url`",
         "linked_account_not_found": "create it first; one that is being removed counts as gone",
         "not_found": "there is no such address",
         "organization_not_found": "everything has been erased",
@@ -79,6 +81,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
     502: {"provider_unreachable": "send it again, after `retry-after` where there is one"},
     503: {
         "database_unavailable": "send it again",
+        "keys_unavailable": "the provider sends its event again: its keys cannot be fetched now",
         "refresh_failed": "the provider does not renew the token now: send it again",
         "still_working": "it goes on by itself: look at the connection, or send it again",
         "temporal_unavailable": "send it again",

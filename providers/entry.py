@@ -117,7 +117,8 @@ class OAuth2(Part):
     uninstall: Request | None = None  # ends the application at the customer's, with all of its grants there
     introspect_url: Address | None = None  # RFC 7662: asked where there is no probe
     issuer: str | None = None  # RFC 9207: what `iss` must be, where the server sends it
-    client_auth: Literal["basic", "post"] = "basic"  # how the client shows itself at the token endpoint
+    # How the client shows itself at the token endpoint; secret: Basic with the secret for a user, and no client id.
+    client_auth: Literal["basic", "post", "secret"] = "basic"
     token_body: Literal["form", "json"] = "form"  # of a token request
     client_id_param: str = "client_id"  # of a provider that names it otherwise
     pkce: bool = True  # RFC 7636, by S256

@@ -181,6 +181,8 @@ async def _post(
     if oauth2.client_auth == "basic" and client.client_secret is not None:
         # RFC 6749 section 2.3.1: both are form-encoded before they become a Basic header.
         auth = (quote(client.client_id, safe=""), quote(client.client_secret, safe=""))
+    elif oauth2.client_auth == "secret" and client.client_secret is not None:
+        auth = (client.client_secret, "")
     else:
         body[oauth2.client_id_param] = client.client_id
         if client.client_secret is not None:

@@ -59,7 +59,7 @@ async def test_connection_behind_very_many_is_still_removed(
     await fill(everlink, product, "active")
     removed = []
 
-    async def note(_: object, row: Any) -> None:  # a workflow for each would take its time
+    async def note(_: object, row: Any, **__: object) -> None:  # a workflow for each would take its time
         removed.append(row.id)
 
     monkeypatch.setattr("api.temporal.disconnect", note)

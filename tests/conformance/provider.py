@@ -206,6 +206,9 @@ class Provider:
         if oauth2.client_auth == "basic":
             shown = base64.b64encode(f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()).decode()
             self._same("the client", sent.headers.get("authorization"), f"Basic {shown}")
+        elif oauth2.client_auth == "secret":
+            shown = base64.b64encode(f"{secret}:".encode()).decode()
+            self._same("the client", sent.headers.get("authorization"), f"Basic {shown}")
         else:
             named = {oauth2.client_id_param: client_id, "client_secret": secret}
             self._same("the client", {name: said.pop(name, None) for name in named}, named)

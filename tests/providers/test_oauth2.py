@@ -71,6 +71,14 @@ async def test_basic_authentication_encodes_odd_characters_first() -> None:
         assert http.form == {"grant_type": "refresh_token", "refresh_token": "r"}
 
 
+async def test_client_that_is_known_by_its_secret_alone_shows_no_id() -> None:
+    async with Recorded() as http:
+        await refresh(http, OAUTH2.model_copy(update={"client_auth": "secret"}), CLIENT, TOKENS)
+        scheme, _, text = http.requests[0].headers["authorization"].partition(" ")
+        assert (scheme, base64.b64decode(text).decode()) == ("Basic", f"{CLIENT.client_secret}:")
+        assert http.form == {"grant_type": "refresh_token", "refresh_token": "r"}
+
+
 async def test_posted_client_stands_in_the_body() -> None:
     async with Recorded() as http:
         await exchange_code(

@@ -304,22 +304,25 @@ CASES = [
         [(UNINSTALLED, {"company": ["7"], "user": ["8"]})],
         NOW,
     ),
-    Case(
-        "stripe_connect",
-        stripe(
-            body_of(
-                {
-                    "id": "evt_1",
-                    "object": "event",
-                    "account": "acct_1032D82eZvKYlo2C",
-                    "created": int(STAMP),
-                    "type": "account.application.deauthorized",
-                    "data": {"object": {"id": "ca_1", "object": "application", "name": "Us"}},
-                }
-            )
-        ),
-        [(UNINSTALLED, {"account": ["acct_1032D82eZvKYlo2C"]})],
-        NOW,
+    *(
+        Case(
+            slug,
+            stripe(
+                body_of(
+                    {
+                        "id": "evt_1",
+                        "object": "event",
+                        "account": "acct_1032D82eZvKYlo2C",
+                        "created": int(STAMP),
+                        "type": "account.application.deauthorized",
+                        "data": {"object": {"id": "ca_1", "object": "application", "name": "Us"}},
+                    }
+                )
+            ),
+            [(UNINSTALLED, {"account": ["acct_1032D82eZvKYlo2C"]})],
+            NOW,
+        )
+        for slug in ("stripe_apps", "stripe_connect")
     ),
     Case(
         "quickbooks",
