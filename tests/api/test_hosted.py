@@ -214,6 +214,7 @@ async def test_field_with_options_is_a_choice_and_one_that_is_left_empty_is_none
     await browser.get(await hosted_url(product))
     shown = section(await browser.get(PAGE), "sandbox-key")
     assert re.findall('<option value="([a-z]*)">', shown) == ["", "eu", "us"]
+    assert "Region (optional)" in shown and "API key (optional)" not in shown
     _, key = await new_key(everlink)
     refused = await submit(browser, "sandbox-key", {"api_key": key, "region": "mars"})
     assert refused.status_code == 422
