@@ -85,5 +85,5 @@ def _refused(entry: CatalogEntry, reason: ReauthReason | None, fields: tuple[str
 
 def _unreachable(retry_after: float | None) -> ApiError:
     headers = {} if retry_after is None else {"retry-after": str(round(retry_after))}
-    words = "the provider could not check these credentials"
+    words = "the provider could not check these credentials; try again in a moment"
     return ApiError(502, "provider_unreachable", words, headers=headers)

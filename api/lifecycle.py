@@ -63,7 +63,7 @@ async def establish(made: Services, target: Target, entry: CatalogEntry, grant: 
     except ConnectionEnded:
         raise ApiError(409, "connection_disconnected", "the connection has ended") from None
     except DifferentAccount:
-        words = "this is another account than the one that was connected"
+        words = "this is another account than the one that was connected; try again, and choose that one"
         raise ApiError(409, "different_account", words) from None
     except AccountTaken:
         raise ApiError(409, "account_already_connected", "this account is connected already, beside this one") from None
