@@ -71,7 +71,7 @@ class Identity(Part):
         for path in self.paths():
             place, _, rest = path.partition(".")
             if place not in IDENTITY_PLACES or not rest:
-                raise ValueError(f"a path begins with one of {', '.join(sorted(IDENTITY_PLACES))}, and a dot")
+                raise ValueError(f"{path} has to begin with one of {', '.join(sorted(IDENTITY_PLACES))}, and a dot")
         if "account" in self.keys:
             raise ValueError("`account` is the name of the id itself")
 
@@ -245,7 +245,7 @@ class Definition(Part):
         else:
             unknown = self.oauth2.names - set(given)
         if unknown:
-            raise ValueError(f"there is no field {', '.join(sorted(unknown))}")
+            raise ValueError(f"a request speaks of a field that there is not: {', '.join(sorted(unknown))}")
         if self.oauth2 is not None and self.oauth2.grant == "client_credentials":
             if not set(given) >= CLIENT:
                 raise ValueError("client credentials are the fields `client_id` and `client_secret`")
