@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from everlink.contract import SEARCH_ATTRIBUTES
+from providers.catalog import OWN
 
 VARIABLES = {
     "temporal_port": "TEMPORAL_PORT",
@@ -153,8 +154,9 @@ class StackConfig:
             (catalog / entry.name).write_text(text, encoding="utf-8")
 
     def slugs(self) -> list[str]:
-        """The applications of this machine: the sandbox's, and what else was put beside them."""
-        return sorted(entry.stem for entry in (self.state / "catalog").glob("*.yaml"))
+        """The applications of this machine: the sandbox's, what else was put beside them, and each as one's own."""
+        files = sorted(entry.stem for entry in (self.state / "catalog").glob("*.yaml"))
+        return [*files, *(f"{OWN}{slug}" for slug in files)]
 
     def processes(self) -> list[Process]:
         """What makes up Everlink, in the order of starting."""

@@ -205,4 +205,4 @@ def test_sandbox_takes_back_browsers_of_every_application_of_this_machine(tmp_pa
     config.write_catalog()
     (tmp_path / "catalog" / "acme.yaml").touch()
     known = config.environment()["SANDBOX_REDIRECT_URIS"].split()
-    assert {f"http://127.0.0.1:8080/api/v1/{slug}/callback" for slug in ("acme", "sandbox")} <= set(known)
+    assert {f"http://127.0.0.1:8080/api/v1/{slug}/callback" for slug in ("acme", "sandbox", "own-acme")} <= set(known)
