@@ -39,7 +39,7 @@ class CatalogItem(BaseModel):
     name: str = Field(examples=["Slack"])
     description: str
     icon: str
-    tags: list[str] = Field(examples=[["Chat"]])
+    tags: list[str] = Field(examples=[["Communication"]])
     auth_type: AuthType = Field(examples=["oauth2"])
     auth_kind: Literal["authorization_code", "client_credentials", "key"]
     fields: list[CatalogField] = Field(description="Asked of the customer, before consent where there is one")
