@@ -39,14 +39,23 @@ class DispatchActivities:
         return DispatchOutcome(after=outcome.after, events=outcome.mended, told=told, failed=outcome.failed)
 
     async def _dispatch(self, event: ProviderEventRow, gate: asyncio.Semaphore) -> int:
-        """Tell all whom an event is about; answers how many more were told now."""
+        """Tell all whom an event is about; answers how many more were told now.
+
+        Who cannot be told holds up no other: the rest is told, and a later try begins again with the first of them.
+        """
         part, after, told = event.part, event.after, event.told
+        failures = list[BaseException]()
         while part < len(event.ended):
             page = await self._inbox.concerned(event, part, after, CONNECTIONS)
-            told += sum(await asyncio.gather(*(self._tell(event, part, row, gate) for row in page)))
+            telling = (self._tell(event, part, row, gate) for row in page)
+            outcomes = await asyncio.gather(*telling, return_exceptions=True)
+            failures += [one for one in outcomes if isinstance(one, BaseException)]
+            told += outcomes.count(True)
             part, after = (part, page[-1].id) if len(page) == CONNECTIONS else (part + 1, "")
-            if part < len(event.ended):
+            if part < len(event.ended) and not failures:
                 await self._inbox.told(event, part, after, told)
+        if failures:
+            raise failures[0]
         await self._inbox.finish(event, told, self._shared.clock())
         return told - event.told
 
