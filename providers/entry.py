@@ -71,7 +71,7 @@ class Identity(Part):
         for path in self.paths():
             place, _, rest = path.partition(".")
             if place not in IDENTITY_PLACES or not rest:
-                raise ValueError(f"{path} has to begin with one of {', '.join(sorted(IDENTITY_PLACES))}, and a dot")
+                raise ValueError(f"a path has to begin with one of {', '.join(sorted(IDENTITY_PLACES))}, and a dot")
         if "account" in self.keys:
             raise ValueError("`account` is the name of the id itself")
 

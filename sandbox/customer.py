@@ -17,7 +17,9 @@ class Customer:
         self.sandbox_url = sandbox_url.rstrip("/")
         self.username = username
         self.password = password
-        self._browser = httpx.AsyncClient(follow_redirects=True, trust_env=False, timeout=30)
+        # No connection is used twice: a server may close one just then, and only a browser would ask again.
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        self._browser = httpx.AsyncClient(follow_redirects=True, trust_env=False, timeout=30, limits=fresh)
         self._control = httpx.AsyncClient(
             base_url=f"{self.sandbox_url}/control/", auth=(username, password), trust_env=False, timeout=30
         )
