@@ -44,7 +44,7 @@ def words_of(request: Request) -> Words:
 
 def failed(request: Request, failure: ConnectFailed) -> HTMLResponse:
     words = words_of(request)
-    text = words(f"trouble.{failure.trouble}", **failure.details)
+    text = words(failure.text, **failure.details)
     return message(request, failure.status, words("page.not_connected"), text, Mark.BAD)
 
 

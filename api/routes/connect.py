@@ -62,13 +62,23 @@ async def callback(
             request.state.back = True
         if any(len(query.getlist(name)) > 1 for name in CALLBACK_PARAMETERS):
             raise ConnectFailed(400, Trouble.INVALID_ANSWER)
-        answer = Callback(query.get("state"), query.get("code"), query.get("error"), query.get("iss"), _news(query))
-        arrival = await arrive(made, slug, browser, answer)
+        arrival = await arrive(made, slug, browser, _answer(query))
     except ConnectFailed as failure:
         return failed(request, failure)
     except StoreUnavailable:
         return unavailable(request)
     return connected(request, "page.link_done" if arrival.connection is None else "page.close")
+
+
+def _answer(query: QueryParams) -> Callback:
+    return Callback(
+        state=query.get("state"),
+        code=query.get("code"),
+        error=query.get("error"),
+        description=query.get("error_description"),
+        issuer=query.get("iss"),
+        more=_news(query),
+    )
 
 
 def _news(query: QueryParams) -> dict[str, str]:
