@@ -58,7 +58,7 @@ class Arrival:
     """A browser that is back from the provider."""
 
     ticket: Ticket
-    connection: ConnectionView | None  # none: the link has done its work before, or in another tab
+    connection_id: str | None  # that came of it; none: the link has done its work in another tab
 
 
 async def arrive(made: Services, slug: str, browser: str | None, callback: Callback) -> Arrival:
@@ -71,7 +71,8 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         raise ConnectFailed(400, Trouble.LINK_INCOMPLETE)
     visit = await made.tickets.arrive(callback.state, browser, slug, made.clock())
     if visit is None:
-        return Arrival(await _done_before(made, slug, browser, callback.state), None)
+        ticket = await _done_before(made, slug, browser, callback.state)
+        return Arrival(ticket, ticket.connected_id)
     ticket = visit.ticket
     if ticket.used:
         return Arrival(ticket, None)
@@ -82,7 +83,7 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         await made.tickets.fail(ticket, failure.trouble)
         raise
     await made.tickets.use(ticket, view.connection_id, made.clock())
-    return Arrival(ticket, view)
+    return Arrival(ticket, view.connection_id)
 
 
 async def _done_before(made: Services, slug: str, browser: str, state: str) -> Ticket:

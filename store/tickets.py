@@ -31,6 +31,7 @@ class Ticket:
     slug: str
     connection_id: str | None
     used: bool = False
+    connected_id: str | None = None  # the connection that came of it
     error_code: str | None = None  # of its last try, unless another is under way
     switch_account: bool = False
     given: bytes | None = None  # the fields that the customer gave, sealed
@@ -216,6 +217,7 @@ def _ticket(row: object) -> Ticket:
         slug=columns["slug"],
         connection_id=columns["connection_id"],
         used=columns["used_at"] is not None,
+        connected_id=columns["connected_id"],
         error_code=columns["error_code"],
         switch_account=columns["switch_account"],
         given=columns["given"],
