@@ -6,6 +6,7 @@ from api.routes import (
     catalog,
     connect,
     connections,
+    console,
     event_deliveries,
     events,
     export,
@@ -37,6 +38,7 @@ ROUTERS = [
     hooks.router,
     connect.router,
     hosted.router,  # after the other addresses under /connect, which its link would catch
+    console.router,
     health.router,
 ]
 
