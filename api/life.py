@@ -65,7 +65,7 @@ _LANES = {
     Happening.REMINDED: "told",
     Happening.NOTED: "told",
     Happening.REFRESHED: "credential",
-    Happening.TRIED: "credential",
+    Happening.TRIED: "tries",
 }
 _OF_EVENTS = {
     EventType.CREATED.value: Happening.CONNECTED,
@@ -119,10 +119,10 @@ class Picture:
     marks: list[Mark]
     ticks: list[Tick]
 
-    def share(self, phase: Phase) -> float:
+    def share(self, phase: Phase | str) -> float:
         """Percent of the life since it was connected that were so."""
-        lived = sum(one.width for one in self.stretches if one.phase is not Phase.PENDING)
-        return 100 * sum(one.width for one in self.stretches if one.phase is phase) / lived if lived else 0.0
+        lived = sum(one.width for one in self.stretches if one.phase != Phase.PENDING)
+        return 100 * sum(one.width for one in self.stretches if one.phase == phase) / lived if lived else 0.0
 
     @property
     def happened(self) -> list[Happening]:

@@ -30,7 +30,7 @@ HEADERS = {
 
 
 def moment(at: datetime, *, seconds: bool = True) -> Markup:
-    words = at.strftime("%Y-%m-%d %H:%M:%S UTC" if seconds else "%Y-%m-%d %H:%M UTC")
+    words = at.strftime("%Y-%m-%d %H:%M:%S UTC" if seconds else "%Y-%m-%d %H:%M")
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), words)
 
 
@@ -39,12 +39,16 @@ def host(url: str) -> str:
     return urlsplit(url).netloc
 
 
+def percent(share: float) -> str:
+    return f"{share:.1f}".removesuffix(".0") + " %"
+
+
 def sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
 
 
 templates = Jinja2Templates(FOLDER)
-templates.env.filters |= {"moment": moment, "lasting": lasting, "host": host, "sentence": sentence}
+templates.env.filters |= {"moment": moment, "lasting": lasting, "host": host, "percent": percent, "sentence": sentence}
 templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 
