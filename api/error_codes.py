@@ -26,6 +26,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
     404: {
         "api_key_not_found": "there is none of this id here",
         "application_not_found": "it is not enabled here, or is in no catalog",
+        "connect_attempt_not_found": "there is none of this id here, or it ended long ago",
         "connection_not_found": "there is none of this id here",
         "delivery_not_found": "the event was not due at this endpoint, or one of them is not here",
         "event_not_found": "there is none of this id here",
@@ -62,6 +63,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "application_refused": "mend the application's client id or secret: the provider refuses them",
         "catalog_url_refused": "`details` names the addresses: give such as are https, resolve and are public",
         "credentials_refused": "ask the customer for another key or grant; `fields` and `reason` say what is refused",
+        "embed_origin_not_allowed": "name the origin: `allowed_origins` of `PUT /v1/settings`",
         "idempotency_key_reused": "use a new idempotency key for another request",
         "invalid_cursor": "begin without a cursor",
         "invalid_fields": "`missing`, `unknown` and `wrong` name the fields; `auth_input_map` describes them",
@@ -71,6 +73,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "metadata_not_found": "define the application by hand, or give the issuer as the server itself writes it",
         "metadata_refused": "`details` says what is wrong with what the server says: define the application by hand",
         "not_an_own_application": "give a slug that begins with `own-`; the others are not yours to change",
+        "return_url_not_allowed": "name the address, letter by letter: `return_urls` of `PUT /v1/settings`",
         "uninstall_unsupported": "disconnect without `uninstall`",
         "unknown_application": "name applications by their slugs in the catalog",
         "webhook_url_refused": "give an address that resolves and is public",

@@ -99,7 +99,8 @@ async def test_operator_finds_a_broken_connection_and_sends_its_event_once_more(
         await expect(picture.locator("use[href='#m-connected']")).to_be_visible()
         await expect(picture.locator("use[href='#m-expired']")).to_be_visible()
         happened = page.get_by_role("table").first.get_by_role("row")
-        await expect(happened.nth(1)).to_contain_text("Needs its customer")
+        await expect(happened.nth(1)).to_contain_text("Expired")
+        await expect(happened.nth(1)).to_contain_text("Access was revoked at the provider")
         workflow = page.get_by_role("link", name="Workflow in Temporal")
         await expect(workflow).to_have_attribute("href", connection["workflow_url"])
         async with httpx.AsyncClient() as anyone:
