@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
 from dev.config import StackConfig
 from dev.stack import Stack
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# Without these, a browser in a closed network tries to reach its maker at every start.
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+from tests.chromium import CHROMIUM, chromium
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +33,5 @@ async def product(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
 async def browser() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        await chromium.close()
+    async with chromium() as launched:
+        yield launched
