@@ -35,9 +35,9 @@ def unpack(folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    command = [npm, "pack", PACKAGE, "--json", "--pack-destination", str(folder)]
+    command = [npm, "pack", PACKAGE, "--json", "--prefer-offline", "--pack-destination", str(folder)]
     try:
-        packed = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, check=True)
+        packed = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder, check=True)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip(f"npm does not get {PACKAGE}")
     archive = folder / _file_name(json.loads(packed.stdout))
