@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +11,21 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.templating import Jinja2Templates
 
 from api.auth import Made
-from api.connecting import BUSY, ConnectFailed
+from api.connecting import ConnectFailed
+from api.trouble import Trouble
+from api.wording import Words
 
 PAGES = Path(__file__).parent / "pages"
 HOSTED_COOKIE = "everlink_session"
+
+
+class Mark(StrEnum):
+    """What a message is, as its picture shows it."""
+
+    GOOD = "good"
+    BAD = "bad"
+    AWAY = "away"
+
 
 templates = Jinja2Templates(PAGES)
 
@@ -26,22 +38,39 @@ def keep(response: Response, made: Made, name: str, value: str) -> None:
     response.set_cookie(name, value, max_age=3600, httponly=True, samesite="lax", secure=secure)
 
 
+def words_of(request: Request) -> Words:
+    return Words.of(getattr(request.state, "locale", None), request.headers.get("accept-language"))
+
+
 def failed(request: Request, failure: ConnectFailed) -> HTMLResponse:
-    return message(request, failure.status, "Not connected", str(failure))
+    words = words_of(request)
+    text = words(f"trouble.{failure.trouble}", **failure.details)
+    return message(request, failure.status, words("page.not_connected"), text, Mark.BAD)
 
 
-def not_set_up(request: Request) -> HTMLResponse:
-    return failed(request, ConnectFailed(409, "This application is not set up here."))
+def connected(request: Request, key: str) -> HTMLResponse:
+    words = words_of(request)
+    return message(request, 200, words("page.connected"), words(key), Mark.GOOD)
+
+
+def leaving(request: Request, application: str) -> HTMLResponse:
+    words = words_of(request)
+    text = words("page.leaving_words", application=application)
+    return message(request, 200, words("page.leaving"), text, Mark.AWAY)
+
+
+def disconnected(request: Request, status: int) -> HTMLResponse:
+    words = words_of(request)
+    return message(request, status, words("page.disconnected"), words("page.close_page"), Mark.GOOD)
 
 
 def unavailable(request: Request) -> HTMLResponse:
-    return failed(request, ConnectFailed(503, BUSY))
+    return failed(request, ConnectFailed(503, Trouble.BUSY))
 
 
-def message(request: Request, status: int, title: str, words: str, mark: str | None = None) -> HTMLResponse:
+def message(request: Request, status: int, title: str, text: str, mark: Mark) -> HTMLResponse:
     back = getattr(request.state, "back", False)  # whether the hosted page is where the customer comes from
-    mark = mark or ("good" if status < 400 else "bad")
-    values = {"title": title, "words": words, "mark": mark, "back": back}
+    values = {"title": title, "text": text, "mark": mark, "back": back}
     return page(request, "message.html", values, status)
 
 
@@ -56,4 +85,5 @@ def page(
         "referrer-policy": referrer,
         "x-content-type-options": "nosniff",
     }
+    values = {**values, "words": words_of(request)}
     return templates.TemplateResponse(request, template, values, status, headers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 from api import temporal
 from api.connecting import Reconnect, start_link
@@ -84,7 +83,10 @@ async def _reconnect_url(made: Services, scope: Scope, connection_id: str, read:
     if entry is None or entry.auth_type is not AuthType.OAUTH2:
         return None
     account_id = read.linked_account_id
-    make = partial(start_link, made, scope, account_id, entry, reconnect=Reconnect(connection_id))
+
+    async def make() -> str:
+        return (await start_link(made, scope, account_id, entry, reconnect=Reconnect(connection_id))).url
+
     with suppress(ApiError, StoreUnavailable):  # no client here, say: the reason is what matters
         return await made.links.get((connection_id, read.sequence), make)
     return None

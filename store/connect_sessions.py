@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -24,12 +24,31 @@ COLUMNS = CONNECT_SESSIONS.c
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What the product wants of a page: which applications it shows, where it leads, who frames it, its language."""
+
+    applications: tuple[str, ...] = ()  # none: all
+    return_url: str | None = None
+    embed_origin: str | None = None
+    locale: str | None = None
+    body: dict[str, Any] = field(default_factory=dict)  # of the seed's: kept, and no more
+
+
+@dataclass(frozen=True)
 class ConnectSession:
     """A browser's right to connect the applications of one linked account."""
 
     id: str
     scope: Scope
     linked_account_id: str
+    wishes: Wishes
+
+
+@dataclass(frozen=True)
+class NewLink:
+    id: str  # of the session that it opens
+    secret: str  # answered once; only its hash is kept
+    expires_at: datetime
 
 
 class ConnectSessions:
@@ -38,23 +57,23 @@ class ConnectSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def issue(self, scope: Scope, linked_account_id: str, body: dict[str, Any], now: datetime) -> str:
-        """Make a link's secret. It is answered here, once."""
-        secret = secrets.token_urlsafe(32)
+    async def issue(self, scope: Scope, linked_account_id: str, wishes: Wishes, now: datetime) -> NewLink:
+        """Make a link."""
+        link = NewLink(uuid4().hex, secrets.token_urlsafe(32), now + LINK_LIFETIME)
         async with self._database.writing() as connection:
             await connection.execute(delete(CONNECT_SESSIONS).where(COLUMNS.expires_at <= now))
             await connection.execute(
                 CONNECT_SESSIONS.insert().values(
-                    id=uuid4().hex,
-                    secret_sha256=sha256(secret),
+                    id=link.id,
+                    secret_sha256=sha256(link.secret),
                     **scope.columns,
                     linked_account_id=linked_account_id,
-                    body=body,
+                    **asdict(wishes),
                     created_at=now,
-                    expires_at=now + LINK_LIFETIME,
+                    expires_at=link.expires_at,
                 )
             )
-        return secret
+        return link
 
     async def open(self, secret: str, now: datetime) -> str | None:
         """Trade the link for what its browser shows from now on; none where it was opened before or has expired."""
@@ -71,7 +90,7 @@ class ConnectSessions:
     async def of_browser(self, browser: str, now: datetime, *, secret: str | None = None) -> ConnectSession | None:
         """The living session of a browser, of this link where one is named; a removed account has none."""
         query = (
-            select(COLUMNS.id, COLUMNS.org_id, COLUMNS.environment, COLUMNS.linked_account_id)
+            select(CONNECT_SESSIONS)
             .select_from(CONNECT_SESSIONS.join(LINKED_ACCOUNTS, living_account(CONNECT_SESSIONS)))
             .where(COLUMNS.browser_sha256 == sha256(browser), COLUMNS.expires_at > now)
         )
@@ -81,4 +100,6 @@ class ConnectSessions:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        return ConnectSession(row.id, Scope(row.org_id, Environment(row.environment)), row.linked_account_id)
+        wishes = Wishes(tuple(row.applications), row.return_url, row.embed_origin, row.locale, row.body)
+        scope = Scope(row.org_id, Environment(row.environment))
+        return ConnectSession(row.id, scope, row.linked_account_id, wishes)

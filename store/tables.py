@@ -74,6 +74,7 @@ class Application(SQLModel, table=True):
     previous_signing_secret: bytes | None = sealed()  # tried beside it, while it lives
     previous_signing_until: datetime | None = moment(nullable=True, default=None)
     scopes: list[str] = json(list)
+    required_scopes: list[str] = json(list)  # without which a grant is not kept
     alarm: str | None = None  # the provider refuses the application itself, in static words
     alarm_at: datetime | None = moment(nullable=True, default=None)
     outage_since: datetime | None = moment(nullable=True, default=None)  # the provider is out, and that was announced
@@ -116,6 +117,9 @@ class TenantSettings(SQLModel, table=True):
     environment: Environment = word(Environment, primary_key=True)
     allowed_origins: list[str] = json(list)
     reminder_days: list[float] = json(lambda: list(REMINDER_DAYS))  # after "Connection Expired"; none: no reminders
+    return_urls: list[str] = json(list)  # where customers may be sent back to, exactly
+    brand_colour: str | None = None  # of the pages that they read, `#rrggbb`
+    logo: str | None = None  # a `data:` address
 
 
 class SessionToken(SQLModel, table=True):
@@ -151,6 +155,10 @@ class ConnectSession(SQLModel, table=True):
     environment: Environment = word(Environment)
     linked_account_id: str
     body: dict[str, Any] = json(dict)  # what the product gave with it
+    applications: list[str] = json(list)  # which the page shows; none: all
+    return_url: str | None = None  # where the customer goes from there
+    embed_origin: str | None = None  # the page that frames it; none: nobody does
+    locale: str | None = None  # none: as the browser asks
     created_at: datetime = moment()
     expires_at: datetime = moment(index=True)
     browser_sha256: str | None = None  # of the browser that opened the link first, and no other may
@@ -159,6 +167,21 @@ class ConnectSession(SQLModel, table=True):
         belongs_to("linked_account", "linked_account_id"),
         Index("connect_session_of_browser", "browser_sha256", unique=True),
     )
+
+
+class ConsoleSession(SQLModel, table=True):
+    """An operator's browser, which has shown an API key."""
+
+    __tablename__ = "console_session"
+    id: str = Field(primary_key=True)
+    secret_sha256: str = Field(unique=True)
+    org_id: str = Field(foreign_key="organization.id")
+    environment: Environment = word(Environment)
+    api_key_id: str = Field(foreign_key="api_key.id")
+    may_act: bool  # and not only read
+    created_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
+    __table_args__ = (Index("console_session_of_key", "api_key_id"),)
 
 
 class IdempotentAnswer(SQLModel, table=True):
@@ -477,6 +500,11 @@ class ConnectTicket(SQLModel, table=True):
     connection_id: str | None = None  # the connection to reconnect; none: by the account that consents
     switch_account: bool = False  # another account may take the place of the one that was connected
     given: bytes | None = sealed()  # the fields that the customer gave before consent
+    session_id: str | None = None  # the page of ours that it was made on
+    return_url: str | None = None  # where the customer goes when it has done its work
+    locale: str | None = None
+    error_code: str | None = None  # what came of the last try, where it did not connect
+    connected_id: str | None = None  # the connection that came of it
     expires_at: datetime = moment(index=True)
     used_at: datetime | None = moment(nullable=True, default=None)
     __table_args__ = (addressable(), belongs_to("linked_account", "linked_account_id"))
@@ -507,6 +535,7 @@ LINKED_ACCOUNTS = _table(LinkedAccount)
 TENANT_SETTINGS = _table(TenantSettings)
 SESSION_TOKENS = _table(SessionToken)
 CONNECT_SESSIONS = _table(ConnectSession)
+CONSOLE_SESSIONS = _table(ConsoleSession)
 IDEMPOTENT_ANSWERS = _table(IdempotentAnswer)
 REMOVALS = _table(Removal)
 CONNECTIONS = _table(Connection)

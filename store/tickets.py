@@ -33,6 +33,29 @@ class Ticket:
     used: bool = False
     switch_account: bool = False
     given: bytes | None = None  # the fields that the customer gave, sealed
+    session_id: str | None = None  # of the page of ours that it was made on
+    return_url: str | None = None  # where the customer goes when it has done its work
+    locale: str | None = None
+
+
+@dataclass(frozen=True)
+class StartLink:
+    """What a ticket is used by."""
+
+    secret: str  # answered once; only its hash is kept
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of a ticket so far."""
+
+    id: str
+    slug: str
+    expires_at: datetime
+    connected_id: str | None  # the connection that came of it
+    error_code: str | None  # of its last try
+    locale: str | None
 
 
 @dataclass(frozen=True)
@@ -53,25 +76,28 @@ class Tickets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def issue(self, ticket: Ticket, now: datetime) -> str:
-        """Make a link's secret. It is answered here, once. Some links that nobody can use anymore are forgotten."""
-        secret = secrets.token_urlsafe(32)
+    async def issue(self, ticket: Ticket, now: datetime) -> StartLink:
+        """Make a link. Some that nobody can use anymore are forgotten."""
+        link = StartLink(secrets.token_urlsafe(32), now + TICKET_LIFETIME)
         async with self._database.writing() as connection:
             await _forget_expired(connection, now)
             await connection.execute(
                 CONNECT_TICKETS.insert().values(
                     id=ticket.id,
-                    secret_sha256=sha256(secret),
+                    secret_sha256=sha256(link.secret),
                     **ticket.scope.columns,
                     linked_account_id=ticket.linked_account_id,
                     slug=ticket.slug,
                     connection_id=ticket.connection_id,
                     switch_account=ticket.switch_account,
                     given=ticket.given,
-                    expires_at=now + TICKET_LIFETIME,
+                    session_id=ticket.session_id,
+                    return_url=ticket.return_url,
+                    locale=ticket.locale,
+                    expires_at=link.expires_at,
                 )
             )
-        return secret
+        return link
 
     async def open(self, secret: str, now: datetime) -> Ticket | None:
         query = select(CONNECT_TICKETS).where(
@@ -81,12 +107,25 @@ class Tickets:
             row = (await connection.execute(query)).one_or_none()
         return _ticket(row) if row is not None else None
 
-    async def use(self, ticket: Ticket, now: datetime) -> None:
+    async def use(self, ticket: Ticket, connected_id: str, now: datetime) -> None:
         """The link has done its work."""
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(CONNECT_TICKETS).where(CONNECT_TICKETS.c.id == ticket.id).values(used_at=now)
-            )
+        await self._change(ticket, used_at=now, connected_id=connected_id, error_code=None)
+
+    async def fail(self, ticket: Ticket, error_code: str) -> None:
+        """A try did not connect; the link is good for another."""
+        await self._change(ticket, error_code=error_code)
+
+    async def attempt(self, scope: Scope, linked_account_id: str, ticket_id: str) -> Attempt | None:
+        """What came of a ticket of this linked account; none where there is no such ticket, or none any more."""
+        columns = CONNECT_TICKETS.c
+        query = select(CONNECT_TICKETS).where(
+            columns.id == ticket_id, scope.owns(CONNECT_TICKETS), columns.linked_account_id == linked_account_id
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return Attempt(row.id, row.slug, row.expires_at, row.connected_id, row.error_code, row.locale)
 
     async def depart(self, ticket: Ticket, state: str, browser: str, sealed_verifier: bytes, now: datetime) -> None:
         """A browser leaves for the provider with this state."""
@@ -128,6 +167,11 @@ class Tickets:
             ).one_or_none()
         return Visit(_ticket(ticket), visit.verifier) if ticket is not None else None
 
+    async def _change(self, ticket: Ticket, **values: object) -> None:
+        async with self._database.writing() as connection:
+            mine = (CONNECT_TICKETS.c.id == ticket.id) & CONNECT_TICKETS.c.used_at.is_(None)
+            await connection.execute(update(CONNECT_TICKETS).where(mine).values(values))
+
 
 async def _forget_expired(connection: AsyncConnection, now: datetime) -> None:
     """Forget tickets whose last visit cannot come back; others who do the same are not waited for."""
@@ -155,4 +199,7 @@ def _ticket(row: object) -> Ticket:
         used=columns["used_at"] is not None,
         switch_account=columns["switch_account"],
         given=columns["given"],
+        session_id=columns["session_id"],
+        return_url=columns["return_url"],
+        locale=columns["locale"],
     )

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Cookie, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.datastructures import QueryParams
 
+from api.arriving import Callback, arrive
 from api.auth import Made
-from api.connecting import Callback, ConnectFailed, arrive, depart
-from api.errors import ApiError
-from api.html import PAGES, Hosted, failed, keep, message, not_set_up, unavailable
+from api.connecting import ConnectFailed, depart
+from api.html import PAGES, Hosted, connected, failed, keep, unavailable
+from api.trouble import Trouble
 from store.database import StoreUnavailable
 
 BROWSER_COOKIE = "everlink_browser"
@@ -37,15 +38,13 @@ async def start(request: Request, made: Made, secret: str, browser: Browser = No
     try:
         ticket = await made.tickets.open(secret, made.clock())
         if ticket is None:
-            raise ConnectFailed(404, "This link has expired. Please start again.")
+            raise ConnectFailed(404, Trouble.LINK_EXPIRED)
         if ticket.used:
-            return _used(request)
+            return connected(request, "page.link_done")
         browser = browser or secrets.token_urlsafe(24)
         response = RedirectResponse(await depart(made, ticket, browser), 303)
     except ConnectFailed as failure:
         return failed(request, failure)
-    except ApiError:
-        return not_set_up(request)
     except StoreUnavailable:
         return unavailable(request)
     keep(response, made, BROWSER_COOKIE, browser)
@@ -62,25 +61,17 @@ async def callback(
         if hosted and await made.connect_sessions.of_browser(hosted, made.clock()):
             request.state.back = True
         if any(len(query.getlist(name)) > 1 for name in CALLBACK_PARAMETERS):
-            raise ConnectFailed(400, "The provider's answer is not valid. Please start again.")
+            raise ConnectFailed(400, Trouble.INVALID_ANSWER)
         answer = Callback(query.get("state"), query.get("code"), query.get("error"), query.get("iss"), _news(query))
-        connected = await arrive(made, slug, browser, answer)
+        arrival = await arrive(made, slug, browser, answer)
     except ConnectFailed as failure:
         return failed(request, failure)
-    except ApiError:
-        return not_set_up(request)
     except StoreUnavailable:
         return unavailable(request)
-    if connected is None:
-        return _used(request)
-    return message(request, 200, "Connected", "You can close this window.")
+    return connected(request, "page.link_done" if arrival.connection is None else "page.close")
 
 
 def _news(query: QueryParams) -> dict[str, str]:
     """What the provider says beside the standards, within bounds."""
     news = [(name, value) for name, value in query.items() if name not in NO_NEWS]
     return dict([one for one in news if len(one[0]) + len(one[1]) <= LONGEST_NEWS][:MOST_NEWS])
-
-
-def _used(request: Request) -> HTMLResponse:
-    return message(request, 200, "Connected", "This link has done its work. You can close this window.")

@@ -223,8 +223,8 @@ async def reconnect(
     if row.status == ConnectionStatus.DISCONNECTED:
         raise ApiError(409, "connection_disconnected", "the connection has ended")
     again = Reconnect(row.id, body.switch_account)
-    link = await start_link(made, scope, row.linked_account_id, entry, body.fields, again)
-    return models.ReconnectLink(connect_url=link)
+    attempt = await start_link(made, scope, row.linked_account_id, entry, body.fields, again)
+    return models.ReconnectLink(connect_url=attempt.url)
 
 
 @router.delete("/{connection_id}")

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from api.auth import Made
 from api.errors import ApiError, not_found
 from api.hooks import take
-from api.html import message
+from api.html import disconnected
 from api.services import Services
 from everlink.contract import Environment
 from providers.events import ClientCredentials, Events, SecurityEventToken
@@ -47,7 +47,7 @@ async def receive(request: Request, made: Made, slug: Slug, environment: str, or
             return JSONResponse({"err": refused.code, "description": str(refused)}, status)
         raise _forged() from None
     if request.method == "GET" and answer.status_code == events.status:  # a customer's browser
-        shown = message(request, events.status, "Disconnected", "Thank you. You can close this page.")
+        shown = disconnected(request, events.status)
         shown.background = answer.background
         return shown
     return answer

@@ -13,13 +13,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.auth import Made
-from api.connecting import BUSY, ConnectFailed, Reconnect, start_link
+from api.connecting import Back, ConnectFailed, Reconnect, start_link
 from api.errors import ApiError, not_found
 from api.fields import of_form
-from api.html import HOSTED_COOKIE, Hosted, failed, keep, message, page, unavailable
+from api.html import HOSTED_COOKIE, Hosted, failed, keep, leaving, page, unavailable, words_of
 from api.keys import save_key
 from api.lifecycle import UNIDENTIFIED, find
 from api.routes.seed.lookups import enabled, living
+from api.trouble import Trouble
 from everlink.contract import AuthType, ConnectionStatus, ReauthReason
 from providers.entry import CatalogEntry
 from store.connect_sessions import ConnectSession
@@ -27,10 +28,6 @@ from store.database import StoreUnavailable
 from store.tables import Connection
 
 SESSION = "/connect/session"
-EXPIRED = ConnectFailed(401, "This page has expired. Please open it again from where you came.")
-OPENED = ConnectFailed(404, "This link has expired or was opened before. Please start again.")
-FOREIGN = ConnectFailed(403, "This did not come from our page. Please start again.")
-
 router = APIRouter(include_in_schema=False)
 
 
@@ -73,10 +70,10 @@ async def connect(request: Request, made: Made, slug: str, browser: Hosted = Non
     try:
         session = await _session(made, browser)
         if request.headers.get("origin") != _own_origin(made):
-            raise FOREIGN
+            raise ConnectFailed(403, Trouble.FOREIGN_FORM)
         form = dict(await request.form(max_files=0))
         if form.pop("session", None) != session.id:  # another link, maybe another account's, was opened since
-            raise EXPIRED
+            raise ConnectFailed(401, Trouble.SESSION_EXPIRED)
         try:
             return await _connect(request, made, session, slug, form)
         except ApiError as error:
@@ -96,7 +93,7 @@ async def open_link(request: Request, made: Made, secret: str, browser: Hosted =
     except StoreUnavailable:
         return unavailable(request)
     if opened is None and not again:
-        return failed(request, OPENED)
+        return failed(request, ConnectFailed(404, Trouble.SESSION_LINK_USED))
     response = RedirectResponse(SESSION, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
     if opened is not None:
         keep(response, made, HOSTED_COOKIE, opened)
@@ -106,7 +103,7 @@ async def open_link(request: Request, made: Made, secret: str, browser: Hosted =
 async def _session(made: Made, browser: str | None) -> ConnectSession:
     session = await made.connect_sessions.of_browser(browser, made.clock()) if browser else None
     if session is None:
-        raise EXPIRED
+        raise ConnectFailed(401, Trouble.SESSION_EXPIRED)
     return session
 
 
@@ -122,10 +119,11 @@ async def _connect(request: Request, made: Made, session: ConnectSession, slug: 
         if (row.linked_account_id, row.slug) != (account_id, slug):
             raise not_found("connection")
         reconnect = Reconnect(row.id)
-    link = await start_link(made, scope, account_id, entry, of_form(form), reconnect)
-    leaving = message(request, 200, "One moment", f"Taking you to {entry.name}.", "away")
-    leaving.headers["refresh"] = f"0; url={link}"  # a redirect would be the form's own, which goes nowhere else
-    return leaving
+    back = Back(session.id, session.wishes.return_url, session.wishes.locale)
+    attempt = await start_link(made, scope, account_id, entry, of_form(form), reconnect, back)
+    answer = leaving(request, entry.name)
+    answer.headers["refresh"] = f"0; url={attempt.url}"  # a redirect would be the form's own, which goes nowhere else
+    return answer
 
 
 async def _list(
@@ -143,7 +141,7 @@ async def _list(
         if entry is None:
             continue
         mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]
-        refusal = _words(entry, error) if error is not None and slug == entry.slug else None
+        refusal = _words(request, entry, error) if error is not None and slug == entry.slug else None
         shown.append(Shown(entry, [_account(row) for row in mine], refusal))
     shown.sort(key=lambda one: (not one.broken, one.entry.name))
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
@@ -165,9 +163,9 @@ def _account(row: Connection) -> Account:
     return Account(row.id, name, trouble)
 
 
-def _words(entry: CatalogEntry, error: ApiError) -> str:
+def _words(request: Request, entry: CatalogEntry, error: ApiError) -> str:
     if error.status == 503:
-        return BUSY
+        return words_of(request)("trouble.busy")
     if error.error_code == "application_not_configured":
         return "This application is not set up here."
     if error.error_code == "invalid_fields":

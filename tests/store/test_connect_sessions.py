@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from store.connect_sessions import LINK_LIFETIME, SESSION_LIFETIME, ConnectSessions
+from store.connect_sessions import LINK_LIFETIME, SESSION_LIFETIME, ConnectSessions, Wishes
 from store.database import Database, utc_now
 from store.scope import Scope
 from store.tables import CONNECT_SESSIONS
@@ -15,11 +15,13 @@ from store.tables import CONNECT_SESSIONS
 
 async def test_link_opens_once_however_many_try(database: Database, scope: Scope) -> None:
     sessions, now = ConnectSessions(database), utc_now()
-    secret = await sessions.issue(scope, "acme", {"theme": "dark"}, now)
+    wishes = Wishes(return_url="https://a.example", applications=("x",))
+    secret = (await sessions.issue(scope, "acme", wishes, now)).secret
     opened = [one for one in await asyncio.gather(*(sessions.open(secret, now) for _ in range(5))) if one]
     assert len(opened) == 1
     session = await sessions.of_browser(opened[0], now)
     assert session is not None and (session.scope, session.linked_account_id) == (scope, "acme")
+    assert session.wishes == wishes
     assert await sessions.of_browser(opened[0], now, secret=secret) == session
     assert await sessions.of_browser(opened[0], now, secret="another") is None
     assert await sessions.of_browser(secret, now) is None
@@ -27,7 +29,7 @@ async def test_link_opens_once_however_many_try(database: Database, scope: Scope
 
 async def test_link_and_session_end_to_the_moment(database: Database, scope: Scope) -> None:
     sessions, now, instant = ConnectSessions(database), utc_now(), timedelta(microseconds=1)
-    late, good = [await sessions.issue(scope, "acme", {}, now) for _ in range(2)]
+    late, good = [(await sessions.issue(scope, "acme", Wishes(), now)).secret for _ in range(2)]
     assert await sessions.open(late, now + LINK_LIFETIME) is None
     opened_at = now + LINK_LIFETIME - instant
     browser = await sessions.open(good, opened_at)
@@ -39,7 +41,7 @@ async def test_link_and_session_end_to_the_moment(database: Database, scope: Sco
 async def test_what_has_ended_is_deleted_when_a_link_is_made(database: Database, scope: Scope) -> None:
     sessions, now = ConnectSessions(database), utc_now()
     for _ in range(3):
-        await sessions.issue(scope, "acme", {}, now)
-    await sessions.issue(scope, "acme", {}, now + LINK_LIFETIME)
+        await sessions.issue(scope, "acme", Wishes(), now)
+    await sessions.issue(scope, "acme", Wishes(), now + LINK_LIFETIME)
     async with database.reading() as reading:
         assert (await reading.execute(select(func.count()).select_from(CONNECT_SESSIONS))).scalar_one() == 1

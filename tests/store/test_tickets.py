@@ -29,7 +29,7 @@ def tickets(database: Database) -> Tickets:
 @pytest.fixture
 async def ticket(tickets: Tickets, scope: Scope) -> Ticket:
     """One whose browser has left with the state `state`."""
-    opened = await tickets.open(await tickets.issue(new(scope), NOW), NOW)
+    opened = await tickets.open((await tickets.issue(new(scope), NOW)).secret, NOW)
     assert opened is not None
     await tickets.depart(opened, "state", "browser", b"verifier", NOW)
     return opened
@@ -40,24 +40,41 @@ async def test_link_says_whose_it_is_and_what_for(tickets: Tickets, scope: Scope
 
 
 async def test_link_ends_with_its_lifetime(tickets: Tickets, scope: Scope) -> None:
-    secret = await tickets.issue(new(scope), NOW)
+    secret = (await tickets.issue(new(scope), NOW)).secret
     assert await tickets.open(secret, NOW + TICKET_LIFETIME - SECOND) is not None
     assert await tickets.open(secret, NOW + TICKET_LIFETIME) is None
 
 
 async def test_anything_but_the_secret_opens_nothing(tickets: Tickets, scope: Scope, ticket: Ticket) -> None:
-    secret = await tickets.issue(new(scope), NOW)
+    secret = (await tickets.issue(new(scope), NOW)).secret
     for wrong in ("", secret[:-1], secret + "x", secret.swapcase(), ticket.id, "%", "\0"):
         assert await tickets.open(wrong, NOW) is None
 
 
 async def test_used_link_says_so(tickets: Tickets, scope: Scope) -> None:
-    secret = await tickets.issue(new(scope), NOW)
+    secret = (await tickets.issue(new(scope), NOW)).secret
     opened = await tickets.open(secret, NOW)
     assert opened is not None
-    await tickets.use(opened, NOW)
+    await tickets.use(opened, "con_1", NOW)
     again = await tickets.open(secret, NOW)
     assert again is not None and again.used
+
+
+async def test_what_came_of_a_link_is_told_to_its_account_alone(tickets: Tickets, scope: Scope, ticket: Ticket) -> None:
+    async def told() -> tuple[str | None, str | None]:
+        attempt = await tickets.attempt(scope, "acme", ticket.id)
+        assert attempt is not None and attempt.expires_at == NOW + TICKET_LIFETIME
+        return attempt.connected_id, attempt.error_code
+
+    assert await told() == (None, None)
+    await tickets.fail(ticket, "access_denied")
+    assert await told() == (None, "access_denied")
+    await tickets.use(ticket, "con_1", NOW)
+    assert await told() == ("con_1", None)
+    await tickets.fail(ticket, "late")  # of another tab, which changes nothing any more
+    assert await told() == ("con_1", None)
+    assert await tickets.attempt(scope, "other", ticket.id) is None
+    assert await tickets.attempt(Scope("other", scope.environment), "acme", ticket.id) is None
 
 
 async def test_state_brings_its_own_browser_back_once(tickets: Tickets, ticket: Ticket) -> None:
@@ -133,7 +150,7 @@ async def test_links_do_not_pile_up_whoever_makes_them(database: Database, ticke
 
 
 async def test_database_holds_no_secret_of_a_visit(database: Database, tickets: Tickets, scope: Scope) -> None:
-    secret = await tickets.issue(new(scope), NOW)
+    secret = (await tickets.issue(new(scope), NOW)).secret
     opened = await tickets.open(secret, NOW)
     assert opened is not None
     await tickets.depart(opened, "planted-state", "planted-browser", b"sealed", NOW)

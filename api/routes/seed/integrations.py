@@ -40,7 +40,8 @@ async def oauth_url(
     """
     _, entry = await enabled(made, scope, slug)
     response.headers["cache-control"] = "no-store"
-    return AuthUrl(auth_url=await start_link(made, scope, account_id, entry, among(entry, query)))
+    attempt = await start_link(made, scope, account_id, entry, among(entry, query))
+    return AuthUrl(auth_url=attempt.url)
 
 
 @router.put("/save-key-credentials/{slug}", responses={status: {"model": ErrorBody} for status in (409, 502)})

@@ -17,6 +17,7 @@ from api.inputs import Input, plain
 from api.routes.seed.lookups import account_seen
 from api.routes.seed.views import AccountView
 from everlink import models
+from store.connect_sessions import Wishes
 from store.sessions import TokenPair
 
 router = APIRouter(tags=["Session tokens"], responses={403: {"model": ErrorBody}})
@@ -113,8 +114,9 @@ async def create_connect_url(made: Made, session: Session, body: AnyObject = NOT
     """
     if len(json.dumps(body, ensure_ascii=False).encode()) > MAX_CONNECT_BODY:
         raise ApiError(413, "body_too_large", "the body may have 16 KB")
-    secret = await made.connect_sessions.issue(session.scope, session.linked_account_id, body, made.clock())
-    return HostedUrl(hosted_url=f"{made.settings.public_url}/connect/{secret}")
+    wishes = Wishes(body=body)
+    link = await made.connect_sessions.issue(session.scope, session.linked_account_id, wishes, made.clock())
+    return HostedUrl(hosted_url=f"{made.settings.public_url}/connect/{link.secret}")
 
 
 def _answer(response: Response, pair: TokenPair, now: datetime) -> models.SessionToken:

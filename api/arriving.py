@@ -1,0 +1,166 @@
+"""A customer's browser is back from a provider: what its answer is worth, and the connection that comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from api.connecting import ConnectFailed, client_of, entry_of, given_of, redirect_uri
+from api.errors import ApiError
+from api.lifecycle import NOBODY, Grant, Target, establish
+from api.our_client import OurClient
+from api.services import Services
+from api.trouble import Trouble
+from everlink.contract import ConnectionView, Verdict
+from providers.credential import OAuthCredential, bounded
+from providers.entry import CatalogEntry, OAuth2
+from providers.http import RequestFailed
+from providers.identity import Whose, identify
+from providers.oauth2 import Client, exchange_code
+from providers.probe import ask
+from providers.revocation import end_grant
+from providers.templates import CannotFill
+from providers.verdict import TokenVerdict, judge_token_answer
+from store.tickets import Ticket, Visit
+from store.vault import Kind
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What the browser brought back from the provider (RFC 6749 section 4.1.2, RFC 9207)."""
+
+    state: str | None
+    code: str | None
+    error: str | None
+    issuer: str | None
+    more: dict[str, str] = field(default_factory=dict)  # what no standard knows
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A browser that is back from the provider."""
+
+    ticket: Ticket
+    connection: ConnectionView | None  # none: the link has done its work in another tab
+
+
+async def arrive(made: Services, slug: str, browser: str | None, callback: Callback) -> Arrival:
+    """The browser is back from the provider: trade the code, learn whose account it is, keep the grant.
+
+    Raises:
+        ConnectFailed: it did not work; nothing is connected that was not before.
+    """
+    if not callback.state or not browser:
+        raise ConnectFailed(400, Trouble.LINK_INCOMPLETE)
+    visit = await made.tickets.arrive(callback.state, browser, slug, made.clock())
+    if visit is None:
+        raise ConnectFailed(400, Trouble.LINK_USED)
+    ticket = visit.ticket
+    if ticket.used:
+        return Arrival(ticket, None)
+    try:
+        view = await _connect(made, visit, callback)
+    except ConnectFailed as failure:
+        failure.ticket = ticket
+        await made.tickets.fail(ticket, failure.trouble)
+        raise
+    await made.tickets.use(ticket, view.connection_id, made.clock())
+    return Arrival(ticket, view)
+
+
+async def _connect(made: Services, visit: Visit, callback: Callback) -> ConnectionView:
+    ticket = visit.ticket
+    entry = await entry_of(made, ticket.scope, ticket.slug)
+    ours = await client_of(made, ticket.scope, entry)
+    _check_answer(entry, ours.oauth2, callback)
+    grant = await _trade(made, visit, entry, ours, callback)
+    try:
+        target = Target(ticket.scope, ticket.linked_account_id, ticket.connection_id, ticket.switch_account)
+        return await establish(made, target, entry, grant)
+    except ApiError as error:
+        if error.status == 409:
+            await _give_back(made, ticket, ours, grant)
+        known = error.error_code in Trouble.__members__.values()
+        trouble = Trouble(error.error_code) if known else Trouble.BUSY
+        raise ConnectFailed(error.status, trouble, application=entry.name) from None
+
+
+def _check_answer(entry: CatalogEntry, oauth2: OAuth2, callback: Callback) -> None:
+    _check_issuer(oauth2, callback)
+    if callback.error is not None:
+        denied = callback.error == "access_denied"
+        trouble = Trouble.ACCESS_DENIED if denied else Trouble.PROVIDER_FAILED
+        raise ConnectFailed(400, trouble, application=entry.name)
+    if not callback.code:
+        raise ConnectFailed(400, Trouble.NO_CODE, application=entry.name)
+
+
+async def _trade(made: Services, visit: Visit, entry: CatalogEntry, ours: OurClient, callback: Callback) -> Grant:
+    """What the code is good for, and whose account it opens."""
+    ticket, name = visit.ticket, entry.name
+    verifier = await made.vault.open(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, visit.sealed_verifier)
+    given = await given_of(made, ticket)
+    try:
+        verdict = await _exchange(made, ticket.slug, ours, callback.code or "", verifier.decode(), given)
+    except CannotFill:
+        raise ConnectFailed(409, Trouble.APPLICATION_CHANGED) from None
+    except RequestFailed:
+        raise ConnectFailed(502, Trouble.PROVIDER_UNREACHABLE, application=name) from None
+    if verdict.credential is None:
+        raise ConnectFailed(502, Trouble.CODE_REFUSED, application=name)
+    credential = _with(verdict.credential, given, callback.more)
+    whose = await _identify(made, entry, ours, credential)
+    ends_in = ours.oauth2.grant_seconds if verdict.ends_in is None else verdict.ends_in
+    return Grant(
+        credential=credential,
+        renewable=credential.refresh_token is not None,
+        expires_in=verdict.expires_in,
+        whose=whose,
+        ends_at=None if ends_in is None else made.clock() + timedelta(seconds=ends_in),
+    )
+
+
+async def _give_back(made: Services, ticket: Ticket, ours: OurClient, grant: Grant) -> None:
+    """A grant that is not kept is revoked, where that cannot end the one of another connection of the same account."""
+    assert isinstance(grant.credential, OAuthCredential)
+    known = bool(grant.whose.keys)
+    if known and not await made.connections.has_account(ticket.scope, ticket.slug, grant.whose.id):
+        await end_grant(made.http, ours.oauth2, ours.clients, grant.credential)
+
+
+def _with(credential: OAuthCredential, given: dict[str, str], more: dict[str, str]) -> OAuthCredential:
+    """The credential, with what the customer gave before consent and what the provider said on the way back."""
+    extra = bounded({**credential.extra, "callback": more}) if more else credential.extra
+    return credential.model_copy(update={"given": given, "extra": extra})
+
+
+async def _exchange(
+    made: Services, slug: str, ours: OurClient, code: str, verifier: str, given: dict[str, str]
+) -> TokenVerdict:
+    uri = redirect_uri(made, slug)
+
+    async def trade(client: Client) -> TokenVerdict:
+        answer = await exchange_code(
+            made.http, ours.oauth2, client, code=code, redirect_uri=uri, verifier=verifier, given=given
+        )
+        return judge_token_answer(answer, ours.oauth2, None)
+
+    return await ours.ask(trade)
+
+
+def _check_issuer(oauth2: OAuth2, callback: Callback) -> None:
+    """RFC 9207: an answer of another server must not pass for this one's. Some servers omit it on errors."""
+    if oauth2.issuer is None:
+        return
+    missing_on_error = callback.issuer is None and callback.error is not None
+    if callback.issuer != oauth2.issuer and not missing_on_error:
+        raise ConnectFailed(400, Trouble.WRONG_ISSUER)
+
+
+async def _identify(made: Services, entry: CatalogEntry, ours: OurClient, credential: OAuthCredential) -> Whose:
+    """Whose account the credential opens; where the provider can be asked, it also proves that it works."""
+    answer = await ask(made.http, entry, credential, ours.client)
+    whose = identify(entry.identity, credential, answer.said if answer else None) if entry.identity else NOBODY
+    if whose is None or (answer is not None and answer.verdict is not Verdict.OK):
+        raise ConnectFailed(502, Trouble.ACCOUNT_UNKNOWN, application=entry.name)
+    return whose

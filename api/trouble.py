@@ -1,0 +1,37 @@
+"""What can come between a customer and a connection, each by a code whose words are in `api/texts/`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Trouble(StrEnum):
+    """Codes that scripts read (`error_code` of a connect attempt) and whose words customers read."""
+
+    # of our own links and pages
+    LINK_INCOMPLETE = "link_incomplete"  # or of another browser
+    LINK_EXPIRED = "link_expired"
+    LINK_USED = "link_used"
+    SESSION_LINK_USED = "session_link_used"
+    SESSION_EXPIRED = "session_expired"
+    FOREIGN_FORM = "foreign_form"
+    BUSY = "busy"
+    # of the application here
+    APPLICATION_NOT_FOUND = "application_not_found"
+    APPLICATION_NOT_CONFIGURED = "application_not_configured"
+    APPLICATION_CHANGED = "application_changed"
+    # of the provider's answer
+    INVALID_ANSWER = "invalid_answer"
+    WRONG_ISSUER = "wrong_issuer"
+    NO_CODE = "no_code"
+    ACCESS_DENIED = "access_denied"
+    PROVIDER_FAILED = "provider_failed"
+    PROVIDER_UNREACHABLE = "provider_unreachable"
+    CODE_REFUSED = "code_refused"
+    ACCOUNT_UNKNOWN = "account_unknown"
+    # of the connection
+    DIFFERENT_ACCOUNT = "different_account"
+    ACCOUNT_ALREADY_CONNECTED = "account_already_connected"
+    CONNECTION_DISCONNECTED = "connection_disconnected"
+    CONNECTION_NOT_FOUND = "connection_not_found"
+    REMOVAL_UNDER_WAY = "removal_under_way"
