@@ -25,7 +25,8 @@ async def product(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """A product's client for the linked account `acme`."""
     seed = json.loads((stack.config.state / "dev.json").read_text())
     headers = {"x-api-key": seed["api_key"], "linked_account_id": seed["linked_account_id"]}
-    async with httpx.AsyncClient(base_url=stack.addresses.api, headers=headers, timeout=40) as client:
+    fresh = httpx.Limits(max_keepalive_connections=0)  # the API may close an idle one just as it is used again
+    async with httpx.AsyncClient(base_url=stack.addresses.api, headers=headers, timeout=40, limits=fresh) as client:
         yield client
 
 
