@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Cookie, Depends, Form, Request
 from fastapi.exceptions import RequestValidationError
@@ -90,8 +89,7 @@ def check_origin(request: Request, made: Made) -> None:
     Raises:
         Refused
     """
-    address = urlsplit(made.settings.public_url)
-    if request.headers.get("origin") != f"{address.scheme}://{address.netloc}":
+    if request.headers.get("origin") != made.origin:
         raise Refused(NOT_OURS)
 
 

@@ -5,8 +5,6 @@ The link that leads there opens once. From then on a cookie is the right to it, 
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -106,7 +104,7 @@ async def _session(made: Services, browser: str | None) -> ConnectSession:
 
 async def _form(request: Request, made: Services, session: ConnectSession) -> Form:
     """What was sent, if it was by our own page for this session."""
-    if request.headers.get("origin") != _own_origin(made):
+    if request.headers.get("origin") != made.origin:
         raise ConnectFailed(403, Trouble.FOREIGN_FORM)
     sent = await request.form(max_files=0)
     form = {name: value for name, value in sent.items() if isinstance(value, str)}
@@ -191,8 +189,3 @@ async def _list(
 
 def _by_script(request: Request) -> bool:
     return request.headers.get("accept") == "application/json"
-
-
-def _own_origin(made: Services) -> str:
-    address = urlsplit(made.settings.public_url)
-    return f"{address.scheme}://{address.netloc}"
