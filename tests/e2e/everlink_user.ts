@@ -27,10 +27,10 @@ async function draw(): Promise<void> {
   await everlink.connect("sandbox");
 }
 
-const stop: () => void = everlink.on("connected", ({ application, connectionId }) => void [application, connectionId]);
+const unlisten: () => void = everlink.on("connected", ({ application, connectionId }) => void [application, connectionId]);
 everlink.on("tokens", (tokens) => localStorage.setItem("refresh", tokens.refreshToken));
 everlink.on("error", (error) => console.error(error.code, error.application, Everlink.version));
-void [draw, stop];
+void [draw, unlisten];
 
 // @ts-expect-error: no token
 new Everlink({});
