@@ -25,8 +25,12 @@ class Trouble(StrEnum):
     WRONG_ISSUER = "wrong_issuer"
     NO_CODE = "no_code"
     ACCESS_DENIED = "access_denied"
+    APPROVAL_NEEDED = "approval_needed"  # by an administrator of the customer's
+    SCOPES_MISSING = "scopes_missing"
     PROVIDER_FAILED = "provider_failed"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"  # it says so
     PROVIDER_UNREACHABLE = "provider_unreachable"
+    APPLICATION_REFUSED = "application_refused"  # our own client is set up wrongly
     CODE_REFUSED = "code_refused"
     ACCOUNT_UNKNOWN = "account_unknown"
     # of the connection
@@ -35,3 +39,6 @@ class Trouble(StrEnum):
     CONNECTION_DISCONNECTED = "connection_disconnected"
     CONNECTION_NOT_FOUND = "connection_not_found"
     REMOVAL_UNDER_WAY = "removal_under_way"
+    # of what the customer typed in
+    INVALID_FIELDS = "invalid_fields"
+    CREDENTIALS_REFUSED = "credentials_refused"

@@ -102,6 +102,15 @@ class ReconnectLink(BaseModel):
     connect_url: str
 
 
+class ConnectSession(BaseModel):
+    """A link to the page where a customer connects and reconnects."""
+
+    id: str
+    session: str = Field(repr=False, description="The link's secret, which is shown once")
+    url: str = Field(repr=False, examples=["https://everlink.product.example/connect/..."])
+    expires_at: datetime = Field(description="Until when it can be opened")
+
+
 class AttemptLink(BaseModel):
     """A connect attempt that has just been made."""
 
@@ -223,6 +232,7 @@ class Application(BaseModel):
     previous_secret_until: datetime | None = Field(description="Until when the secret before is tried, too")
     has_signing_secret: bool
     scopes: list[str]
+    required_scopes: list[str] = Field(description="Without which a grant is not kept")
     alarm: str | None = Field(description="The provider refuses the application itself: no customer can help")
     alarm_at: datetime | None
     outage_since: datetime | None = Field(

@@ -6,7 +6,9 @@ from api.routes import (
     catalog,
     connect,
     connect_attempts,
+    connect_sessions,
     connections,
+    console,
     event_deliveries,
     events,
     export,
@@ -28,6 +30,7 @@ ROUTERS = [
     applications.router,
     catalog.router,
     linked_accounts.router,
+    connect_sessions.router,
     webhook_endpoints.router,
     event_deliveries.router,
     events.router,
@@ -41,6 +44,7 @@ ROUTERS = [
     connect.router,
     hosted.router,  # after the other addresses under /connect, which its link would catch
     sdk.router,
+    console.router,
     health.router,
 ]
 

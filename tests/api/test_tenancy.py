@@ -28,6 +28,7 @@ OPEN = {
     "GET /healthz": "says nothing of anybody",
     "GET /readyz": "says nothing of anybody",
     "GET /connect/style.css": "a file",
+    "GET /connect/page.js": "a file",
     "GET /connect/start/{secret}": "the secret in the link is the right to it",
     "GET /connect/{secret}": "the secret in the link is the right to it",
     "GET /connect/session": "the browser's cookie is the right to it",
@@ -42,6 +43,21 @@ OPEN = {
     "GET /sdk/everlink.{version}.js": "a file",
     "GET /sdk/everlink.d.ts": "a file",
     "GET /sdk/everlink.json": "says what the files are",
+    "GET /console/style.css": "a file",
+    "POST /console": "the API key in the form is the right to it: test_console.py",
+    **{
+        f"{method} /console{path}": "the operator's cookie is the right to it: test_console.py"
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/connections/{connection_id}"),
+            ("GET", "/applications"),
+            ("GET", "/endpoints"),
+            ("GET", "/endpoints/{endpoint_id}"),
+            ("POST", "/sign-out"),
+            ("POST", "/endpoints/{endpoint_id}/replay"),
+            ("POST", "/events/{event_id}/deliveries/{endpoint_id}/replay"),
+        )
+    },
     "POST /v1/session-tokens/refresh": "the refresh token in the body is the right to it",
 }
 NO_ID = {  # path parameters that are no tenant's: a word of the catalog

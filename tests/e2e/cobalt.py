@@ -22,7 +22,7 @@ PAGE = """<!doctype html>
 
 
 def unpack(folder: Path) -> None:
-    """The package, and a page beside it. Skips the test where npm does not get it."""
+    """Get the package and put a page beside it."""
     npm.unpack(PACKAGE, INTEGRITY, folder)
     (folder / "index.html").write_text(PAGE)
 

@@ -1,4 +1,4 @@
-"""A package as npm has it, and as we know it."""
+"""Packages from npm, as they are published: of one version, and known by their digest."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 
 
-def unpack(package: str, integrity: str, folder: Path) -> None:
-    """Get the package with npm, and see that it is the one we know; it is in `package/` then.
+def unpack(package: str, integrity: str, folder: Path) -> Path:
+    """Get a package, see that it is the one we know, and answer where its files are.
 
     Skips the test where npm is not there or does not get it.
     """
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    command = [npm, "pack", package, "--json", "--pack-destination", str(folder)]
+    command = [npm, "pack", package, "--json", "--prefer-offline", "--pack-destination", str(folder)]
     try:
-        packed = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, check=True)
+        packed = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder, check=True)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip(f"npm does not get {package}")
     archive = folder / _file_name(json.loads(packed.stdout))
@@ -32,6 +32,7 @@ def unpack(package: str, integrity: str, folder: Path) -> None:
     assert f"sha512-{digest}" == integrity
     with tarfile.open(archive) as opened:
         opened.extractall(folder, filter="data")
+    return folder / "package"
 
 
 def _file_name(said: Any) -> str:
