@@ -160,7 +160,7 @@ async def _refuse(request: Request, made: Services, session: ConnectSession, ref
 def _failed(request: Request, failure: ConnectFailed, place: Place) -> Response:
     if not _by_script(request):
         return failed(request, failure, place)
-    text = words_of(request, place)(f"trouble.{failure.trouble}", **failure.details)
+    text = words_of(request, place)(failure.text, **failure.details)
     return render(request, ApiError(failure.status, failure.trouble, text))
 
 
