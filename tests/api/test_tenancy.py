@@ -38,6 +38,21 @@ OPEN = {
     "GET /hooks/{slug}/{environment}/{org_id}": "only asks for a look, once a minute",
     "DELETE /hooks/{slug}/{environment}/{org_id}": "our client's credentials are the right to it",
     "DELETE /api/v1/{slug}/callback": "our client's credentials are the right to it",
+    "GET /console/style.css": "a file",
+    "POST /console": "the API key in the form is the right to it: test_console.py",
+    **{
+        f"{method} /console{path}": "the operator's cookie is the right to it: test_console.py"
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/connections/{connection_id}"),
+            ("GET", "/applications"),
+            ("GET", "/endpoints"),
+            ("GET", "/endpoints/{endpoint_id}"),
+            ("POST", "/sign-out"),
+            ("POST", "/endpoints/{endpoint_id}/replay"),
+            ("POST", "/events/{event_id}/deliveries/{endpoint_id}/replay"),
+        )
+    },
     "POST /v1/session-tokens/refresh": "the refresh token in the body is the right to it",
 }
 NO_ID = {  # path parameters that are no tenant's: a word of the catalog
