@@ -20,6 +20,7 @@ from api.html import (
     Hosted,
     Place,
     failed,
+    headers,
     keep,
     leaving,
     page,
@@ -89,7 +90,7 @@ async def open_link(request: Request, made: Made, secret: str, browser: Hosted =
         return unavailable(request)
     if opened is None and not again:
         return failed(request, ConnectFailed(404, Trouble.SESSION_LINK_USED))
-    response = RedirectResponse(SESSION, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
+    response = RedirectResponse(SESSION, 303, headers(request))
     if opened is not None:
         keep(response, made, HOSTED_COOKIE, opened)
     return response
@@ -132,9 +133,9 @@ async def _connect(
     view = await save_key(made, session.scope, session.linked_account_id, entry, fields)
     url = await next_url(made, session, entry.slug, view.connection_id)
     if _by_script(request):
-        return JSONResponse({"connection_id": view.connection_id, "next": url}, 201)
+        return JSONResponse({"connection_id": view.connection_id, "next": url}, 201, headers(request))
     if url.startswith(SESSION):
-        return RedirectResponse(url, 303)
+        return RedirectResponse(url, 303, headers(request))
     return returning(request, entry.name, url, place)
 
 
@@ -147,7 +148,7 @@ async def _start(
 
 def _leave(request: Request, place: Place, entry: CatalogEntry, attempt: Attempt) -> Response:
     if _by_script(request):
-        return JSONResponse({"id": attempt.id, "connect_url": attempt.url}, 201, {"cache-control": "no-store"})
+        return JSONResponse({"id": attempt.id, "connect_url": attempt.url}, 201, headers(request))
     return leaving(request, entry.name, attempt.url, place)
 
 
@@ -182,9 +183,9 @@ async def _list(
         "session": session.id,
         "timed": timed(words_of(request, place), made.clock()),
     }
-    # With less of a referrer policy, a browser would not say where a form comes from.
-    headers = {"referrer-policy": "same-origin", "cross-origin-opener-policy": "same-origin"}
-    return page(request, "session.html", values, refused.status if refused else 200, place, headers)
+    status = refused.status if refused else 200
+    more = {"referrer-policy": "same-origin"}  # with less of it, a browser would not say where a form comes from
+    return page(request, "session.html", values, status, place, more)
 
 
 def _by_script(request: Request) -> bool:
