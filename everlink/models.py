@@ -101,6 +101,15 @@ class ReconnectLink(BaseModel):
     connect_url: str
 
 
+class ConnectSession(BaseModel):
+    """A link to the page where a customer connects and reconnects."""
+
+    id: str
+    session: str = Field(repr=False, description="The link's secret, which is shown once")
+    url: str = Field(repr=False, examples=["https://everlink.product.example/connect/..."])
+    expires_at: datetime = Field(description="Until when it can be opened")
+
+
 class Event(BaseModel):
     """Something that happened, as it was announced."""
 
