@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from everlink.contract import (
     AuthType,
+    ConnectAttemptStatus,
     ConnectionStatus,
     DeliveryStatus,
     DisabledReason,
@@ -108,6 +109,25 @@ class ConnectSession(BaseModel):
     session: str = Field(repr=False, description="The link's secret, which is shown once")
     url: str = Field(repr=False, examples=["https://everlink.product.example/connect/..."])
     expires_at: datetime = Field(description="Until when it can be opened")
+
+
+class AttemptLink(BaseModel):
+    """A connect attempt that has just been made."""
+
+    id: str
+    connect_url: str = Field(description="For the customer's browser; good once, until `expires_at`")
+    expires_at: datetime
+
+
+class ConnectAttempt(BaseModel):
+    """What came of a link to a provider."""
+
+    id: str
+    application: str = Field(examples=["sandbox"])
+    status: ConnectAttemptStatus
+    connection_id: str | None = Field(description="The connection that came of it")
+    error_code: str | None = Field(examples=["access_denied"], description="Why nothing was connected")
+    message: str | None = Field(description="The same in words for the customer, in the language of their browser")
 
 
 class Event(BaseModel):

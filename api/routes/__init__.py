@@ -5,6 +5,7 @@ from api.routes import (
     applications,
     catalog,
     connect,
+    connect_attempts,
     connect_sessions,
     connections,
     event_deliveries,
@@ -16,6 +17,7 @@ from api.routes import (
     linked_accounts,
     removals,
     replays,
+    sdk,
     seed,
     settings,
     webhook_endpoints,
@@ -37,8 +39,10 @@ ROUTERS = [
     removals.router,
     export.router,
     hooks.router,
+    connect_attempts.router,
     connect.router,
     hosted.router,  # after the other addresses under /connect, which its link would catch
+    sdk.router,
     health.router,
 ]
 
