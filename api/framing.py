@@ -9,7 +9,9 @@ from __future__ import annotations
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
+from api.brand import look_of
 from api.connecting import ConnectFailed
+from api.html import Place, page
 from api.services import Services
 from api.trouble import Trouble
 from store.connect_sessions import SESSION_LIFETIME, ConnectSession
@@ -30,24 +32,26 @@ def page_of(session: ConnectSession) -> str:
     return f"{FRAME}/{session.id}"
 
 
-async def framed_by(made: Services, session: ConnectSession) -> str:
-    """The origin that frames the session's page.
+async def frame_of(made: Services, session: ConnectSession) -> Place:
+    """The frame that the product wants the session's page in. Nothing leads out of it.
 
     Raises:
-        ConnectFailed: no origin may, or none any more.
+        ConnectFailed: the organization allows no such frame, or not any more.
     """
     origin = session.wishes.embed_origin
     if origin is None or origin not in (await made.tenants.settings(session.scope)).allowed_origins:
         raise ConnectFailed(403, Trouble.FRAME_NOT_ALLOWED)
-    return origin
+    look = await look_of(made, session.scope)
+    return Place(look, session.wishes.locale, here=page_of(session), embed_origin=origin)
 
 
-async def open_in_frame(request: Request, made: Services, session: ConnectSession, secret: str) -> Response | None:
-    """Trade the link for a cookie, as soon as it is known that the browser keeps one; none where it does not.
+async def open_in_frame(
+    request: Request, made: Services, session: ConnectSession, place: Place, secret: str
+) -> Response:
+    """Trade the link for a cookie, as soon as it is known that the browser keeps one; otherwise it stays unspent.
 
     Where the link was opened before, maybe by this very browser, its page knows whether it may be shown again.
     """
-    here = f"/connect/{secret}"
     if PROBE_COOKIE in request.cookies:
         browser = await made.connect_sessions.open(secret, made.clock())
         response = RedirectResponse(page_of(session), 303, PRIVATE)
@@ -55,8 +59,8 @@ async def open_in_frame(request: Request, made: Services, session: ConnectSessio
             _keep(response, FRAME_COOKIE, browser, page_of(session), int(SESSION_LIFETIME.total_seconds()))
         return response
     if PROBED in request.query_params:
-        return None
-    response = RedirectResponse(f"{here}?{PROBED}", 303, PRIVATE)
+        return page(request, "window.html", {"link": f"/connect/{secret}"}, place=place)
+    response = RedirectResponse(f"/connect/{secret}?{PROBED}", 303, PRIVATE)
     _keep(response, PROBE_COOKIE, "1", "/connect", 60)
     return response
 
