@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.errors import ApiError
+from api.errors import ApiError, not_found
 from api.fields import complete
+from api.lifecycle import find
 from api.our_client import OurClient, oauth_client
 from api.services import Services
 from api.trouble import Trouble
+from everlink.contract import ConnectionStatus
 from providers.credential import OAuthCredential
 from providers.entry import CatalogEntry
 from providers.oauth2 import NOTHING, authorize_url, new_verifier
@@ -99,6 +101,20 @@ async def start_link(
     )
     link = await made.tickets.issue(ticket, made.clock())
     return Attempt(ticket_id, f"{made.settings.public_url}/connect/start/{link.secret}", link.expires_at)
+
+
+async def reconnect_of(made: Services, scope: Scope, account_id: str, slug: str, connection_id: str) -> Reconnect:
+    """The way to mend a connection of this linked account and application.
+
+    Raises:
+        ApiError: 404 for any other connection, 409 for one that has ended.
+    """
+    row = await find(made, scope, connection_id)
+    if (row.linked_account_id, row.slug) != (account_id, slug):
+        raise not_found("connection")
+    if row.status is ConnectionStatus.DISCONNECTED:
+        raise ApiError(409, "connection_disconnected", "the connection has ended")
+    return Reconnect(row.id)
 
 
 async def depart(made: Services, ticket: Ticket, browser: str) -> str:

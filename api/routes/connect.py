@@ -16,9 +16,9 @@ from api.brand import look_of
 from api.connecting import ConnectFailed, depart, entry_of
 from api.html import PAGES, SOMEWHERE, Hosted, Place, connected, failed, keep, link_done, unavailable
 from api.return_urls import with_outcome
-from api.routes.hosted import next_url, place_of
 from api.services import Services
 from api.trouble import Trouble
+from api.ways import next_url, place_of
 from store.connect_sessions import ConnectSession
 from store.database import StoreUnavailable
 from store.tickets import Ticket
