@@ -147,6 +147,15 @@ async def test_of_several_that_need_their_customer_the_named_one_is_mended(
     assert (await look(browser, named))["error_code"] == "different_account"
 
 
+async def test_link_that_leads_nowhere_any_more_has_failed(
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    attempt = await start(browser)
+    assert (await product.delete("/v1/applications/sandbox")).is_success
+    assert await consent(everlink, attempt) == 409
+    assert (await look(browser, attempt))["error_code"] == "application_not_configured"
+
+
 async def test_words_are_in_the_browsers_language_where_there_are_such(
     everlink: Everlink, browser: httpx.AsyncClient
 ) -> None:

@@ -20,6 +20,7 @@ from store.outbox import NewEvent, announce, event_head
 from store.replays import replay_task
 from store.scope import Scope
 from store.tables import REMOVALS
+from store.tickets import Ticket, new_ticket_id
 from tests.api.conftest import Everlink
 from tests.api.every_route import EITHER, KEY, SESSION, Route, every_route
 
@@ -38,6 +39,10 @@ OPEN = {
     "GET /hooks/{slug}/{environment}/{org_id}": "only asks for a look, once a minute",
     "DELETE /hooks/{slug}/{environment}/{org_id}": "our client's credentials are the right to it",
     "DELETE /api/v1/{slug}/callback": "our client's credentials are the right to it",
+    "GET /sdk/everlink.js": "a file",
+    "GET /sdk/everlink.{version}.js": "a file",
+    "GET /sdk/everlink.d.ts": "a file",
+    "GET /sdk/everlink.json": "says what the files are",
     "POST /v1/session-tokens/refresh": "the refresh token in the body is the right to it",
 }
 NO_ID = {  # path parameters that are no tenant's: a word of the catalog
@@ -73,6 +78,7 @@ NEVER = {
     "linked_account_id": "never-was",
     "removal_id": f"rem_{uuid4().hex}",
     "replay_id": f"rep_{uuid4().hex}",
+    "attempt_id": uuid4().hex,
     "org_id": "0" * 24,
 }
 NAMES = set(NEVER)
@@ -110,11 +116,14 @@ async def settle(everlink: Everlink, scope: Scope, slug: str) -> World:
     assert begun is not None
     await made.replays.finish(replay_task(begun), "", now)
     token = (await made.sessions.issue(scope, account, now, anew=True)).token
+    attempt = Ticket(new_ticket_id(), scope, account, slug, connection.id)
+    await made.tickets.issue(attempt, now)
     ids = {
         "connection_id": connection.id,
         "slug": slug,
         "endpoint_id": endpoint,
         "event_id": event_id,
+        "attempt_id": attempt.id,
         "webhook_id": endpoint,
         "key_id": key.split("_")[1],
         "account_id": account,
