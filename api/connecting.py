@@ -34,6 +34,12 @@ class ConnectFailed(Exception):
         self.details = details
         self.ticket: Ticket | None = None
 
+    @property
+    def text(self) -> str:
+        """The key of its words: fuller ones where more is known than the application's name."""
+        section = "in_full" if self.details.keys() - {"application"} else "trouble"
+        return f"{section}.{self.trouble}"
+
 
 @dataclass(frozen=True)
 class Reconnect:

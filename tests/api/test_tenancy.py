@@ -29,10 +29,20 @@ OPEN = {
     "GET /readyz": "says nothing of anybody",
     "GET /connect/style.css": "a file",
     "GET /connect/page.js": "a file",
+    "GET /connect/frame.js": "a file",
+    "GET /connect/close.js": "a file",
     "GET /connect/start/{secret}": "the secret in the link is the right to it",
     "GET /connect/{secret}": "the secret in the link is the right to it",
     "GET /connect/session": "the browser's cookie is the right to it",
     "POST /connect/session/{slug}": "the browser's cookie is the right to it",
+    **{
+        route: "the cookie of the frame is the right to it: test_embedding.py"
+        for route in (
+            "GET /connect/frame/{session_id}",
+            "POST /connect/frame/{session_id}/{slug}",
+            "GET /connect/frame/{session_id}/attempts/{attempt_id}",
+        )
+    },
     "GET /api/v1/{slug}/callback": "the state and the browser's cookie are the right to it",
     "GET /api/v2/public/auth-structure/{slug}": "says what the built-in catalog says",
     "POST /hooks/{slug}/{environment}/{org_id}": "the provider's signature is the right to it",
@@ -43,6 +53,21 @@ OPEN = {
     "GET /sdk/everlink.{version}.js": "a file",
     "GET /sdk/everlink.d.ts": "a file",
     "GET /sdk/everlink.json": "says what the files are",
+    "GET /console/style.css": "a file",
+    "POST /console": "the API key in the form is the right to it: test_console.py",
+    **{
+        f"{method} /console{path}": "the operator's cookie is the right to it: test_console.py"
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/connections/{connection_id}"),
+            ("GET", "/applications"),
+            ("GET", "/endpoints"),
+            ("GET", "/endpoints/{endpoint_id}"),
+            ("POST", "/sign-out"),
+            ("POST", "/endpoints/{endpoint_id}/replay"),
+            ("POST", "/events/{event_id}/deliveries/{endpoint_id}/replay"),
+        )
+    },
     "POST /v1/session-tokens/refresh": "the refresh token in the body is the right to it",
 }
 NO_ID = {  # path parameters that are no tenant's: a word of the catalog

@@ -27,13 +27,13 @@ async function draw(): Promise<void> {
   await everlink.connect("sandbox");
 }
 
-const stop: () => void = everlink.on("connected", ({ application, connectionId }) => void [application, connectionId]);
+const unlisten: () => void = everlink.on("connected", ({ application, connectionId }) => void [application, connectionId]);
 everlink.on("tokens", (tokens) => localStorage.setItem("refresh", tokens.refreshToken));
 everlink.on("error", (error) => console.error(error.code, error.application, Everlink.version));
 const frame = document.querySelector("everlink-connect");
 frame?.addEventListener("connected", ({ detail }) => console.log(detail.application, detail.connection_id));
 frame?.addEventListener("error", ({ detail }) => console.error(detail.error_code, detail.message));
-void [draw, stop];
+void [draw, unlisten];
 
 // @ts-expect-error: no token
 new Everlink({});
