@@ -10,6 +10,8 @@
 
   let current = new AbortController(); // of the window that is open: there is one at a time
 
+  // As the product's page is, which need not go by the customer's wish; nothing where it does.
+  document.documentElement.style.colorScheme = location.hash.slice(1);
   document.addEventListener("connected", ({ detail }) => post("connected", detail));
   document.addEventListener("refused", ({ detail }) => post("error", detail));
   // Before page.js, which would leave.

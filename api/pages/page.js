@@ -13,7 +13,7 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 // The notice is for once, not for each time the page is loaded.
-if (location.search) history.replaceState(null, "", location.pathname);
+if (location.search) history.replaceState(null, "", location.pathname + location.hash);
 
 async function send(form) {
   const told = await submit(form);

@@ -287,6 +287,13 @@
     throw new EverlinkError(error_code, message);
   }
 
+  /** What the page has here: light or dark; nothing, where it goes by the customer's wish. */
+  function colourScheme(element) {
+    const schemes = getComputedStyle(element).colorScheme;
+    if (!schemes.includes("dark")) return "light";
+    return schemes.includes("light") ? "" : "dark";
+  }
+
   /** In the middle of the page's window; null where the browser does not allow it. */
   function openWindow() {
     const [width, height] = [600, 720];
@@ -354,7 +361,7 @@
       frame.referrerPolicy = "no-referrer";
       frame.scrolling = "no"; // it is as high as what it shows
       Object.assign(frame.style, { display: "block", width: "100%", height: "20rem", border: "0" });
-      frame.src = `${base.replace(/\/+$/, "")}/connect/${encodeURIComponent(session)}`;
+      frame.src = `${base.replace(/\/+$/, "")}/connect/${encodeURIComponent(session)}#${colourScheme(this)}`;
       this.#frame = frame;
       this.#shadow.append(frame);
       this.#limit = setTimeout(() => this.#giveUp(), FRAME_MS);

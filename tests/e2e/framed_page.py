@@ -61,19 +61,20 @@ class FramedPage:
         found: dict[str, Any] = made.json()
         return found
 
-    async def show(self, session: str) -> None:
+    async def show(self, session: str, *, color_scheme: str = "") -> None:
         """Put the element on the page, and listen to it."""
         await self.page.goto(self.origin)
         await self.page.evaluate(
-            """(session) => {
+            """([session, scheme]) => {
               window.told = [];
               const element = document.createElement("everlink-connect");
               for (const type of ["connected", "closed", "error"])
                 element.addEventListener(type, (event) => told.push([type, event.detail]));
               element.setAttribute("session", session);
+              document.documentElement.style.colorScheme = scheme;
               document.querySelector("main").append(element);
             }""",
-            session,
+            [session, color_scheme],
         )
 
     async def told(self) -> list[list[Any]]:

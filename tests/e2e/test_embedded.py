@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -14,8 +15,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
+from tests.chromium import CHROMIUM, QUIET
 from tests.e2e.cobalt import serving
-from tests.e2e.conftest import CHROMIUM, QUIET
 from tests.e2e.framed_page import PAGE, FramedPage, product_origin
 
 
@@ -297,3 +298,17 @@ async def test_code_of_the_documentation_runs(stack: Stack, framed: FramedPage, 
             await answer(await framed.opened("Sandbox", "Connect"))
         await framed.frame.get_by_role("button", name="Done").click()
         await expect(framed.page.locator("everlink-connect")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("page", "customer", "seen"),
+    [("light", "dark", "light"), ("dark", "light", "dark"), ("light dark", "dark", "dark")],
+)
+async def test_frame_is_light_or_dark_as_the_page_around_it(
+    framed: FramedPage, page: str, customer: Literal["light", "dark"], seen: str
+) -> None:
+    await framed.page.emulate_media(color_scheme=customer)
+    await framed.show((await framed.session())["session"], color_scheme=page)
+    await expect(framed.card("Sandbox")).to_be_visible()
+    ground = {"light": "rgb(245, 246, 248)", "dark": "rgb(14, 17, 22)"}[seen]
+    await expect(framed.frame.locator("body")).to_have_css("background-color", ground)

@@ -16,8 +16,8 @@ from playwright.async_api import Browser, Page, Route, async_playwright, expect
 from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
+from tests.chromium import CHROMIUM, QUIET
 from tests.e2e import cobalt
-from tests.e2e.conftest import CHROMIUM, QUIET
 from tests.e2e.script_page import PAGE, ScriptPage, answer, at_consent
 
 POLLS = "**/v1/connect-attempts/*"
