@@ -122,10 +122,13 @@ declare namespace Everlink {
   type AttemptCode =
     | "access_denied"
     | "account_already_connected"
+    | "approval_needed"
     | "different_account"
     | "link_expired"
     | "provider_failed"
-    | "provider_unreachable";
+    | "provider_unavailable"
+    | "provider_unreachable"
+    | "scopes_missing";
 }
 
 /**

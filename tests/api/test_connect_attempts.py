@@ -162,8 +162,10 @@ async def test_words_are_in_the_browsers_language_where_there_are_such(
 ) -> None:
     attempt = await start(browser)
     await consent(everlink, attempt, allow=False)
-    browser.headers["accept-language"] = "tlh, en;q=0.5"
-    assert "was not granted" in (await look(browser, attempt))["message"]
+    for asked, language in (("tlh, de-AT, de;q=0.9, en;q=0.5", "de"), ("tlh", "en")):
+        browser.headers["accept-language"] = asked
+        words = Words(language)("trouble.access_denied", application="Sandbox")
+        assert (await look(browser, attempt))["message"] == words
 
 
 async def test_attempt_is_its_linked_accounts_own(

@@ -285,7 +285,7 @@ async def test_keyboard_alone_is_enough(framed: FramedPage) -> None:
 
 
 async def test_code_of_the_documentation_runs(stack: Stack, framed: FramedPage, tmp_path: Path) -> None:
-    embedded = (ROOT / "docs" / "reconnect.md").read_text().split("\n## Embedded\n")[1].split("\n## ")[0]
+    embedded = (ROOT / "docs" / "reconnect.md").read_text().split("\n## Embedded")[1].split("\n## ")[0]
     [code] = re.findall(r"```html\n(.*?)```", embedded, re.DOTALL)
     code = code.replace("https://everlink.product.example", stack.addresses.api)
     with serving(tmp_path) as origin:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
+from api.wording import Words
 from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
@@ -118,7 +119,7 @@ async def test_customer_who_denies_is_told_of_and_may_try_again(script: ScriptPa
     await answer(window, allow=False)
     failure = await script.outcome()
     assert (failure["name"], failure["code"], failure["application"]) == ("EverlinkError", "access_denied", "sandbox")
-    assert failure["message"] == "Access to Sandbox was not granted. Nothing has been connected."
+    assert failure["message"] == Words("en")("trouble.access_denied", application="Sandbox")
     await until_closed(window)
     assert await script.connections() == [] and await script.told() == [["error", "access_denied"]]
     assert await connect(script)
@@ -403,7 +404,7 @@ async def test_many_windows_at_once_are_each_their_own(script: ScriptPage) -> No
 
 
 async def test_code_of_the_documentation_runs(stack: Stack, script: ScriptPage, folder: Path) -> None:
-    seamless = (ROOT / "docs" / "reconnect.md").read_text().split("\n## Seamless\n")[1]
+    seamless = (ROOT / "docs" / "reconnect.md").read_text().split("\n## Seamless")[1]
     load, use = re.findall(r"```html\n(.*?)```", seamless, re.DOTALL)
     load = load.replace("https://everlink.product.example", stack.addresses.api)
     wanted = {"linked_account_id": script.account}
