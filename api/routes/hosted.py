@@ -190,7 +190,7 @@ def not_connected(request: Request, failure: ConnectFailed, place: Place) -> Res
     """A failure as whoever asks can read it."""
     if not _by_script(request):
         return failed(request, failure, place)
-    text = words_of(request, place)(f"trouble.{failure.trouble}", **failure.details)
+    text = words_of(request, place)(failure.text, **failure.details)
     return render(request, ApiError(failure.status, failure.trouble, text))
 
 
