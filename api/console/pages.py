@@ -12,7 +12,6 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from api.html import HEADERS as EVERY_PAGE
 from api.html import PAGES
 from api.life import lasting
 
@@ -21,9 +20,7 @@ HOME = "/console"
 
 POLICY = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'"
 HEADERS = {
-    **EVERY_PAGE,
     "content-security-policy": f"{POLICY}; frame-ancestors 'none'",
-    "cross-origin-opener-policy": "same-origin",
     "referrer-policy": "same-origin",  # with less, a browser would not say where a form comes from
 }
 

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from api.auth import Made
 from api.console.pages import HEADERS, HOME, page, refusal
 from api.errors import ApiError
+from api.html import headers
 from store.console_sessions import LIFETIME, ConsoleSession
 from store.database import StoreUnavailable
 
@@ -51,7 +52,7 @@ class ConsoleRoute(APIRoute):
                 answer = refusal(request, 503, "One moment", "The database cannot be reached. Please try again soon.")
             except RequestValidationError:
                 answer = refusal(request, 422, "Not valid", "This address or form has values that there are not.")
-            for name, value in HEADERS.items():
+            for name, value in headers(request, HEADERS).items():
                 answer.headers.setdefault(name, value)
             return answer
 

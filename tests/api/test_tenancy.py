@@ -29,10 +29,20 @@ OPEN = {
     "GET /readyz": "says nothing of anybody",
     "GET /connect/style.css": "a file",
     "GET /connect/page.js": "a file",
+    "GET /connect/frame.js": "a file",
+    "GET /connect/close.js": "a file",
     "GET /connect/start/{secret}": "the secret in the link is the right to it",
     "GET /connect/{secret}": "the secret in the link is the right to it",
     "GET /connect/session": "the browser's cookie is the right to it",
     "POST /connect/session/{slug}": "the browser's cookie is the right to it",
+    **{
+        route: "the cookie of the frame is the right to it: test_embedding.py"
+        for route in (
+            "GET /connect/frame/{session_id}",
+            "POST /connect/frame/{session_id}/{slug}",
+            "GET /connect/frame/{session_id}/attempts/{attempt_id}",
+        )
+    },
     "GET /api/v1/{slug}/callback": "the state and the browser's cookie are the right to it",
     "GET /api/v2/public/auth-structure/{slug}": "says what the built-in catalog says",
     "POST /hooks/{slug}/{environment}/{org_id}": "the provider's signature is the right to it",

@@ -17,6 +17,7 @@ NO_ATTEMPTS = {
     Trouble.SESSION_LINK_USED,
     Trouble.SESSION_EXPIRED,
     Trouble.FOREIGN_FORM,
+    Trouble.FRAME_NOT_ALLOWED,
     Trouble.INVALID_ANSWER,
 }
 

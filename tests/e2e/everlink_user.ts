@@ -30,6 +30,9 @@ async function draw(): Promise<void> {
 const unlisten: () => void = everlink.on("connected", ({ application, connectionId }) => void [application, connectionId]);
 everlink.on("tokens", (tokens) => localStorage.setItem("refresh", tokens.refreshToken));
 everlink.on("error", (error) => console.error(error.code, error.application, Everlink.version));
+const frame = document.querySelector("everlink-connect");
+frame?.addEventListener("connected", ({ detail }) => console.log(detail.application, detail.connection_id));
+frame?.addEventListener("error", ({ detail }) => console.error(detail.error_code, detail.message));
 void [draw, unlisten];
 
 // @ts-expect-error: no token
@@ -40,5 +43,7 @@ everlink.on("conected", () => {});
 everlink.connect("sandbox", { number: 1 });
 // @ts-expect-error: it answers no text
 everlink.disconnect("sandbox").then((text: string) => text);
+// @ts-expect-error: its events speak as the API does
+frame?.addEventListener("connected", ({ detail }) => console.log(detail.connectionId));
 // @ts-expect-error: there is no such type
 everlink.getApp("sandbox").then((app) => app.auth_type === "basic");

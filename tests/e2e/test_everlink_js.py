@@ -17,8 +17,8 @@ from api.wording import Words
 from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
+from tests.chromium import CHROMIUM, QUIET
 from tests.e2e import cobalt
-from tests.e2e.conftest import CHROMIUM, QUIET
 from tests.e2e.script_page import PAGE, ScriptPage, answer, at_consent
 
 POLLS = "**/v1/connect-attempts/*"
@@ -410,7 +410,8 @@ async def test_many_windows_at_once_are_each_their_own(script: ScriptPage) -> No
 
 
 async def test_code_of_the_documentation_runs(stack: Stack, script: ScriptPage, folder: Path) -> None:
-    load, use = re.findall(r"```html\n(.*?)```", (ROOT / "docs" / "reconnect.md").read_text(), re.DOTALL)
+    seamless = (ROOT / "docs" / "reconnect.md").read_text().split("\n## Seamless")[1]
+    load, use = re.findall(r"```html\n(.*?)```", seamless, re.DOTALL)
     load = load.replace("https://everlink.product.example", stack.addresses.api)
     wanted = {"linked_account_id": script.account}
     pair = (await script.product.post("/api/v2/public/session-token", json=wanted)).json()
