@@ -26,6 +26,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
     404: {
         "api_key_not_found": "there is none of this id here",
         "application_not_found": "it is not enabled here, or is in no catalog",
+        "connect_attempt_not_found": "there is none of this id here, or it ended long ago",
         "connection_not_found": "there is none of this id here",
         "delivery_not_found": "the event was not due at this endpoint, or one of them is not here",
         "event_not_found": "there is none of this id here",

@@ -42,8 +42,8 @@ class ETags:
 
 def _is_tagged(start: Message) -> bool:
     headers = Headers(raw=start["headers"])
-    is_json = headers.get("content-type", "").startswith("application/json")
-    return start["status"] == 200 and is_json and "no-store" not in headers.get("cache-control", "")
+    polled = "etag" in headers or headers.get("content-type", "").startswith("application/json")
+    return start["status"] == 200 and polled and "no-store" not in headers.get("cache-control", "")
 
 
 def _tagged(scope: Scope, start: Message, body: Message) -> tuple[Message, Message]:

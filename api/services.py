@@ -70,9 +70,10 @@ class Services:
         self.tenants = Tenants(self.database)
         self.api_keys = ApiKeys(self.database, Recent(seconds))
         self.connections = Connections(self.database)
-        self.waiting = Waiting(self.connections)
+        self.waiting = Waiting(self.connections.standings)
         self.credentials = Credentials(self.database)
         self.tickets = Tickets(self.database)
+        self.waiting_for_attempts = Waiting(self.tickets.attempts)
         self.webhooks = Webhooks(self.database)
         self.delivery_log = DeliveryLog(self.database)
         self.events = Events(self.database)
@@ -114,6 +115,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         made = Services(settings, database, vault, Catalog.load(settings.catalog_dir), guard, http, temporal)
         yield made
         await made.waiting.close()
+        await made.waiting_for_attempts.close()
         await made.shielded.finish()
     await database.close()
 

@@ -1,40 +1,44 @@
-"""Long polls: who waits for a connection to change.
+"""Long polls: who waits for something to change, a connection, say.
 
-One watcher per process asks the store about all connections that are waited for, in one statement, however many
+One watcher for all who wait in a process asks the store about all that is waited for, in one statement, however many
 wait; it stops when nobody does. Temporal is not asked: a crowd of waiting products costs it nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from fastapi import Request
 
 from api.errors import unavailable
-from store.connections import Connections, Standing
 from store.database import StoreUnavailable
 
 MOST = 2000  # who wait at once in one process
 EVERY_SECONDS = 0.5
 
+Seen = TypeVar("Seen")  # how something stands
+
 
 @dataclass(frozen=True, eq=False)
-class Waiter:
-    connection_id: str
-    is_enough: Callable[[Standing], bool]
+class Waiter(Generic[Seen]):
+    key: str
+    is_enough: Callable[[Seen], bool]
     reached: asyncio.Event
 
 
-class Waiting:
-    """Everybody who waits in this process, and the one task that watches for them."""
+class Waiting(Generic[Seen]):
+    """Everybody who waits for things of one kind in this process, and the one task that watches for them.
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._waiters: set[Waiter] = set()
+    `look` answers how the things of these keys stand, of those that there are.
+    """
+
+    def __init__(self, look: Callable[[Collection[str]], Awaitable[Mapping[str, Seen]]]) -> None:
+        self._look = look
+        self._waiters: set[Waiter[Seen]] = set()
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -42,7 +46,7 @@ class Waiting:
         return self._watching is not None and not self._watching.done()
 
     @contextmanager
-    def place(self, connection_id: str, is_enough: Callable[[Standing], bool]) -> Iterator[asyncio.Event]:
+    def place(self, key: str, is_enough: Callable[[Seen], bool]) -> Iterator[asyncio.Event]:
         """A place among those who wait; the event is set once what the store has is enough.
 
         Raises:
@@ -50,7 +54,7 @@ class Waiting:
         """
         if len(self._waiters) >= MOST:
             raise unavailable("too_many_waiting", "too many requests wait here; try again, or at another process")
-        waiter = Waiter(connection_id, is_enough, asyncio.Event())
+        waiter = Waiter(key, is_enough, asyncio.Event())
         self._waiters.add(waiter)
         if not self.is_watching:
             self._watching = asyncio.create_task(self._watch())
@@ -68,10 +72,10 @@ class Waiting:
     async def _watch(self) -> None:
         while self._waiters:
             with suppress(StoreUnavailable):  # they wait on: it may be back before their time is over
-                standings = await self._connections.standings({waiter.connection_id for waiter in self._waiters})
+                seen = await self._look({waiter.key for waiter in self._waiters})
                 for waiter in self._waiters:
-                    standing = standings.get(waiter.connection_id)
-                    if standing is not None and waiter.is_enough(standing):
+                    found = seen.get(waiter.key)
+                    if found is not None and waiter.is_enough(found):
                         waiter.reached.set()
             await asyncio.sleep(EVERY_SECONDS)
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from everlink.contract import (
     AuthType,
+    ConnectAttemptStatus,
     ConnectionStatus,
     DeliveryStatus,
     DisabledReason,
@@ -99,6 +100,25 @@ class Refreshed(BaseModel):
 
 class ReconnectLink(BaseModel):
     connect_url: str
+
+
+class AttemptLink(BaseModel):
+    """A connect attempt that has just been made."""
+
+    id: str
+    connect_url: str = Field(description="For the customer's browser; good once, until `expires_at`")
+    expires_at: datetime
+
+
+class ConnectAttempt(BaseModel):
+    """What came of a link to a provider."""
+
+    id: str
+    application: str = Field(examples=["sandbox"])
+    status: ConnectAttemptStatus
+    connection_id: str | None = Field(description="The connection that came of it")
+    error_code: str | None = Field(examples=["access_denied"], description="Why nothing was connected")
+    message: str | None = Field(description="The same in words for the customer, in the language of their browser")
 
 
 class Event(BaseModel):

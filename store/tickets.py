@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from everlink.contract import Environment
@@ -123,9 +125,14 @@ class Tickets:
         )
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            return None
-        return Attempt(row.id, row.slug, row.expires_at, row.connected_id, row.error_code, row.locale)
+        return _attempt(row) if row is not None else None
+
+    async def attempts(self, ticket_ids: Collection[str]) -> dict[str, Attempt]:
+        """What came of these tickets so far, of whatever tenants they are."""
+        query = select(CONNECT_TICKETS).where(CONNECT_TICKETS.c.id.in_(ticket_ids))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return {row.id: _attempt(row) for row in rows}
 
     async def depart(self, ticket: Ticket, state: str, browser: str, sealed_verifier: bytes, now: datetime) -> None:
         """A browser leaves for the provider with this state."""
@@ -186,6 +193,10 @@ async def _forget_expired(connection: AsyncConnection, now: datetime) -> None:
     if ids:
         await connection.execute(delete(OAUTH_STATES).where(OAUTH_STATES.c.ticket_id.in_(ids)))
         await connection.execute(delete(CONNECT_TICKETS).where(CONNECT_TICKETS.c.id.in_(ids)))
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    return Attempt(row.id, row.slug, row.expires_at, row.connected_id, row.error_code, row.locale)
 
 
 def _ticket(row: object) -> Ticket:

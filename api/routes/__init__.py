@@ -5,6 +5,7 @@ from api.routes import (
     applications,
     catalog,
     connect,
+    connect_attempts,
     connections,
     event_deliveries,
     events,
@@ -15,6 +16,7 @@ from api.routes import (
     linked_accounts,
     removals,
     replays,
+    sdk,
     seed,
     settings,
     webhook_endpoints,
@@ -35,8 +37,10 @@ ROUTERS = [
     removals.router,
     export.router,
     hooks.router,
+    connect_attempts.router,
     connect.router,
     hosted.router,  # after the other addresses under /connect, which its link would catch
+    sdk.router,
     health.router,
 ]
 

@@ -18,7 +18,6 @@
   const STILL_OPEN = { status: "open" };
   const EVENTS = ["connected", "disconnected", "error", "tokens"];
   const WORDS = {
-    link_expired: "the link has expired before the account was connected",
     network_error: "the server cannot be reached, or does not allow this page's origin",
     popup_blocked: "the browser has blocked the window: call connect() in the click itself",
     timeout: "connecting took too long",
@@ -280,9 +279,9 @@
   }
 
   /** What connect() answers for an attempt that has ended. */
-  function result({ application, status, connection_id, error_code, message }) {
-    if (status === "connected") return { application, connectionId: connection_id };
-    throw status === "expired" ? new EverlinkError("link_expired") : new EverlinkError(error_code, message);
+  function result({ application, connection_id, error_code, message }) {
+    if (connection_id) return { application, connectionId: connection_id };
+    throw new EverlinkError(error_code, message);
   }
 
   /** In the middle of the page's window; null where the browser does not allow it. */

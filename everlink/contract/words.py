@@ -45,6 +45,15 @@ class ConnectionStatus(StrEnum):
     DISCONNECTED = "disconnected"  # the end; a disconnected id never lives again
 
 
+class ConnectAttemptStatus(StrEnum):
+    """What came of a link to a provider so far."""
+
+    OPEN = "open"  # not used yet, or the customer is on their way
+    CONNECTED = "connected"
+    FAILED = "failed"  # the last try was; the link is good for another while it lives
+    EXPIRED = "expired"
+
+
 class Health(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"  # refreshes are failing, but nothing says that the grant is dead

@@ -100,7 +100,7 @@ async def test_many_who_wait_cost_one_look_at_a_time(
         looks.append(set(connection_ids))
         return await standings(connection_ids)
 
-    monkeypatch.setattr(everlink.made.connections, "standings", counted)
+    monkeypatch.setattr(everlink.made.waiting, "_look", counted)
     started = monotonic()
     waits = [wait(product, one, after=1, timeout=60) for one in (connection, other) for _ in range(20)]
     await until(lambda: places(everlink) == 40 and {connection, other} in looks)
@@ -121,11 +121,11 @@ async def test_outage_of_the_store_is_waited_out(
         failed.set()
         raise StoreUnavailable("planted")
 
-    monkeypatch.setattr(everlink.made.connections, "standings", away)
+    monkeypatch.setattr(everlink.made.waiting, "_look", away)
     waits = wait(product, connection, after=1, timeout=60)
     await failed.wait()
     await change(everlink, connection, sequence=2)
-    monkeypatch.setattr(everlink.made.connections, "standings", standings)
+    monkeypatch.setattr(everlink.made.waiting, "_look", standings)
     async with asyncio.timeout(20):
         assert (await waits).json()["sequence"] == 2
 

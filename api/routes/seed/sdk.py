@@ -15,7 +15,7 @@ from api.inputs import KeyFields
 from api.keys import save_key
 from api.routes.seed import applications, integrations
 from api.routes.seed.lookups import account_seen, enabled
-from api.routes.seed.views import AccountView, ApplicationView, AuthUrl, Success
+from api.routes.seed.views import AccountView, ApplicationView, AuthUrl, Saved
 
 router = APIRouter(tags=["Browser SDK"], responses={403: {"model": ErrorBody}, 404: {"model": ErrorBody}})
 
@@ -83,11 +83,11 @@ async def connect_machine(
 @router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
 async def save(
     made: Made, session: Session, slug: str, fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])]
-) -> Success:
+) -> Saved:
     """Connect a key-based application. The provider is asked first; what it refuses is not stored."""
     _, entry = await enabled(made, session.scope, slug)
-    await save_key(made, session.scope, session.linked_account_id, entry, fields)
-    return Success()
+    view = await save_key(made, session.scope, session.linked_account_id, entry, fields)
+    return Saved(connection_id=view.connection_id)
 
 
 @router.delete("/api/v1/linked-acc/integration/{slug}")

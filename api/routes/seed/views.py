@@ -93,6 +93,10 @@ class Success(BaseModel):
     success: bool = True
 
 
+class Saved(Success):
+    connection_id: str
+
+
 class Message(BaseModel):
     message: str
 
