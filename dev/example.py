@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from asyncio.subprocess import PIPE
-from pathlib import Path
 
-from dev.config import ROOT, Addresses, StackConfig, StackError, say
+from dev.config import ROOT, Addresses, StackConfig, StackError, number, say
 from dev.stack import StackInterrupted, a_stack
 from everlink.contract import Environment
 from examples.product.__main__ import Server
 from examples.product.settings import Settings
 
-PORT = 8070
+PORT = "8070"
 
 
 async def api_key(config: StackConfig) -> str:
@@ -54,14 +54,23 @@ def settings(at: Addresses, key: str, port: int) -> Settings:
     )
 
 
+def check_port(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        raise StackError(f"port {port} (example) is busy; set EXAMPLE_PORT to another or stop what uses it") from None
+
+
 async def run(config: StackConfig, port: int) -> None:
+    check_port(port)  # before anything starts
     async with a_stack(config) as info:
         await Server(settings(info.addresses, await api_key(config), port)).serve()
 
 
 def main() -> int:
     try:
-        asyncio.run(run(StackConfig.from_env(), int(os.environ.get("EXAMPLE_PORT") or PORT)))
+        port = number("EXAMPLE_PORT", os.environ.get("EXAMPLE_PORT") or PORT)
+        asyncio.run(run(StackConfig.from_env(), port))
     except (StackInterrupted, KeyboardInterrupt):
         say("Everything is stopped.")
     except (StackError, OSError) as error:
