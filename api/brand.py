@@ -12,6 +12,9 @@ from xml.parsers import expat
 
 from pydantic import AfterValidator, Field
 
+from api.services import Services
+from store.scope import Scope
+
 MAX_LOGO_BYTES = 32 * 1024
 LOGO = re.compile(r"data:image/(png|jpeg|webp|svg\+xml);base64,([A-Za-z0-9+/]+={0,2})")
 COLOUR = r"^#[0-9a-fA-F]{6}$"
@@ -120,3 +123,18 @@ def exact_logo(text: str) -> str:
 
 Logo = Annotated[str, Field(max_length=2 * MAX_LOGO_BYTES), AfterValidator(exact_logo)]
 Colour = Annotated[str, Field(pattern=COLOUR), AfterValidator(str.lower)]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an organization's customers recognize it by."""
+
+    organization: str
+    logo: str | None
+    colours: Colours | None  # none: ours
+
+
+async def look_of(made: Services, scope: Scope) -> Look:
+    settings = await made.tenants.settings(scope)
+    colours = Colours.of(settings.brand_colour) if settings.brand_colour else None
+    return Look(await made.tenants.organization_name(scope), settings.logo, colours)

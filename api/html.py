@@ -1,22 +1,48 @@
-"""The pages that a customer reads: rendered here, without scripts."""
+"""The pages that a customer reads: rendered here, each whole without a script."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Cookie, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from api.auth import Made
+from api.brand import Look
 from api.connecting import ConnectFailed
 from api.trouble import Trouble
 from api.wording import Words
 
 PAGES = Path(__file__).parent / "pages"
+FILES = ("style.css", "page.js")
 HOSTED_COOKIE = "everlink_session"
+SESSION = "/connect/session"
+# In the addresses of the files, so that a browser keeps them until they change.
+VERSION = sha256(b"".join((PAGES / name).read_bytes() for name in FILES)).hexdigest()[:12]
+HEADERS = {
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "x-content-type-options": "nosniff",
+}
+
+templates = Jinja2Templates(
+    env=Environment(
+        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+)
+
+Hosted = Annotated[str | None, Cookie(alias=HOSTED_COOKIE)]
 
 
 class Mark(StrEnum):
@@ -27,9 +53,17 @@ class Mark(StrEnum):
     AWAY = "away"
 
 
-templates = Jinja2Templates(PAGES)
+@dataclass(frozen=True)
+class Place:
+    """Where a customer reads a page: whose it is, in which language, and which ways lead out of it."""
 
-Hosted = Annotated[str | None, Cookie(alias=HOSTED_COOKIE)]
+    look: Look | None = None
+    locale: str | None = None  # none: as the browser asks
+    has_list: bool = False  # the list of their applications is open to them
+    return_url: str | None = None
+
+
+SOMEWHERE = Place()
 
 
 def keep(response: Response, made: Made, name: str, value: str) -> None:
@@ -38,52 +72,86 @@ def keep(response: Response, made: Made, name: str, value: str) -> None:
     response.set_cookie(name, value, max_age=3600, httponly=True, samesite="lax", secure=secure)
 
 
-def words_of(request: Request) -> Words:
-    return Words.of(getattr(request.state, "locale", None), request.headers.get("accept-language"))
+def timed(words: Words, now: datetime) -> Callable[[datetime], Markup]:
+    """Says how long ago something was, with the moment itself for machines and on a pointer's hover."""
+    element = Markup('<time datetime="{}" title="{}">{}</time>')
+    return lambda moment: element.format(moment.isoformat(), words.moment(moment), words.ago(moment, now))
 
 
-def failed(request: Request, failure: ConnectFailed) -> HTMLResponse:
-    words = words_of(request)
+def words_of(request: Request, place: Place = SOMEWHERE) -> Words:
+    return Words.of(place.locale, request.headers.get("accept-language"))
+
+
+def failed(request: Request, failure: ConnectFailed, place: Place = SOMEWHERE) -> HTMLResponse:
+    words = words_of(request, place)
     text = words(f"trouble.{failure.trouble}", **failure.details)
-    return message(request, failure.status, words("page.not_connected"), text, Mark.BAD)
+    return message(request, failure.status, words("page.not_connected"), text, Mark.BAD, place)
 
 
-def connected(request: Request, key: str) -> HTMLResponse:
-    words = words_of(request)
-    return message(request, 200, words("page.connected"), words(key), Mark.GOOD)
+def connected(request: Request, application: str, place: Place = SOMEWHERE) -> HTMLResponse:
+    words = words_of(request, place)
+    text = f"{words('page.connected_text', application=application)} {words('page.close')}"
+    return message(request, 200, words("page.connected"), text, Mark.GOOD, place)
 
 
-def leaving(request: Request, application: str) -> HTMLResponse:
-    words = words_of(request)
+def link_done(request: Request, place: Place = SOMEWHERE) -> HTMLResponse:
+    words = words_of(request, place)
+    return message(request, 200, words("page.connected"), words("page.link_done"), Mark.GOOD, place)
+
+
+def leaving(request: Request, application: str, url: str, place: Place = SOMEWHERE) -> HTMLResponse:
+    """On the way to a provider. A redirect would be the form's own, which goes nowhere else."""
+    words = words_of(request, place)
     text = words("page.leaving_words", application=application)
-    return message(request, 200, words("page.leaving"), text, Mark.AWAY)
+    answer = message(request, 200, words("page.leaving"), text, Mark.AWAY, replace(place, has_list=False))
+    answer.headers["refresh"] = f"0; url={url}"
+    return answer
+
+
+def returning(request: Request, application: str, url: str, place: Place) -> HTMLResponse:
+    """On the way back to the product, by the same means."""
+    words = words_of(request, place)
+    text = words("page.connected_text", application=application)
+    answer = message(
+        request, 200, words("page.connected"), text, Mark.GOOD, Place(place.look, place.locale, False, url)
+    )
+    answer.headers["refresh"] = f"1; url={url}"
+    return answer
 
 
 def disconnected(request: Request, status: int) -> HTMLResponse:
     words = words_of(request)
-    return message(request, status, words("page.disconnected"), words("page.close_page"), Mark.GOOD)
+    return message(request, status, words("page.disconnected"), words("page.close_page"), Mark.GOOD, SOMEWHERE)
 
 
 def unavailable(request: Request) -> HTMLResponse:
     return failed(request, ConnectFailed(503, Trouble.BUSY))
 
 
-def message(request: Request, status: int, title: str, text: str, mark: Mark) -> HTMLResponse:
-    back = getattr(request.state, "back", False)  # whether the hosted page is where the customer comes from
-    values = {"title": title, "text": text, "mark": mark, "back": back}
-    return page(request, "message.html", values, status)
+def message(request: Request, status: int, title: str, text: str, mark: Mark, place: Place) -> HTMLResponse:
+    values = {"title": title, "text": text, "mark": mark, "has_list": place.has_list}
+    return page(request, "message.html", values, status, place)
 
 
 def page(
-    request: Request, template: str, values: dict[str, Any], status: int = 200, referrer: str = "no-referrer"
+    request: Request,
+    template: str,
+    values: dict[str, Any],
+    status: int = 200,
+    place: Place = SOMEWHERE,
+    headers: dict[str, str] | None = None,
 ) -> HTMLResponse:
-    """A page without scripts that nobody frames, whose forms go nowhere else, and of which nothing is kept."""
-    policy = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'"
-    headers = {
-        "cache-control": "no-store",
-        "content-security-policy": f"{policy}; frame-ancestors 'none'",
-        "referrer-policy": referrer,
-        "x-content-type-options": "nosniff",
+    """A page that nobody frames, whose forms and scripts go nowhere else, and of which nothing is kept."""
+    nonce = secrets.token_urlsafe(16) if place.look and place.look.colours else None
+    style = f"style-src 'self' 'nonce-{nonce}'" if nonce else "style-src 'self'"
+    policy = f"default-src 'none'; script-src 'self'; {style}; img-src data: 'self'; connect-src 'self'"
+    given = {
+        **HEADERS,
+        "content-security-policy": f"{policy}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "referrer-policy": "no-referrer",
+        **(headers or {}),
     }
-    values = {**values, "words": words_of(request)}
-    return templates.TemplateResponse(request, template, values, status, headers)
+    words = words_of(request, place)
+    own = {"words": words, "look": place.look, "return_url": place.return_url, "nonce": nonce, "version": VERSION}
+    given["content-language"] = words.language
+    return templates.TemplateResponse(request, template, {**values, **own}, status, given)

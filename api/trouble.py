@@ -35,3 +35,6 @@ class Trouble(StrEnum):
     CONNECTION_DISCONNECTED = "connection_disconnected"
     CONNECTION_NOT_FOUND = "connection_not_found"
     REMOVAL_UNDER_WAY = "removal_under_way"
+    # of what the customer typed in
+    INVALID_FIELDS = "invalid_fields"
+    CREDENTIALS_REFUSED = "credentials_refused"

@@ -6,21 +6,29 @@ import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Request
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, RedirectResponse, Response
 from starlette.datastructures import QueryParams
 
 from api.arriving import Callback, arrive
 from api.auth import Made
-from api.connecting import ConnectFailed, depart
-from api.html import PAGES, Hosted, connected, failed, keep, unavailable
+from api.brand import look_of
+from api.connecting import ConnectFailed, depart, entry_of
+from api.html import PAGES, SOMEWHERE, Hosted, Place, connected, failed, keep, link_done, unavailable
+from api.return_urls import with_outcome
+from api.routes.hosted import next_url, place_of
+from api.services import Services
 from api.trouble import Trouble
+from store.connect_sessions import ConnectSession
 from store.database import StoreUnavailable
+from store.tickets import Ticket
 
 BROWSER_COOKIE = "everlink_browser"
 CALLBACK_PARAMETERS = ("state", "code", "error", "iss")
 # What standards say besides; the rest is the provider's own, and may tell whose account it is (`realmId`).
 NO_NEWS = frozenset({*CALLBACK_PARAMETERS, "error_description", "error_uri", "scope", "session_state"})
 MOST_NEWS, LONGEST_NEWS = 20, 1024
+AWAY = {"cache-control": "no-store", "referrer-policy": "no-referrer"}  # the address had a code in it
+KEPT = {"cache-control": "public, max-age=86400", "x-content-type-options": "nosniff"}  # pages name their version
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,22 +37,29 @@ Browser = Annotated[str | None, Cookie(alias=BROWSER_COOKIE)]
 
 @router.get("/connect/style.css")
 async def style() -> FileResponse:
-    return FileResponse(PAGES / "style.css")
+    return FileResponse(PAGES / "style.css", headers=KEPT)
+
+
+@router.get("/connect/page.js")
+async def script() -> FileResponse:
+    return FileResponse(PAGES / "page.js", headers=KEPT, media_type="text/javascript")
 
 
 @router.get("/connect/start/{secret}")
-async def start(request: Request, made: Made, secret: str, browser: Browser = None) -> Response:
+async def start(request: Request, made: Made, secret: str, browser: Browser = None, hosted: Hosted = None) -> Response:
     """Send the browser to the provider, marked so that only it can come back."""
+    place = SOMEWHERE
     try:
         ticket = await made.tickets.open(secret, made.clock())
         if ticket is None:
             raise ConnectFailed(404, Trouble.LINK_EXPIRED)
+        place = await _place(made, ticket, await _session(made, hosted))
         if ticket.used:
-            return connected(request, "page.link_done")
+            return link_done(request, place)
         browser = browser or secrets.token_urlsafe(24)
         response = RedirectResponse(await depart(made, ticket, browser), 303)
     except ConnectFailed as failure:
-        return failed(request, failure)
+        return failed(request, failure, place)
     except StoreUnavailable:
         return unavailable(request)
     keep(response, made, BROWSER_COOKIE, browser)
@@ -52,23 +67,49 @@ async def start(request: Request, made: Made, secret: str, browser: Browser = No
 
 
 @router.get("/api/v1/{slug}/callback")
-async def callback(
-    request: Request, made: Made, slug: str, browser: Browser = None, hosted: Hosted = None
-) -> HTMLResponse:
+async def callback(request: Request, made: Made, slug: str, browser: Browser = None, hosted: Hosted = None) -> Response:
     """The provider's answer (RFC 6749 section 4.1.2). A parameter that comes twice is refused."""
-    query = request.query_params
     try:
-        if hosted and await made.connect_sessions.of_browser(hosted, made.clock()):
-            request.state.back = True
-        if any(len(query.getlist(name)) > 1 for name in CALLBACK_PARAMETERS):
-            raise ConnectFailed(400, Trouble.INVALID_ANSWER)
-        answer = Callback(query.get("state"), query.get("code"), query.get("error"), query.get("iss"), _news(query))
-        arrival = await arrive(made, slug, browser, answer)
-    except ConnectFailed as failure:
-        return failed(request, failure)
+        session = await _session(made, hosted)
+        try:
+            arrival = await arrive(made, slug, browser, _answer(request.query_params))
+        except ConnectFailed as failure:
+            return failed(request, failure, await _place(made, failure.ticket, session))
+        place = await _place(made, arrival.ticket, session)
+        if arrival.connection is None:
+            return link_done(request, place)
+        url = await _next_url(made, arrival.ticket, session, arrival.connection.connection_id)
+        if url is not None:
+            return RedirectResponse(url, 303, AWAY)
+        entry = await entry_of(made, arrival.ticket.scope, slug)
+        return connected(request, entry.name, place)
     except StoreUnavailable:
         return unavailable(request)
-    return connected(request, "page.link_done" if arrival.connection is None else "page.close")
+
+
+async def _session(made: Services, hosted: str | None) -> ConnectSession | None:
+    return await made.connect_sessions.of_browser(hosted, made.clock()) if hosted else None
+
+
+async def _place(made: Services, ticket: Ticket | None, session: ConnectSession | None) -> Place:
+    """Where a link's customer stands: on the page of ours that it was made on, if this browser has that."""
+    if session is not None and (ticket is None or ticket.session_id == session.id):
+        return await place_of(made, session)
+    if ticket is None:
+        return SOMEWHERE
+    return Place(await look_of(made, ticket.scope), ticket.locale, return_url=ticket.return_url)
+
+
+async def _next_url(made: Services, ticket: Ticket, session: ConnectSession | None, connection_id: str) -> str | None:
+    if session is not None and ticket.session_id == session.id:
+        return await next_url(made, session, ticket.slug, connection_id)
+    return with_outcome(ticket.return_url, ticket.slug, connection_id) if ticket.return_url else None
+
+
+def _answer(query: QueryParams) -> Callback:
+    if any(len(query.getlist(name)) > 1 for name in CALLBACK_PARAMETERS):
+        raise ConnectFailed(400, Trouble.INVALID_ANSWER)
+    return Callback(query.get("state"), query.get("code"), query.get("error"), query.get("iss"), _news(query))
 
 
 def _news(query: QueryParams) -> dict[str, str]:

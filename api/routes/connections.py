@@ -9,13 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, StrictBool
 
 from api.auth import Connects, Made, Reads, ReadsTokens
-from api.connecting import Reconnect, start_link
+from api.connecting import Back, Reconnect, start_link
 from api.cursors import from_cursor, to_cursor
 from api.deliveries import delivery_out
 from api.errors import ApiError, ErrorBody, not_found
 from api.etags import weak_etag
 from api.inputs import Input, KeyFields, Moment, NoStandIn
 from api.lifecycle import disconnect, find, force_refresh, report_event, report_rejected
+from api.return_urls import MAX_LENGTH, allowed
 from api.tokens import fresh_token
 from api.waiting import first_of, hung_up
 from everlink import models
@@ -67,6 +68,12 @@ class ReconnectInput(Input):
     )
     switch_account: StrictBool = Field(
         default=False, description="Another account at the provider may take the place of the one that was connected"
+    )
+    return_url: str | None = Field(
+        default=None,
+        max_length=MAX_LENGTH,
+        examples=[None],
+        description="Where the customer goes then: one of the settings' `return_urls`, letter by letter",
     )
 
 
@@ -223,7 +230,8 @@ async def reconnect(
     if row.status == ConnectionStatus.DISCONNECTED:
         raise ApiError(409, "connection_disconnected", "the connection has ended")
     again = Reconnect(row.id, body.switch_account)
-    attempt = await start_link(made, scope, row.linked_account_id, entry, body.fields, again)
+    back = Back(return_url=allowed(body.return_url, (await made.tenants.settings(scope)).return_urls))
+    attempt = await start_link(made, scope, row.linked_account_id, entry, body.fields, again, back)
     return models.ReconnectLink(connect_url=attempt.url)
 
 

@@ -5,59 +5,54 @@ The link that leads there opens once. From then on a cookie is the right to it, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from api.auth import Made
-from api.connecting import Back, ConnectFailed, Reconnect, start_link
-from api.errors import ApiError, not_found
+from api.brand import look_of
+from api.cards import cards_of, shows
+from api.connecting import Attempt, Back, ConnectFailed, Reconnect, start_link
+from api.errors import ApiError, not_found, render
 from api.fields import of_form
-from api.html import HOSTED_COOKIE, Hosted, failed, keep, leaving, page, unavailable, words_of
+from api.html import (
+    HOSTED_COOKIE,
+    SESSION,
+    SOMEWHERE,
+    Hosted,
+    Place,
+    failed,
+    keep,
+    leaving,
+    page,
+    returning,
+    timed,
+    unavailable,
+    words_of,
+)
 from api.keys import save_key
-from api.lifecycle import UNIDENTIFIED, find
-from api.routes.seed.lookups import enabled, living
+from api.lifecycle import find
+from api.refusals import Refusal, refusal
+from api.return_urls import with_outcome
+from api.routes.seed.lookups import enabled
+from api.services import Services
 from api.trouble import Trouble
-from everlink.contract import AuthType, ConnectionStatus, ReauthReason
+from everlink.contract import AuthType
 from providers.entry import CatalogEntry
 from store.connect_sessions import ConnectSession
 from store.database import StoreUnavailable
-from store.tables import Connection
 
-SESSION = "/connect/session"
+Form = dict[str, str]
+
 router = APIRouter(include_in_schema=False)
 
 
-@dataclass(frozen=True)
-class Account:
-    """One account of the customer's at an application."""
-
-    connection_id: str
-    name: str | None
-    trouble: str | None  # why it has to be reconnected
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One application on the page."""
-
-    entry: CatalogEntry
-    accounts: list[Account]
-    refusal: str | None  # what came of the customer's last try
-
-    @property
-    def broken(self) -> bool:
-        return any(account.trouble for account in self.accounts)
-
-
 @router.get(SESSION)
-async def show(request: Request, made: Made, browser: Hosted = None) -> HTMLResponse:
-    """The linked account's applications, those first that have to be reconnected."""
+async def show(request: Request, made: Made, browser: Hosted = None, connected: str | None = None) -> HTMLResponse:
+    """The linked account's applications, those first that have to be reconnected; `connected` has just been."""
     try:
-        return await _list(request, made, await _session(made, browser))
+        return await _list(request, made, await _session(made, browser), connected=connected)
     except ConnectFailed as failure:
         return failed(request, failure)
     except StoreUnavailable:
@@ -66,22 +61,26 @@ async def show(request: Request, made: Made, browser: Hosted = None) -> HTMLResp
 
 @router.post(SESSION + "/{slug}")
 async def connect(request: Request, made: Made, slug: str, browser: Hosted = None) -> Response:
-    """Connect or reconnect: leave for the provider, or keep the key that the form brings."""
+    """Connect or reconnect: leave for the provider, or keep the key that the form brings.
+
+    The page's script asks for JSON, and stays where it is; a browser without it is shown a page.
+    """
+    place = SOMEWHERE
     try:
         session = await _session(made, browser)
-        if request.headers.get("origin") != _own_origin(made):
-            raise ConnectFailed(403, Trouble.FOREIGN_FORM)
-        form = dict(await request.form(max_files=0))
-        if form.pop("session", None) != session.id:  # another link, maybe another account's, was opened since
-            raise ConnectFailed(401, Trouble.SESSION_EXPIRED)
+        place = await place_of(made, session)
+        form = await _form(request, made, session)
+        card_id, entry = form.get("connection", slug), None
         try:
-            return await _connect(request, made, session, slug, form)
+            entry = await _entry(made, session, slug)
+            return await _connect(request, made, session, place, entry, form)
         except ApiError as error:
-            return await _list(request, made, session, slug, error)
+            refused = refusal(error, card_id, entry, form, words_of(request, place))
+            return await _refuse(request, made, session, refused)
     except ConnectFailed as failure:
-        return failed(request, failure)
+        return _failed(request, failure, place)
     except StoreUnavailable:
-        return unavailable(request)
+        return _failed(request, ConnectFailed(503, Trouble.BUSY), place)
 
 
 @router.get("/connect/{secret}")
@@ -100,82 +99,122 @@ async def open_link(request: Request, made: Made, secret: str, browser: Hosted =
     return response
 
 
-async def _session(made: Made, browser: str | None) -> ConnectSession:
+async def place_of(made: Services, session: ConnectSession) -> Place:
+    wishes = session.wishes
+    return Place(await look_of(made, session.scope), wishes.locale, True, wishes.return_url)
+
+
+async def next_url(made: Services, session: ConnectSession, slug: str, connection_id: str) -> str:
+    """Where the customer goes after connecting: back to the product, unless something here still needs them."""
+    return_url = session.wishes.return_url
+    if return_url is not None and not (await cards_of(made, session)).broken:
+        return with_outcome(return_url, slug, connection_id)
+    return f"{SESSION}?{urlencode({'connected': slug})}"
+
+
+async def _session(made: Services, browser: str | None) -> ConnectSession:
     session = await made.connect_sessions.of_browser(browser, made.clock()) if browser else None
     if session is None:
         raise ConnectFailed(401, Trouble.SESSION_EXPIRED)
     return session
 
 
-async def _connect(request: Request, made: Made, session: ConnectSession, slug: str, form: dict[str, Any]) -> Response:
-    scope, account_id = session.scope, session.linked_account_id
-    _, entry = await enabled(made, scope, slug)
-    if entry.auth_type is not AuthType.OAUTH2:
-        await save_key(made, scope, account_id, entry, of_form(form))
-        return RedirectResponse(SESSION, 303)
-    reconnect = None
-    if "connection" in form:
-        row = await find(made, scope, str(form.pop("connection")))
-        if (row.linked_account_id, row.slug) != (account_id, slug):
-            raise not_found("connection")
-        reconnect = Reconnect(row.id)
+async def _form(request: Request, made: Services, session: ConnectSession) -> Form:
+    """What was sent, if it was by our own page for this session."""
+    if request.headers.get("origin") != _own_origin(made):
+        raise ConnectFailed(403, Trouble.FOREIGN_FORM)
+    sent = await request.form(max_files=0)
+    form = {name: value for name, value in sent.items() if isinstance(value, str)}
+    if form.pop("session", None) != session.id:  # another link, maybe another account's, was opened since
+        raise ConnectFailed(401, Trouble.SESSION_EXPIRED)
+    return form
+
+
+async def _entry(made: Services, session: ConnectSession, slug: str) -> CatalogEntry:
+    if not shows(session, slug):
+        raise not_found("application")
+    _, entry = await enabled(made, session.scope, slug)
+    return entry
+
+
+async def _connect(
+    request: Request, made: Services, session: ConnectSession, place: Place, entry: CatalogEntry, form: Form
+) -> Response:
+    fields = of_form({name: value for name, value in form.items() if name != "connection"})
+    reconnect = await _reconnect(made, session, entry.slug, form.get("connection"))
+    if entry.auth_type is AuthType.OAUTH2:
+        return _leave(request, place, entry, await _start(made, session, entry, fields, reconnect))
+    view = await save_key(made, session.scope, session.linked_account_id, entry, fields)
+    url = await next_url(made, session, entry.slug, view.connection_id)
+    if _by_script(request):
+        return JSONResponse({"connection_id": view.connection_id, "next": url}, 201)
+    if url.startswith(SESSION):
+        return RedirectResponse(url, 303)
+    return returning(request, entry.name, url, place)
+
+
+async def _reconnect(made: Services, session: ConnectSession, slug: str, connection_id: str | None) -> Reconnect | None:
+    if connection_id is None:
+        return None
+    row = await find(made, session.scope, connection_id)
+    if (row.linked_account_id, row.slug) != (session.linked_account_id, slug):
+        raise not_found("connection")
+    return Reconnect(row.id)
+
+
+async def _start(
+    made: Services, session: ConnectSession, entry: CatalogEntry, fields: Form, reconnect: Reconnect | None
+) -> Attempt:
     back = Back(session.id, session.wishes.return_url, session.wishes.locale)
-    attempt = await start_link(made, scope, account_id, entry, of_form(form), reconnect, back)
-    answer = leaving(request, entry.name)
-    answer.headers["refresh"] = f"0; url={attempt.url}"  # a redirect would be the form's own, which goes nowhere else
-    return answer
+    return await start_link(made, session.scope, session.linked_account_id, entry, fields, reconnect, back)
+
+
+def _leave(request: Request, place: Place, entry: CatalogEntry, attempt: Attempt) -> Response:
+    if _by_script(request):
+        return JSONResponse({"id": attempt.id, "connect_url": attempt.url}, 201, {"cache-control": "no-store"})
+    return leaving(request, entry.name, attempt.url, place)
+
+
+async def _refuse(request: Request, made: Services, session: ConnectSession, refused: Refusal) -> Response:
+    if _by_script(request):
+        return render(request, ApiError(refused.status, refused.code, refused.words, fields=refused.fields))
+    return await _list(request, made, session, refused)
+
+
+def _failed(request: Request, failure: ConnectFailed, place: Place) -> Response:
+    if not _by_script(request):
+        return failed(request, failure, place)
+    text = words_of(request, place)(f"trouble.{failure.trouble}", **failure.details)
+    return render(request, ApiError(failure.status, failure.trouble, text))
 
 
 async def _list(
     request: Request,
-    made: Made,
+    made: Services,
     session: ConnectSession,
-    slug: str | None = None,
-    error: ApiError | None = None,
+    refused: Refusal | None = None,
+    connected: str | None = None,
 ) -> HTMLResponse:
-    """The page; `error` is what came of the customer's try with the application of this slug."""
-    connections = await living(made, session.scope, session.linked_account_id)
-    shown = []
-    for application in await made.tenants.applications(session.scope):
-        entry = await made.entry(session.scope, application.slug)
-        if entry is None:
-            continue
-        mine = [row for row in connections if row.slug == entry.slug and row.status != ConnectionStatus.PENDING]
-        refusal = _words(request, entry, error) if error is not None and slug == entry.slug else None
-        shown.append(Shown(entry, [_account(row) for row in mine], refusal))
-    shown.sort(key=lambda one: (not one.broken, one.entry.name))
+    """The page, with what came of the customer's last try."""
+    place, cards = await place_of(made, session), await cards_of(made, session)
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
     values = {
-        "organization": await made.tenants.organization_name(session.scope),
         "account": account.name if account else None,
+        "cards": cards,
+        "notice": next((card.entry.name for card in cards.connected if card.entry.slug == connected), None),
+        "refused": refused,
         "session": session.id,
-        "applications": shown,
+        "timed": timed(words_of(request, place), made.clock()),
     }
     # With less of a referrer policy, a browser would not say where a form comes from.
-    return page(request, "session.html", values, error.status if error else 200, "same-origin")
+    headers = {"referrer-policy": "same-origin", "cross-origin-opener-policy": "same-origin"}
+    return page(request, "session.html", values, refused.status if refused else 200, place, headers)
 
 
-def _account(row: Connection) -> Account:
-    name = None if row.identifier == UNIDENTIFIED else row.display_name or row.identifier
-    trouble = None
-    if row.status == ConnectionStatus.REAUTH_REQUIRED:
-        trouble = ReauthReason(row.reason).words if row.reason else "it has to be connected again"
-    return Account(row.id, name, trouble)
+def _by_script(request: Request) -> bool:
+    return request.headers.get("accept") == "application/json"
 
 
-def _words(request: Request, entry: CatalogEntry, error: ApiError) -> str:
-    if error.status == 503:
-        return words_of(request)("trouble.busy")
-    if error.error_code == "application_not_configured":
-        return "This application is not set up here."
-    if error.error_code == "invalid_fields":
-        named = {*error.fields.get("missing", ()), *error.fields.get("wrong", ())}
-        labels = ", ".join(field.label for field in entry.fields if field.name in named)
-        if labels:
-            return f"Please check what you typed in: {labels}."
-    return f"{error.message.capitalize()}."
-
-
-def _own_origin(made: Made) -> str:
+def _own_origin(made: Services) -> str:
     address = urlsplit(made.settings.public_url)
     return f"{address.scheme}://{address.netloc}"

@@ -11,6 +11,7 @@ import httpx
 from everlink.client.api_keys import ApiKeys
 from everlink.client.applications import Applications
 from everlink.client.catalog import Catalog
+from everlink.client.connect_sessions import ConnectSessions
 from everlink.client.connections import Connections
 from everlink.client.deliveries import Deliveries
 from everlink.client.events import Events
@@ -41,6 +42,7 @@ class Client:
         self._transport = Transport(url, api_key, timeout, http)
         self.linked_accounts = LinkedAccounts(self._transport)
         self.connections = Connections(self._transport)
+        self.connect_sessions = ConnectSessions(self._transport)
         self.applications = Applications(self._transport)
         self.catalog = Catalog(self._transport)
         self.webhook_endpoints = WebhookEndpoints(self._transport)

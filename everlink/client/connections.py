@@ -96,14 +96,20 @@ class Connections:
         await self._transport.send("POST", _path(connection_id, "report"), json=json)
 
     async def reconnect_link(
-        self, connection_id: str, *, fields: Mapping[str, str] | None = None, switch_account: bool = False
+        self,
+        connection_id: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        switch_account: bool = False,
+        return_url: str | None = None,
     ) -> str:
         """A link for the customer's browser that mends this connection under its id.
 
         `fields` are what the application asks before consent, where that has changed. With `switch_account`, another
-        account at the provider may take the place of the one that was connected.
+        account at the provider may take the place of the one that was connected. The customer goes to `return_url`
+        then, one of the settings' `return_urls`.
         """
-        json = {"fields": dict(fields or {}), "switch_account": switch_account}
+        json = {"fields": dict(fields or {}), "switch_account": switch_account, "return_url": return_url}
         path = _path(connection_id, "reconnect")
         return (await self._transport.ask("POST", path, ReconnectLink, json=json)).connect_url
 

@@ -107,7 +107,8 @@ def policy(everlink: str) -> str:
     """What the page may load: its own, Everlink's script, what that asks the API, and Everlink's page in a frame."""
     return (
         f"default-src 'none'; script-src 'self' {everlink}; connect-src 'self' {everlink}; frame-src {everlink}; "
-        f"style-src 'self'; img-src 'self' data:; form-action 'self' {everlink}; base-uri 'none'; frame-ancestors 'none'"
+        f"form-action 'self' {everlink}; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
+        "frame-ancestors 'none'"
     )
 
 

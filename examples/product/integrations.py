@@ -47,7 +47,7 @@ async def sync(everlink: Client, provider: httpx.AsyncClient, customer: str, slu
     try:
         token = await everlink.connections.token(connection.id)  # asked for before each use, and never kept
     except ReauthRequired as dead:
-        return f"Nothing synced: {dead.reason.words if dead.reason else 'it has to be connected again'}."
+        return f"Nothing synced: {dead}."
     answer = await provider.get("/api/me", headers={"authorization": f"Bearer {token.access_token}"})
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         await everlink.connections.report(connection.id, token.generation)

@@ -1,4 +1,4 @@
-"""Only of this example, no part of a product: the customer who takes access away at the provider, and what to try next."""
+"""Only of this example, no part of a product: the customer who revokes access, and what a newcomer tries next."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Story:
         self._is_revoked = False
 
     async def revoke(self, provider: httpx.AsyncClient) -> None:
-        """What the customer does in the provider's own settings. Nobody tells Everlink, and nobody tells the product."""
+        """What the customer does in the provider's own settings. Neither Everlink nor the product is told."""
         (await provider.post("/control/revoke", auth=ADA)).raise_for_status()
         self._is_revoked = True
 

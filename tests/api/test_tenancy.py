@@ -27,6 +27,7 @@ OPEN = {
     "GET /healthz": "says nothing of anybody",
     "GET /readyz": "says nothing of anybody",
     "GET /connect/style.css": "a file",
+    "GET /connect/page.js": "a file",
     "GET /connect/start/{secret}": "the secret in the link is the right to it",
     "GET /connect/{secret}": "the secret in the link is the right to it",
     "GET /connect/session": "the browser's cookie is the right to it",

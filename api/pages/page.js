@@ -1,0 +1,58 @@
+// The hosted page with a script: what is typed stays, and the answer comes without leaving the page.
+// Without one, every form here works all the same.
+"use strict";
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("form[data-waiting]")) return;
+  event.preventDefault();
+  if (form.ariaBusy !== "true") send(form); // a double click is one click
+});
+
+// A page that comes out of the browser's memory is of before: what it shows has changed since.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+
+// The notice is for once, not for each time the page is loaded.
+if (location.search) history.replaceState(null, "", location.pathname);
+
+async function send(form) {
+  form.ariaBusy = "true";
+  tell(form, { waiting: form.dataset.waiting });
+  try {
+    const body = new URLSearchParams(new FormData(form));
+    const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body });
+    const told = await answer.json();
+    if (!answer.ok) return refuse(form, told);
+    const url = told.connect_url ?? told.next;
+    if (url.startsWith("/")) await show(url);
+    else location.assign(url); // and the form stays busy: whoever leaves has clicked
+  } catch {
+    refuse(form, { message: form.dataset.unreachable });
+  }
+}
+
+function refuse(form, { message, fields = {} }) {
+  form.ariaBusy = "false";
+  tell(form, { refusal: message, fields });
+  (form.querySelector("[aria-invalid=true]") ?? form.querySelector("button")).focus();
+}
+
+// What the form says of itself, and at which field.
+function tell(form, { waiting = "", refusal = "", fields = {} }) {
+  form.querySelector("[role=status]").textContent = waiting;
+  form.querySelector("[role=alert]").textContent = refusal;
+  for (const field of form.querySelectorAll(".field")) {
+    const input = field.querySelector("input, select");
+    const words = fields[input.name] ?? "";
+    field.querySelector(".wrong").textContent = words;
+    input.ariaInvalid = words ? "true" : "false";
+  }
+}
+
+// The list as it is now.
+async function show(url) {
+  const answer = await fetch(url);
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.querySelector("main").replaceWith(fresh.querySelector("main"));
+  document.querySelector("main [tabindex]")?.focus();
+}
