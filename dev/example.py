@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-from dev.config import ROOT, Addresses, StackConfig, StackError, number, say
-from dev.stack import StackInterrupted, a_stack
+from dev.config import ROOT, Addresses, StackConfig, StackError, StackInterrupted, answers, number, say
+from dev.stack import a_stack
 from everlink.contract import Environment
-from examples.product.__main__ import Server
-from examples.product.settings import Settings
 
 PORT = "8070"
+START_SECONDS = 30
 
 
 async def api_key(config: StackConfig) -> str:
@@ -43,15 +45,43 @@ async def manage(config: StackConfig, *command: str) -> str:
     return out.decode().strip()
 
 
-def settings(at: Addresses, key: str, port: int) -> Settings:
-    return Settings(
-        everlink_url=at.api,
-        everlink_api_key=key,
-        sandbox_url=at.sandbox,
-        # Another site than Everlink's 127.0.0.1 to browsers, as it is where both have names.
-        url=f"http://localhost:{port}",
-        webhook_url=f"http://127.0.0.1:{port}/webhooks/everlink",
+@asynccontextmanager
+async def the_product(at: Addresses, key: str, port: int) -> AsyncIterator[Process]:
+    """Its process, from when it answers."""
+    environment = {
+        "EVERLINK_URL": at.api,
+        "EVERLINK_API_KEY": key,
+        "SANDBOX_URL": at.sandbox,
+        # To browsers another site than Everlink's 127.0.0.1, as it is where both have names.
+        "PRODUCT_URL": f"http://localhost:{port}",
+        "PRODUCT_WEBHOOK_URL": f"http://127.0.0.1:{port}/webhooks/everlink",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "examples.product",
+        cwd=ROOT,
+        env=os.environ | environment,
+        start_new_session=True,  # Ctrl-C is for us to pass on
     )
+    try:
+        await ready(process, f"http://127.0.0.1:{port}/static/logo.svg")
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def ready(process: Process, url: str) -> None:
+    probe = answers(url)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(START_SECONDS):
+            while process.returncode is None:
+                if await probe(b""):
+                    return
+                await asyncio.sleep(0.05)
+    raise StackError("the example did not start; see above")
 
 
 def check_port(port: int) -> None:
@@ -63,15 +93,20 @@ def check_port(port: int) -> None:
 
 async def run(config: StackConfig, port: int) -> None:
     check_port(port)  # before anything starts
-    async with a_stack(config) as info:
-        await Server(settings(info.addresses, await api_key(config), port)).serve()
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # until a stack of ours listens to it
+    async with a_stack(config) as info, the_product(info.addresses, await api_key(config), port) as process:
+        say(f"open http://localhost:{port}")
+        await process.wait()
+        raise StackError("the example has stopped; see above")
 
 
 def main() -> int:
     try:
         port = number("EXAMPLE_PORT", os.environ.get("EXAMPLE_PORT") or PORT)
         asyncio.run(run(StackConfig.from_env(), port))
-    except (StackInterrupted, KeyboardInterrupt):
+    except (StackInterrupted, KeyboardInterrupt, asyncio.CancelledError):
         say("Everything is stopped.")
     except (StackError, OSError) as error:
         print(error, file=sys.stderr)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from examples.product.app import create_app
 from examples.product.settings import Settings
 
 
 class Server(uvicorn.Server):
-    """Says where the product is, once it is there."""
+    """Ends what open pages listen to before it waits for requests to end."""
 
-    def __init__(self, settings: Settings) -> None:
-        # Open pages listen for changes for ever: they are not waited for at the end.
-        app, port = create_app(settings), settings.port
-        super().__init__(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
-        self._url = settings.url
+    def __init__(self, app: FastAPI, port: int) -> None:
+        super().__init__(uvicorn.Config(app, port=port, log_level="warning"))
+        self._app = app
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            print(f"open {self._url}", flush=True)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._app.state.product.inbox.close()
+        await super().shutdown(sockets)
 
 
 def main() -> None:
@@ -33,7 +30,7 @@ def main() -> None:
         settings = Settings.from_env(os.environ)
     except KeyError as missing:
         sys.exit(f"{missing.args[0]} is not set; `make example` sets everything")
-    asyncio.run(Server(settings).serve())
+    Server(create_app(settings), settings.port).run()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Inbox:
         self.received: deque[Received] = deque(maxlen=KEPT)  # the newest first
         self._webhook = Webhook(secret)
         self._customer = customer
+        self._is_closed = False
         self._changes = 0
         self._changed = asyncio.Condition()
 
@@ -50,9 +51,15 @@ class Inbox:
             self._changes += 1
             self._changed.notify_all()
 
+    async def close(self) -> None:
+        """Nobody is told any more."""
+        self._is_closed = True
+        await self.tell()
+
     async def changes(self) -> AsyncIterator[int]:
         """Now, and then whenever something has changed."""
-        while True:
+        while not self._is_closed:
             yield (seen := self._changes)
             async with self._changed:
-                await self._changed.wait_for(lambda: self._changes != seen)
+                while self._changes == seen:
+                    await self._changed.wait()

@@ -1,21 +1,19 @@
-// The page: what the buttons do, and looking again when something has changed.
+// What the buttons do, and looking again when something has changed.
 // `Everlink` and <everlink-connect> come from everlink.js, which Everlink serves.
 
 const now = document.getElementById("now");
 const notice = document.getElementById("notice");
 const frame = document.getElementById("frame");
 
-// Before any click: a browser opens a pop-up only in the click itself, not after a request.
-const everlink = post("/connect/seamless").then((session) => new Everlink(session));
-let ready = null;
-everlink.then((one) => {
-  ready = one;
-  return one.getApps();
-});
+// The server says when a webhook has arrived; the page then shows what the server knows.
+new EventSource("/settings/integrations/changes").onmessage = look;
+
+// There before any click: a browser lets a pop-up open in the click itself, not after a request.
+const everlink = new Everlink(await post("/connect/seamless"));
 
 const ACTIONS = {
   async seamless({ application, connection }) {
-    await ready.connect(application, {}, { connectionId: connection });
+    await everlink.connect(application, {}, { connectionId: connection });
     say("Connected. You never left this page.");
   },
 
@@ -26,15 +24,15 @@ const ACTIONS = {
       say("Connected, in a frame of this page.");
       frame.close();
     });
-    connect.addEventListener("error", ({ detail }) => say(detail.message));
+    connect.addEventListener("error", ({ detail }) => say(detail.message, "bad"));
     connect.addEventListener("closed", () => frame.close());
-    frame.append(connect);
     frame.addEventListener("close", () => connect.remove(), { once: true });
+    frame.append(connect);
     frame.showModal();
   },
 
   async disconnect({ application }) {
-    await ready.disconnect(application);
+    await everlink.disconnect(application);
     say("Disconnected.");
   },
 
@@ -51,26 +49,27 @@ document.addEventListener("click", async ({ target }) => {
   try {
     await ACTIONS[button.dataset.do](button.dataset);
   } catch (error) {
-    say(error.message);
+    say(error.message, "bad");
   } finally {
     button.ariaBusy = null;
   }
 });
 
-// The server says when a webhook has arrived; the page then shows what the server knows.
-new EventSource("/settings/integrations/changes").onmessage = look;
-
 async function look() {
   const response = await fetch("/settings/integrations/now");
-  if (response.ok) now.innerHTML = await response.text();
+  if (!response.ok) return;
+  const focused = document.activeElement.id;
+  now.innerHTML = await response.text();
+  if (focused) document.getElementById(focused)?.focus();
 }
 
 async function post(path) {
   const response = await fetch(path, { method: "POST" });
-  if (!response.ok) throw new Error("Something went wrong. Please try again.");
+  if (!response.ok) throw new Error("That did not work. Please try again.");
   return response.json();
 }
 
-function say(text) {
+function say(text, kind = "") {
   notice.textContent = text;
+  notice.className = kind;
 }
