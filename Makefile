@@ -13,7 +13,7 @@ run: .venv/.installed  ## start everything on this machine, until Ctrl-C
 	@exec $(BIN)/python -m dev.run
 
 test: .venv/.installed  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not long'  # most of a test is waiting for servers
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long'  # most of a test is waiting for servers
 
 long: .venv/.installed  ## run the tests that take half a minute or more each
 	$(BIN)/python -m pytest -n 2 -m long

@@ -102,6 +102,15 @@ class ReconnectLink(BaseModel):
     connect_url: str
 
 
+class ConnectSession(BaseModel):
+    """A link to the page where a customer connects and reconnects."""
+
+    id: str
+    session: str = Field(repr=False, description="The link's secret, which is shown once")
+    url: str = Field(repr=False, examples=["https://everlink.product.example/connect/..."])
+    expires_at: datetime = Field(description="Until when it can be opened")
+
+
 class AttemptLink(BaseModel):
     """A connect attempt that has just been made."""
 
@@ -119,15 +128,6 @@ class ConnectAttempt(BaseModel):
     connection_id: str | None = Field(description="The connection that came of it")
     error_code: str | None = Field(examples=["access_denied"], description="Why nothing was connected")
     message: str | None = Field(description="The same in words for the customer, in the language of their browser")
-
-
-class ConnectSession(BaseModel):
-    """A link to the page where a customer connects and reconnects."""
-
-    id: str
-    session: str = Field(repr=False, description="The link's secret, which is shown once")
-    url: str = Field(repr=False, examples=["https://everlink.product.example/connect/..."])
-    expires_at: datetime = Field(description="Until when it can be opened")
 
 
 class Event(BaseModel):

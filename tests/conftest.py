@@ -18,6 +18,7 @@ from tests.postgres import Postgres, binaries
 from tests.servers import start_dev_server, start_skipping
 
 NOTHING_SKIPPED = "EVERLINK_TEST_NOTHING_SKIPPED"
+SLOW = ("tests/e2e/", "tests/faults/", "tests/conformance/")
 
 
 @pytest.hookimpl(trylast=True)
@@ -26,6 +27,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get(NOTHING_SKIPPED) and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few tests that take long come first: at the end, one process would wait for the other."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

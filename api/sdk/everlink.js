@@ -16,8 +16,11 @@
 
   const ATTEMPTS = "/v1/connect-attempts";
   const STILL_OPEN = { status: "open" };
+  const FRAME_EVENTS = ["connected", "closed", "error"];
+  const FRAME_MS = 15_000; // after which a frame counts as not loaded
   const EVENTS = ["connected", "disconnected", "error", "tokens"];
   const WORDS = {
+    frame_timeout: "This cannot be shown right now. Please load the page again, or try it later.",
     network_error: "the server cannot be reached, or does not allow this page's origin",
     popup_blocked: "the browser has blocked the window: call connect() in the click itself",
     timeout: "connecting took too long",
@@ -308,5 +311,84 @@
     });
   }
 
+  /** `<everlink-connect session="...">`: the hosted page in a frame. What is inside is shown where it does not load. */
+  class EverlinkConnect extends HTMLElement {
+    static observedAttributes = ["session", "base-url"];
+
+    #shadow = this.attachShadow({ mode: "open" });
+    #frame = null;
+    #limit; // of the time to load
+    #changed;
+
+    connectedCallback() {
+      this.style.display ||= "block";
+      window.addEventListener("message", this.#hear);
+      this.#change();
+    }
+
+    disconnectedCallback() {
+      window.removeEventListener("message", this.#hear);
+      this.#unload();
+    }
+
+    attributeChangedCallback(_, before, now) {
+      if (before !== now) this.#change();
+    }
+
+    focus(options) {
+      this.#frame?.focus(options);
+    }
+
+    /** What changes at once is one change: a link opens only once. */
+    #change() {
+      const change = (this.#changed = Symbol());
+      queueMicrotask(() => this.isConnected && change === this.#changed && this.#load());
+    }
+
+    #load() {
+      this.#unload();
+      const [session, base] = [this.getAttribute("session"), this.getAttribute("base-url") ?? HOME];
+      if (!session || !base) return;
+      const frame = document.createElement("iframe");
+      frame.title = this.getAttribute("frame-title") ?? "Connect your accounts";
+      frame.referrerPolicy = "no-referrer";
+      frame.scrolling = "no"; // it is as high as what it shows
+      Object.assign(frame.style, { display: "block", width: "100%", height: "20rem", border: "0" });
+      frame.src = `${base.replace(/\/+$/, "")}/connect/${encodeURIComponent(session)}`;
+      this.#frame = frame;
+      this.#shadow.append(frame);
+      this.#limit = setTimeout(() => this.#giveUp(), FRAME_MS);
+    }
+
+    #unload() {
+      clearTimeout(this.#limit);
+      this.#shadow.replaceChildren();
+      this.#frame = null;
+    }
+
+    #giveUp() {
+      this.#unload();
+      const instead = document.createElement("slot");
+      instead.textContent = WORDS.frame_timeout;
+      this.#shadow.append(instead);
+      this.#tell("error", { application: null, error_code: "frame_timeout", message: WORDS.frame_timeout });
+    }
+
+    /** Only what this frame itself says, from the origin that it was loaded from. */
+    #hear = ({ source, origin, data }) => {
+      if (!this.#frame || source !== this.#frame.contentWindow || origin !== new URL(this.#frame.src).origin) return;
+      const { source: from, type, ...detail } = data ?? {};
+      if (from !== "everlink") return;
+      clearTimeout(this.#limit);
+      if (type === "resize") this.#frame.style.height = `${detail.height}px`;
+      else if (FRAME_EVENTS.includes(type)) this.#tell(type, detail);
+    };
+
+    #tell(type, detail) {
+      this.dispatchEvent(new CustomEvent(type, { detail }));
+    }
+  }
+
   Object.assign(globalThis, { Everlink, EverlinkError });
+  if (!customElements.get("everlink-connect")) customElements.define("everlink-connect", EverlinkConnect);
 })();

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from temporalio.client import Client
 
 from dev.config import ROOT, VARIABLES, StackConfig
@@ -18,6 +19,7 @@ from dev.stack import Stack
 from sandbox.customer import Customer
 
 
+@pytest.mark.long
 async def test_demo_observes_every_step(stack: Stack) -> None:
     code, out, err = await demo(stack.config.state)
     assert code == 0, out + err
