@@ -8,12 +8,12 @@ const frame = document.getElementById("frame");
 // The server says when a webhook has arrived; the page then shows what the server knows.
 new EventSource("/settings/integrations/changes").onmessage = look;
 
-// There before any click: a browser lets a pop-up open in the click itself, not after a request.
-const everlink = new Everlink(await post("/connect/seamless"));
+// Asked for before any click: a browser lets a pop-up open in the click itself, not after a request.
+const everlink = post("/connect/seamless").then((session) => new Everlink(session));
 
 const ACTIONS = {
   async seamless({ application, connection }) {
-    await everlink.connect(application, {}, { connectionId: connection });
+    await (await everlink).connect(application, {}, { connectionId: connection });
     say("Connected. You never left this page.");
   },
 
@@ -32,7 +32,7 @@ const ACTIONS = {
   },
 
   async disconnect({ application }) {
-    await everlink.disconnect(application);
+    await (await everlink).disconnect(application);
     say("Disconnected.");
   },
 
