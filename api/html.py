@@ -29,6 +29,7 @@ HOSTED_COOKIE = "everlink_session"
 SESSION = "/connect/session"
 # In the addresses of the files, so that a browser keeps them until they change.
 VERSION = sha256(b"".join((PAGES / name).read_bytes() for name in FILES)).hexdigest()[:12]
+EXPIRED = (Trouble.LINK_EXPIRED, Trouble.SESSION_LINK_USED, Trouble.SESSION_EXPIRED)
 HEADERS = {
     "cache-control": "no-store",
     "cross-origin-resource-policy": "same-origin",
@@ -87,7 +88,8 @@ def words_of(request: Request, place: Place = SOMEWHERE) -> Words:
 def failed(request: Request, failure: ConnectFailed, place: Place = SOMEWHERE) -> HTMLResponse:
     words = words_of(request, place)
     text = words(f"trouble.{failure.trouble}", **failure.details)
-    return message(request, failure.status, words("page.not_connected"), text, Mark.BAD, place, failure.trouble)
+    title = words("page.expired" if failure.trouble in EXPIRED else "page.not_connected")
+    return message(request, failure.status, title, text, Mark.BAD, place, failure.trouble)
 
 
 def connected(request: Request, application: str, place: Place = SOMEWHERE, *, closes: bool = False) -> HTMLResponse:

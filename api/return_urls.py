@@ -19,7 +19,8 @@ from api.errors import ApiError
 MAX_LENGTH = 2000
 # RFC 3986: a path and a query of what may stand there; no user, no fragment, no backslash, nothing that is trimmed.
 LETTERS = r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]"
-RETURN_URL = re.compile(rf"(?:{ORIGIN.pattern})(?:/{LETTERS}*)?(?:\?(?:{LETTERS}|\?)*)?")
+NO_DEFAULT_PORT = r"(?!https://[^/?]*:443(?:[/?]|$))(?!http://[^/?]*:80(?:[/?]|$))"  # which browsers leave out
+RETURN_URL = re.compile(rf"{NO_DEFAULT_PORT}(?:{ORIGIN.pattern})(?:/{LETTERS}*)?(?:\?(?:{LETTERS}|\?)*)?")
 
 
 def exact_url(text: str) -> str:

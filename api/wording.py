@@ -43,7 +43,7 @@ class Words:
     def of(cls, locale: str | None, accept_language: str | None) -> Words:
         """As the session says, or else the browser, or else English."""
         wanted = [*([locale] if locale else []), *_accepted(accept_language or "")]
-        return cls(negotiate_locale(wanted, languages(), sep="-") or ENGLISH)
+        return cls(negotiate_locale([tag.lower() for tag in wanted], languages(), sep="-") or ENGLISH)
 
     @property
     def direction(self) -> str:

@@ -47,15 +47,12 @@
     if (!attempt) return visit.abort();
     popup?.location.replace(attempt.connect_url);
     const panel = elsewhere(form, popup, attempt.connect_url, visit);
-    try {
-      end(form, await outcome(attempt.id, popup, visit.signal));
-    } catch {
-      form.ariaBusy = "false"; // given up: here, or for another window
-      form.querySelector("button").focus();
-    } finally {
-      panel.remove();
-      popup?.close();
-    }
+    const came = await outcome(attempt.id, popup, visit.signal).catch(() => null);
+    panel.remove();
+    popup?.close();
+    if (came) return end(form, came);
+    form.ariaBusy = "false"; // given up: here, or for another window
+    form.querySelector("button").focus();
   }
 
   // Shows what came of it. A window that looked closed may yet bring a connection.

@@ -19,6 +19,7 @@ from tests.api.test_sessions import bearer, session
 
 CONNECT_URL = "/api/v2/public/connect-url"
 PAGE = "/connect/session"
+KEYS = "Sandbox (API key)"
 
 
 async def hosted_url(product: httpx.AsyncClient, body: object = None, account: str = "acme") -> str:
@@ -49,8 +50,14 @@ async def submit(browser: httpx.AsyncClient, slug: str, form: dict[str, str], **
     return await browser.post(f"{PAGE}/{slug}", data={"session": hidden[1], **form}, **kwargs)
 
 
-def section(page: httpx.Response, slug: str) -> str:
-    return next(part for part in page.text.split("<section")[1:] if f'aria-labelledby="{slug}"' in part)
+def cards(page: httpx.Response) -> list[str]:
+    """The names of the applications, in the order of the page."""
+    return re.findall(r"<h3[^>]*><bdi>(.+)</bdi></h3>", page.text)
+
+
+def card(page: httpx.Response, name: str) -> str:
+    [found] = [part for part in page.text.split("<article")[1:] if f"<bdi>{name}</bdi></h3>" in part]
+    return found.split("</article>")[0]
 
 
 async def test_link_is_traded_for_a_cookie_that_no_script_and_no_other_site_sees(
@@ -64,13 +71,18 @@ async def test_link_is_traded_for_a_cookie_that_no_script_and_no_other_site_sees
     assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Max-Age=3600" in cookie
     assert link.rsplit("/", 1)[1] not in cookie
     page = await browser.get(PAGE)
-    assert page.status_code == 200 and "Sandbox" in page.text and "<script" not in page.text
+    assert page.status_code == 200 and "Sandbox" in page.text and page.text.count("<script") == 1
     monkeypatch.setattr(everlink.made.settings, "public_url", "https://everlink.example")
     opened = await browser.get(httpx.URL(await hosted_url(product)).path, follow_redirects=False)
     assert "Secure" in opened.headers["set-cookie"] and "Secure" not in cookie
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "form-action 'self'" in policy and "frame-ancestors 'none'" in policy
-    assert "script-src" not in policy
+    assert (
+        "script-src 'self';" in policy
+        and "unsafe" not in policy
+        and page.headers["x-content-type-options"] == "nosniff"
+    )
+    assert page.headers["cross-origin-opener-policy"] == page.headers["cross-origin-resource-policy"] == "same-origin"
     assert (page.headers["cache-control"], page.headers["referrer-policy"]) == ("no-store", "same-origin")
 
 
@@ -133,16 +145,16 @@ async def test_customer_connects_by_consent_and_mends_what_was_revoked(
 ) -> None:
     await product.post("/api/v2/public/linked-account", json={"account_id": "acme", "name": "Acme Inc."})
     await browser.get(await hosted_url(product))
-    assert "Acme · Acme Inc." in (await browser.get(PAGE)).text  # for whom the customer connects
+    assert '<bdi>Acme</bdi><bdi class="muted">Acme Inc.</bdi>' in (await browser.get(PAGE)).text  # for whom it is
     await consent_from_page(everlink, browser, {})
     [connection] = (await product.get("/v1/connections")).json()["connections"]
     page = await browser.get(PAGE)
-    assert "Connected" in section(page, "sandbox") and "Ada Lovelace" in section(page, "sandbox")
+    assert "Connected" in card(page, "Sandbox") and "Ada Lovelace" in card(page, "Sandbox")
     async with everlink.customer() as ada:
         await ada.revoke()
     await product.post(f"/v1/connections/{connection['id']}/report", json={})
     await until_status(product, connection["id"], "reauth_required")
-    broken = section(await browser.get(PAGE), "sandbox")
+    broken = card(await browser.get(PAGE), "Sandbox")
     assert "Reconnect needed" in broken and "Access was revoked at the provider." in broken
     [again] = re.findall(r'name="connection" value="(con_\w+)"', broken)
     assert again == connection["id"]
@@ -154,7 +166,7 @@ async def test_customer_connects_by_consent_and_mends_what_was_revoked(
 
 async def consent_from_page(everlink: Everlink, browser: httpx.AsyncClient, form: dict[str, str]) -> None:
     leaving = await submit(browser, "sandbox", form)
-    assert leaving.status_code == 200 and "Taking you to Sandbox." in leaving.text
+    assert leaving.status_code == 200 and "Taking you to Sandbox…" in leaving.text
     link = leaving.headers["refresh"].removeprefix("0; url=")
     async with everlink.customer() as customer:
         assert (await customer.consent(link)).status_code == 200
@@ -164,20 +176,20 @@ async def test_what_needs_a_reconnect_comes_first(
     everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
 ) -> None:
     await browser.get(await hosted_url(product))
-    assert re.findall('aria-labelledby="([a-z-]+)"', (await browser.get(PAGE)).text) == ["sandbox", "sandbox-key"]
+    assert cards(await browser.get(PAGE)) == ["Sandbox", KEYS]
     number, key = await new_key(everlink)
     saved = await submit(browser, "sandbox-key", {"api_key": key})
-    assert saved.url.path == PAGE and "Connected" in section(saved, "sandbox-key")
+    assert saved.url.path == PAGE and "Connected" in card(saved, KEYS)
     [connection] = (await product.get("/v1/connections")).json()["connections"]
     async with everlink.customer() as ada:
         await ada.delete_key(number)
     await product.post(f"/v1/connections/{connection['id']}/report", json={})
     await until_status(product, connection["id"], "reauth_required")
     page = await browser.get(PAGE)
-    assert re.findall('aria-labelledby="([a-z-]+)"', page.text) == ["sandbox-key", "sandbox"]
-    assert "The provider no longer accepts the key or password." in section(page, "sandbox-key")
+    assert cards(page) == [KEYS, "Sandbox"]
+    assert "The provider no longer accepts the key or password." in card(page, KEYS)
     mended = await submit(browser, "sandbox-key", {"api_key": (await new_key(everlink))[1]})
-    assert "Connected" in section(mended, "sandbox-key")
+    assert "Connected" in card(mended, KEYS)
     [again] = (await product.get("/v1/connections")).json()["connections"]
     assert (again["id"], again["status"]) == (connection["id"], "active")
 
@@ -185,12 +197,12 @@ async def test_what_needs_a_reconnect_comes_first(
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"api_key": "sk_sandbox_planted"}, "The provider does not accept these credentials."),
-        ({}, "Please check what you typed in: API key."),
-        ({"api_key": "planted", "org_id": "another"}, "Fields are missing, unknown or not of the right shape."),
-        ({"api_key": "planted\0"}, "A field holds what cannot be kept."),
-        ({"api_key": "planted" * 5000}, "A field holds what cannot be kept."),
-        ({"api_key": '"><script>planted</script>'}, "The provider does not accept these credentials."),
+        ({"api_key": "sk_sandbox_planted"}, "Sandbox (API key) does not accept these details."),
+        ({}, "Please check what you typed in."),
+        ({"api_key": "planted", "org_id": "another"}, "Please check what you typed in."),
+        ({"api_key": "planted\0"}, "Please check what you typed in."),
+        ({"api_key": "planted" * 5000}, "Please check what you typed in."),
+        ({"api_key": '"><script>planted</script>'}, "Sandbox (API key) does not accept these details."),
     ],
 )
 async def test_key_that_is_refused_is_told_in_words(
@@ -198,7 +210,7 @@ async def test_key_that_is_refused_is_told_in_words(
 ) -> None:
     await browser.get(await hosted_url(product))
     answer = await submit(browser, "sandbox-key", form)
-    assert answer.status_code == 422 and words in section(answer, "sandbox-key")
+    assert answer.status_code == 422 and words in card(answer, KEYS)
     assert 'role="alert"' in answer.text and "planted" not in answer.text
     assert (await product.get("/v1/connections")).json()["connections"] == []
 
@@ -212,9 +224,12 @@ async def test_field_with_options_is_a_choice_and_one_that_is_left_empty_is_none
     chosen = entry.model_copy(update={"fields": (*entry.fields, region)})
     monkeypatch.setitem(everlink.made.catalog._entries, "sandbox-key", chosen)
     await browser.get(await hosted_url(product))
-    shown = section(await browser.get(PAGE), "sandbox-key")
-    assert re.findall('<option value="([a-z]*)">', shown) == ["", "eu", "us"]
-    assert "Region (optional)" in shown and "API key (optional)" not in shown
+    shown = card(await browser.get(PAGE), KEYS)
+    assert re.findall("<option[^>]*>([a-z]+)<", shown) == ["eu", "us"]
+    assert re.findall(r'<span lang="en">([A-Za-z ]+)</span>(?: <span class="muted">(.+)</span>)?', shown) == [
+        ("API key", ""),
+        ("Region", "(optional)"),
+    ]
     _, key = await new_key(everlink)
     refused = await submit(browser, "sandbox-key", {"api_key": key, "region": "mars"})
     assert refused.status_code == 422

@@ -10,7 +10,13 @@ import pytest
 from tests.api.conftest import Everlink
 
 ORIGIN = "https://app.acme.example"
-DEFAULTS = {"allowed_origins": [], "reminder_days": [1.0, 3.0, 7.0]}
+DEFAULTS = {
+    "allowed_origins": [],
+    "reminder_days": [1.0, 3.0, 7.0],
+    "return_urls": [],
+    "brand_colour": None,
+    "logo": None,
+}
 
 
 async def saved(product: httpx.AsyncClient, given: dict[str, Any]) -> dict[str, Any]:
@@ -25,9 +31,10 @@ async def saved(product: httpx.AsyncClient, given: dict[str, Any]) -> dict[str, 
 async def test_what_is_left_out_stays_as_it_is(everlink: Everlink, product: httpx.AsyncClient) -> None:
     assert await saved(product, {}) == DEFAULTS
     assert await saved(product, {"reminder_days": [2]}) == {**DEFAULTS, "reminder_days": [2.0]}
-    assert await saved(product, {"allowed_origins": [ORIGIN]}) == {"allowed_origins": [ORIGIN], "reminder_days": [2.0]}
-    assert await saved(product, {"reminder_days": []}) == {"allowed_origins": [ORIGIN], "reminder_days": []}
-    assert await saved(product, {}) == {"allowed_origins": [ORIGIN], "reminder_days": []}
+    changed = {**DEFAULTS, "allowed_origins": [ORIGIN], "reminder_days": [2.0]}
+    assert await saved(product, {"allowed_origins": [ORIGIN]}) == changed
+    assert await saved(product, {"reminder_days": []}) == {**changed, "reminder_days": []}
+    assert await saved(product, {}) == {**changed, "reminder_days": []}
     stranger = await everlink.product("Other")
     assert (await stranger.get("/v1/settings")).json() == DEFAULTS
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.async_api import BrowserContext, FrameLocator, Page
+from playwright.async_api import FrameLocator, Page
 
 from dev.stack import Stack
 from tests.e2e.cobalt import serving
@@ -112,8 +112,3 @@ def product_origin(stack: Stack, folder: Path) -> Iterator[str]:
     (folder / "index.html").write_text(PAGE.format(api=stack.addresses.api))
     with serving(folder) as origin:
         yield origin
-
-
-async def new_page(context: BrowserContext, product: httpx.AsyncClient, account: str, origin: str) -> FramedPage:
-    await product.post("/api/v2/public/linked-account", json={"account_id": account})
-    return FramedPage(await context.new_page(), product, account, origin)
