@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import pytest
+from tests.e2e import npm
 
 PACKAGE = "@cobaltio/cobalt-js@8.0.0"
 INTEGRITY = "sha512-Wd7zZtWZ2EXgpvPsfE0ejsP4u+/f05dzdrJ0axJ2BLWM45q1VoRka0+R4Z8JQ5c+U48Gj0QT2SF7LXE8xejAlQ=="
@@ -28,23 +22,8 @@ PAGE = """<!doctype html>
 
 
 def unpack(folder: Path) -> None:
-    """Get the package with npm, see that it is the one we know, and put a page beside it.
-
-    Skips the test where npm is not there or does not get it.
-    """
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    command = [npm, "pack", PACKAGE, "--json", "--pack-destination", str(folder)]
-    try:
-        packed = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, check=True)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        pytest.skip(f"npm does not get {PACKAGE}")
-    archive = folder / _file_name(json.loads(packed.stdout))
-    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    assert f"sha512-{digest}" == INTEGRITY
-    with tarfile.open(archive) as opened:
-        opened.extractall(folder, filter="data")
+    """Get the package and put a page beside it."""
+    npm.unpack(PACKAGE, INTEGRITY, folder)
     (folder / "index.html").write_text(PAGE)
 
 
@@ -60,9 +39,3 @@ def serving(folder: Path) -> Iterator[str]:
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         return
-
-
-def _file_name(said: Any) -> str:
-    """npm has said it in a list or, since version 11, by the package's name."""
-    [one] = said.values() if isinstance(said, dict) else said
-    return str(one["filename"])

@@ -1,0 +1,107 @@
+"""No page that a customer reads is hard to use for people with disabilities, as far as axe-core can tell."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from dev.stack import Stack
+from tests.e2e import axe
+from tests.e2e.hosted import KEYS, Linked, card, consent, linked
+
+ENVIRONMENTS = {
+    "light": {"viewport": {"width": 1280, "height": 800}},
+    "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 320, "height": 640}, "is_mobile": True, "has_touch": True},
+    "arabic": {"viewport": {"width": 390, "height": 844}, "locale": "ar", "color_scheme": "dark"},
+}
+
+
+@pytest.fixture(scope="session")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return axe.unpack(tmp_path_factory.mktemp("axe"))
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+async def page(request: pytest.FixtureRequest, browser: Browser) -> AsyncIterator[Page]:
+    options: dict[str, Any] = ENVIRONMENTS[request.param]
+    context = await browser.new_context(bypass_csp=True, reduced_motion="reduce", **options)
+    yield await context.new_page()
+    await context.close()
+
+
+@pytest.fixture
+async def customer(request: pytest.FixtureRequest, stack: Stack, product: httpx.AsyncClient) -> Linked:
+    return await linked(stack, product, request.node.name[:60])
+
+
+async def test_list_of_what_is_there_to_connect(customer: Linked, page: Page, script: Path) -> None:
+    await customer.product.put("/v1/applications/twilio", json={})
+    await page.goto(await customer.link())
+    assert await axe.violations(page, script) == []
+    for name in (KEYS, "Twilio"):
+        await card(page, name).locator("summary").click()
+    assert await axe.violations(page, script) == []
+    twilio = card(page, "Twilio")
+    await twilio.get_by_label("Account SID").fill("wrong")
+    await twilio.get_by_label("Auth token").fill("wrong")
+    await twilio.locator("button").click()
+    await expect(twilio.locator("[aria-invalid=true]")).to_have_count(1)
+    assert await axe.violations(page, script) == []
+
+
+async def test_list_of_what_is_connected_and_what_is_broken(customer: Linked, page: Page, script: Path) -> None:
+    async with customer.customer("grace") as grace:
+        number, key = await grace.create_key()
+        by_key, by_consent = await customer.save_key(key), await customer.connect()
+        await page.goto(await customer.link())
+        await expect(page.locator(".connected article")).to_have_count(2)
+        assert await axe.violations(page, script) == []
+        await grace.delete_key(number)
+    await customer.until_broken(by_key)
+    await customer.break_consent(by_consent)
+    await page.reload()
+    await expect(page.locator(".broken article")).to_have_count(2)
+    assert await axe.violations(page, script) == []
+
+
+@pytest.mark.parametrize("colour", ["#ffcc00", "#101010", "#ff5a5f"])
+async def test_organizations_own_colour(customer: Linked, page: Page, script: Path, colour: str) -> None:
+    connection = await customer.connect()
+    await customer.break_consent(connection)
+    await customer.product.put("/v1/settings", json={"brand_colour": colour, "return_urls": ["https://a.example/"]})
+    try:
+        await page.goto(await customer.link(return_url="https://a.example/"))
+        assert await axe.violations(page, script) == []
+    finally:
+        await customer.product.put("/v1/settings", json={"brand_colour": None, "return_urls": []})
+
+
+async def test_messages(customer: Linked, page: Page, script: Path) -> None:
+    api = customer.stack.addresses.api
+    await page.goto(await customer.link())
+    await card(page).locator("button").click()
+    await consent(page, allow=False)
+    await expect(page.locator(".mark.bad")).to_be_visible()
+    assert await axe.violations(page, script) == []
+    await page.locator(".actions a").first.click()
+    await card(page).locator("button").click()
+    await consent(page)
+    await expect(page.locator(".notice")).to_be_visible()
+    assert await axe.violations(page, script) == []
+    for path in ("/connect/start/nothing", "/connect/nothing", "/api/v1/sandbox/callback?state=x"):
+        await page.goto(api + path)
+        await expect(page.locator(".mark.bad")).to_be_visible()
+        assert await axe.violations(page, script) == []
+    link = await customer.product.get(
+        "/api/v2/public/linked-account/integration/oauth-url/sandbox", headers={"linked_account_id": customer.account}
+    )
+    await page.goto(link.json()["auth_url"])
+    await consent(page)
+    await expect(page.locator(".mark.good")).to_be_visible()
+    assert await axe.violations(page, script) == []
