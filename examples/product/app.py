@@ -1,7 +1,7 @@
 """The product's page, the three ways to connect, and the receiver of webhooks.
 
-Signing in is left out: whoever opens the page is the customer `acme`. In a product, the customer is who has signed in,
-never what a request says.
+Signing in is left out, and with it protection against forged requests: whoever opens the page is the customer `acme`.
+In a product, the customer is who has signed in, never what a request says.
 """
 
 from __future__ import annotations

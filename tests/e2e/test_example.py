@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +16,8 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from dev.config import ROOT
 from dev.stack import Stack
+from tests.e2e import axe
+from tests.e2e.hosted import consent
 
 SOON = 30_000  # ms; a machine that is busy with other tests is slow
 IN_A_POP_UP, ON_A_PAGE, IN_A_FRAME = "in a pop-up", "on Everlink", "here, in a frame"
@@ -56,17 +59,6 @@ async def page(example: str, browser: Browser) -> AsyncIterator[Page]:
     assert [text for text in complaints if text.startswith("error") or "Content Security Policy" in text] == []
 
 
-async def consent(window: Page) -> None:
-    """What the customer does at the sandbox."""
-    password, allow = window.locator("input[name=password]"), window.locator("button[name=allow]")
-    await password.or_(allow).wait_for()
-    if await password.count():
-        await window.fill("input[name=username]", "ada")
-        await password.fill("ada-password")
-        await window.click("button.primary")
-    await allow.click()
-
-
 async def in_a_pop_up(page: Page, button: Locator) -> None:
     async with page.expect_popup() as opened:
         await button.click()
@@ -104,6 +96,12 @@ async def connection_id(page: Page) -> str | None:
     return await page.locator(".account code").get_attribute("title")
 
 
+async def disconnect(page: Page) -> None:
+    await page.get_by_role("button", name="Disconnect").click()
+    await shows(page, "Not connected")
+    await hears(page, "Connection Deleted")
+
+
 @pytest.mark.parametrize("way", [IN_A_POP_UP, ON_A_PAGE, IN_A_FRAME])
 async def test_customer_gets_back_in_with_one_click(page: Page, way: str) -> None:
     await connect(page, way)
@@ -124,9 +122,7 @@ async def test_customer_gets_back_in_with_one_click(page: Page, way: str) -> Non
     await page.get_by_role("button", name="Sync now").click()
     await expect(page.get_by_role("status")).to_have_text("Synced the profile of Ada Lovelace.")
 
-    await page.get_by_role("button", name="Disconnect").click()
-    await shows(page, "Not connected")
-    await hears(page, "Connection Deleted")
+    await disconnect(page)
 
 
 async def test_everlink_finds_out_by_itself(page: Page) -> None:
@@ -135,8 +131,7 @@ async def test_everlink_finds_out_by_itself(page: Page) -> None:
     await shows(page, "Reconnect needed")
     await hears(page, "Connection Expired")
     await connect(page, IN_A_POP_UP)
-    await page.get_by_role("button", name="Disconnect").click()
-    await shows(page, "Not connected")
+    await disconnect(page)
 
 
 async def test_webhook_of_somebody_else_is_refused(example: str, page: Page) -> None:
@@ -151,3 +146,21 @@ async def test_webhook_of_somebody_else_is_refused(example: str, page: Page) -> 
 async def test_page_fits_a_phone(page: Page) -> None:
     await page.set_viewport_size({"width": 320, "height": 700})
     assert await page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+async def test_page_is_not_hard_to_use(example: str, browser: Browser, tmp_path: Path) -> None:
+    script = axe.unpack(tmp_path)
+    context = await browser.new_context(bypass_csp=True)
+    page = await context.new_page()
+    await page.goto(example)
+    await connect(page, IN_A_POP_UP)
+    await page.get_by_role("button", name="Play the customer").click()
+    await page.get_by_role("button", name="Sync now").click()
+    await shows(page, "Reconnect needed")
+    assert await axe.violations(page, script) == []
+    await page.emulate_media(color_scheme="dark")
+    assert await axe.violations(page, script) == []
+    await connect(page, IN_A_POP_UP)
+    await disconnect(page)
+    assert await axe.violations(page, script) == []
+    await context.close()
