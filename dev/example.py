@@ -55,6 +55,7 @@ async def the_product(at: Addresses, key: str, port: int) -> AsyncIterator[Proce
         # To browsers another site than Everlink's 127.0.0.1, as it is where both have names.
         "PRODUCT_URL": f"http://localhost:{port}",
         "PRODUCT_WEBHOOK_URL": f"http://127.0.0.1:{port}/webhooks/everlink",
+        "no_proxy": "127.0.0.1",  # all that it talks to is on this machine
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -69,16 +69,23 @@ async def connect(page: Page, way: str) -> None:
     button = page.get_by_role("button", name=way)
     if way == IN_A_POP_UP:
         await in_a_pop_up(page, button)
+        await says(page, "Connected. You never left this page.")
     elif way == ON_A_PAGE:
         await button.click()
         await page.get_by_role("button", name="onnect").click()
         await consent(page)
-        await expect(page.get_by_role("status")).to_have_text("Welcome back. Your account is connected.", timeout=SOON)
+        await says(page, "Welcome back. Your account is connected.")
     else:
         await button.click()
         frame = page.locator("everlink-connect").frame_locator("iframe")
         await in_a_pop_up(page, frame.get_by_role("button", name="onnect"))
+        await says(page, "Connected, in a frame of this page.")
+        await expect(page.locator("everlink-connect")).to_have_count(0)
     await shows(page, "Connected")
+
+
+async def says(page: Page, words: str) -> None:
+    await expect(page.get_by_role("status")).to_have_text(words, timeout=SOON)
 
 
 async def shows(page: Page, state: str) -> None:
@@ -109,7 +116,7 @@ async def test_customer_gets_back_in_with_one_click(page: Page, way: str) -> Non
     before = await connection_id(page)
 
     await page.get_by_role("button", name="Play the customer").click()
-    await expect(page.get_by_role("status")).to_contain_text("Neither Everlink nor this product was told")
+    await says(page, "Ada has revoked access at the sandbox. Neither Everlink nor this product was told.")
     await shows(page, "Connected")
     await page.get_by_role("button", name="Sync now").click()
     await shows(page, "Reconnect needed")
@@ -120,7 +127,7 @@ async def test_customer_gets_back_in_with_one_click(page: Page, way: str) -> Non
     await hears(page, "Connection Created", "Connection Expired", "Connection Reauthenticated")
     assert before is not None and await connection_id(page) == before
     await page.get_by_role("button", name="Sync now").click()
-    await expect(page.get_by_role("status")).to_have_text("Synced the profile of Ada Lovelace.")
+    await says(page, "Synced the profile of Ada Lovelace.")
 
     await disconnect(page)
 
