@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from api.connecting import ConnectFailed, client_of, entry_of, given_of, redirect_uri
 from api.errors import ApiError
-from api.lifecycle import NOBODY, Grant, Target, establish
+from api.lifecycle import NOBODY, Grant, Target, establish, find
 from api.our_client import OurClient
 from api.services import Services
 from api.trouble import Trouble
 from everlink.contract import ConnectionView, Verdict
 from providers.credential import OAuthCredential, bounded
+from providers.denials import denied_by
 from providers.entry import CatalogEntry, OAuth2
 from providers.http import RequestFailed
 from providers.identity import Whose, identify
 from providers.oauth2 import Client, exchange_code
 from providers.probe import ask
 from providers.revocation import end_grant
+from providers.rules import Denial
 from providers.templates import CannotFill
 from providers.verdict import TokenVerdict, judge_token_answer
 from store.tickets import Ticket, Visit
 from store.vault import Kind
+
+log = logging.getLogger("everlink.api")
+
+PATIENCE_SECONDS, LOOK_EVERY_SECONDS = 20, 0.1
+DENIALS = {
+    Denial.CUSTOMER: Trouble.ACCESS_DENIED,
+    Denial.ADMINISTRATOR: Trouble.APPROVAL_NEEDED,
+    Denial.PROVIDER: Trouble.PROVIDER_UNAVAILABLE,
+    Denial.APPLICATION: Trouble.APPLICATION_REFUSED,
+    None: Trouble.PROVIDER_FAILED,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,7 @@ class Callback:
     state: str | None
     code: str | None
     error: str | None
+    description: str | None  # of the error: some providers tell only there what it is; never shown
     issuer: str | None
     more: dict[str, str] = field(default_factory=dict)  # what no standard knows
 
@@ -41,7 +58,7 @@ class Arrival:
     """A browser that is back from the provider."""
 
     ticket: Ticket
-    connection: ConnectionView | None  # none: the link has done its work in another tab
+    connection_id: str | None  # that came of it; none: the link has done its work in another tab
 
 
 async def arrive(made: Services, slug: str, browser: str | None, callback: Callback) -> Arrival:
@@ -54,7 +71,8 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         raise ConnectFailed(400, Trouble.LINK_INCOMPLETE)
     visit = await made.tickets.arrive(callback.state, browser, slug, made.clock())
     if visit is None:
-        raise ConnectFailed(400, Trouble.LINK_USED)
+        ticket = await _done_before(made, slug, browser, callback.state)
+        return Arrival(ticket, ticket.connected_id)
     ticket = visit.ticket
     if ticket.used:
         return Arrival(ticket, None)
@@ -65,7 +83,27 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
         await made.tickets.fail(ticket, failure.trouble)
         raise
     await made.tickets.use(ticket, view.connection_id, made.clock())
-    return Arrival(ticket, view)
+    return Arrival(ticket, view.connection_id)
+
+
+async def _done_before(made: Services, slug: str, browser: str, state: str) -> Ticket:
+    """The ticket of an answer that this browser brings again, once that has done its work.
+
+    The page is loaded again, or its link was clicked twice: then only the last answer is shown, so it must be as good
+    as the first.
+
+    Raises:
+        ConnectFailed: nothing came of it, or it is none of this browser's.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while ticket := await made.tickets.arrived(state, browser, slug, made.clock()):
+                if ticket.used:
+                    return ticket
+                if ticket.error_code is not None:
+                    break
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+    raise ConnectFailed(400, Trouble.LINK_USED)
 
 
 async def _connect(made: Services, visit: Visit, callback: Callback) -> ConnectionView:
@@ -79,18 +117,35 @@ async def _connect(made: Services, visit: Visit, callback: Callback) -> Connecti
         return await establish(made, target, entry, grant)
     except ApiError as error:
         if error.status == 409:
-            await _give_back(made, ticket, ours, grant)
+            assert isinstance(grant.credential, OAuthCredential)
+            await _give_back(made, ticket, ours, grant.credential, grant.whose)
         known = error.error_code in Trouble.__members__.values()
         trouble = Trouble(error.error_code) if known else Trouble.BUSY
-        raise ConnectFailed(error.status, trouble, application=entry.name) from None
+        accounts = await _accounts(made, ticket, grant.whose) if trouble is Trouble.DIFFERENT_ACCOUNT else {}
+        raise ConnectFailed(error.status, trouble, application=entry.name, **accounts) from None
+
+
+async def _accounts(made: Services, ticket: Ticket, came: Whose) -> dict[str, str]:
+    """The account that a reconnect needs and the one that came, as their owner knows them: apart, in any case."""
+    assert ticket.connection_id is not None
+    row = await find(made, ticket.scope, ticket.connection_id)
+    if row.display_name and came.name and row.display_name != came.name:
+        return {"expected": row.display_name, "came": came.name}
+    return {"expected": _named(row.display_name, row.identifier), "came": _named(came.name, came.id)}
+
+
+def _named(name: str | None, identifier: str) -> str:
+    return f"{name} ({identifier})" if name and name != identifier else identifier
 
 
 def _check_answer(entry: CatalogEntry, oauth2: OAuth2, callback: Callback) -> None:
     _check_issuer(oauth2, callback)
     if callback.error is not None:
-        denied = callback.error == "access_denied"
-        trouble = Trouble.ACCESS_DENIED if denied else Trouble.PROVIDER_FAILED
-        raise ConnectFailed(400, trouble, application=entry.name)
+        said = {**callback.more, "error": callback.error, "error_description": callback.description or ""}
+        denial = denied_by(oauth2, said)
+        if denial is Denial.APPLICATION:
+            log.warning("the consent page of %s refuses the application's own request", entry.slug)
+        raise ConnectFailed(400, DENIALS[denial], application=entry.name)
     if not callback.code:
         raise ConnectFailed(400, Trouble.NO_CODE, application=entry.name)
 
@@ -106,10 +161,19 @@ async def _trade(made: Services, visit: Visit, entry: CatalogEntry, ours: OurCli
         raise ConnectFailed(409, Trouble.APPLICATION_CHANGED) from None
     except RequestFailed:
         raise ConnectFailed(502, Trouble.PROVIDER_UNREACHABLE, application=name) from None
+    if verdict.verdict is Verdict.APPLICATION_ERROR:
+        log.warning("the token endpoint of %s refuses the application's own client", ticket.slug)
+        raise ConnectFailed(502, Trouble.APPLICATION_REFUSED, application=name)
     if verdict.credential is None:
         raise ConnectFailed(502, Trouble.CODE_REFUSED, application=name)
     credential = _with(verdict.credential, given, callback.more)
     whose = await _identify(made, entry, ours, credential)
+    missing = credential.lacks(ours.required_scopes)
+    if missing:
+        await _give_back(made, ticket, ours, credential, whose or NOBODY)
+        raise ConnectFailed(400, Trouble.SCOPES_MISSING, application=name, scopes=", ".join(missing))
+    if whose is None:
+        raise ConnectFailed(502, Trouble.ACCOUNT_UNKNOWN, application=name)
     ends_in = ours.oauth2.grant_seconds if verdict.ends_in is None else verdict.ends_in
     return Grant(
         credential=credential,
@@ -120,12 +184,13 @@ async def _trade(made: Services, visit: Visit, entry: CatalogEntry, ours: OurCli
     )
 
 
-async def _give_back(made: Services, ticket: Ticket, ours: OurClient, grant: Grant) -> None:
+async def _give_back(
+    made: Services, ticket: Ticket, ours: OurClient, credential: OAuthCredential, whose: Whose
+) -> None:
     """A grant that is not kept is revoked, where that cannot end the one of another connection of the same account."""
-    assert isinstance(grant.credential, OAuthCredential)
-    known = bool(grant.whose.keys)
-    if known and not await made.connections.has_account(ticket.scope, ticket.slug, grant.whose.id):
-        await end_grant(made.http, ours.oauth2, ours.clients, grant.credential)
+    known = bool(whose.keys)
+    if known and not await made.connections.has_account(ticket.scope, ticket.slug, whose.id):
+        await end_grant(made.http, ours.oauth2, ours.clients, credential)
 
 
 def _with(credential: OAuthCredential, given: dict[str, str], more: dict[str, str]) -> OAuthCredential:
@@ -157,10 +222,8 @@ def _check_issuer(oauth2: OAuth2, callback: Callback) -> None:
         raise ConnectFailed(400, Trouble.WRONG_ISSUER)
 
 
-async def _identify(made: Services, entry: CatalogEntry, ours: OurClient, credential: OAuthCredential) -> Whose:
+async def _identify(made: Services, entry: CatalogEntry, ours: OurClient, credential: OAuthCredential) -> Whose | None:
     """Whose account the credential opens; where the provider can be asked, it also proves that it works."""
     answer = await ask(made.http, entry, credential, ours.client)
     whose = identify(entry.identity, credential, answer.said if answer else None) if entry.identity else NOBODY
-    if whose is None or (answer is not None and answer.verdict is not Verdict.OK):
-        raise ConnectFailed(502, Trouble.ACCOUNT_UNKNOWN, application=entry.name)
-    return whose
+    return whose if answer is None or answer.verdict is Verdict.OK else None

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.lifecycle import UNIDENTIFIED
-from api.routes.seed.lookups import living
 from api.services import Services
 from everlink.contract import AuthType, ConnectionStatus
 from providers.entry import CatalogEntry
@@ -60,7 +59,7 @@ def shows(session: ConnectSession, slug: str) -> bool:
 
 async def cards_of(made: Services, session: ConnectSession) -> Cards:
     """What the session's page lists, those first that have been broken longest."""
-    rows = await living(made, session.scope, session.linked_account_id)
+    rows = await made.connections.living(session.scope, [session.linked_account_id])
     broken, connected, available = [], [], []
     for application in await made.tenants.applications(session.scope):
         entry = await made.entry(session.scope, application.slug)

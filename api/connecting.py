@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.errors import ApiError
+from api.errors import ApiError, not_found
 from api.fields import complete
+from api.lifecycle import find
 from api.our_client import OurClient, oauth_client
 from api.services import Services
 from api.trouble import Trouble
+from everlink.contract import ConnectionStatus
 from providers.credential import OAuthCredential
 from providers.entry import CatalogEntry
 from providers.oauth2 import NOTHING, authorize_url, new_verifier
@@ -31,6 +33,12 @@ class ConnectFailed(Exception):
         self.trouble = trouble
         self.details = details
         self.ticket: Ticket | None = None
+
+    @property
+    def text(self) -> str:
+        """The key of its words: fuller ones where more is known than the application's name."""
+        section = "in_full" if self.details.keys() - {"application"} else "trouble"
+        return f"{section}.{self.trouble}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,20 @@ async def start_link(
     return Attempt(ticket_id, f"{made.settings.public_url}/connect/start/{link.secret}", link.expires_at)
 
 
+async def reconnect_of(made: Services, scope: Scope, account_id: str, slug: str, connection_id: str) -> Reconnect:
+    """The way to mend a connection of this linked account and application.
+
+    Raises:
+        ApiError: 404 for any other connection, 409 for one that has ended.
+    """
+    row = await find(made, scope, connection_id)
+    if (row.linked_account_id, row.slug) != (account_id, slug):
+        raise not_found("connection")
+    if row.status is ConnectionStatus.DISCONNECTED:
+        raise ApiError(409, "connection_disconnected", "the connection has ended")
+    return Reconnect(row.id)
+
+
 async def depart(made: Services, ticket: Ticket, browser: str) -> str:
     """The provider's consent page for this browser, with a state that only it can bring back.
 
@@ -108,11 +130,23 @@ async def depart(made: Services, ticket: Ticket, browser: str) -> str:
         ConnectFailed: the application is not there any more, is not set up, or asks by now for fields that the link
             does not have.
     """
-    entry = await entry_of(made, ticket.scope, ticket.slug)
-    ours = await client_of(made, ticket.scope, entry)
     state, verifier = secrets.token_urlsafe(32), new_verifier()
     try:
-        url = authorize_url(
+        url = await _consent_page(made, ticket, state, verifier)
+    except ConnectFailed as failure:
+        failure.ticket = ticket
+        await made.tickets.fail(ticket, failure.trouble)
+        raise
+    sealed = await made.vault.seal(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, verifier.encode())
+    await made.tickets.depart(ticket, state, browser, sealed, made.clock())
+    return url
+
+
+async def _consent_page(made: Services, ticket: Ticket, state: str, verifier: str) -> str:
+    entry = await entry_of(made, ticket.scope, ticket.slug)
+    ours = await client_of(made, ticket.scope, entry)
+    try:
+        return authorize_url(
             ours.oauth2,
             ours.client,
             redirect_uri=redirect_uri(made, entry.slug),
@@ -123,9 +157,6 @@ async def depart(made: Services, ticket: Ticket, browser: str) -> str:
         )
     except CannotFill:
         raise ConnectFailed(409, Trouble.APPLICATION_CHANGED) from None
-    sealed = await made.vault.seal(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, verifier.encode())
-    await made.tickets.depart(ticket, state, browser, sealed, made.clock())
-    return url
 
 
 def redirect_uri(made: Services, slug: str) -> str:

@@ -87,7 +87,7 @@ def words_of(request: Request, place: Place = SOMEWHERE) -> Words:
 
 def failed(request: Request, failure: ConnectFailed, place: Place = SOMEWHERE) -> HTMLResponse:
     words = words_of(request, place)
-    text = words(f"trouble.{failure.trouble}", **failure.details)
+    text = words(failure.text, **failure.details)
     title = words("page.expired" if failure.trouble in EXPIRED else "page.not_connected")
     return message(request, failure.status, title, text, Mark.BAD, place, failure.trouble)
 

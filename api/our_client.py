@@ -23,6 +23,7 @@ class OurClient:
     oauth2: OAuth2
     clients: tuple[Client, ...]  # the present one; then with the secret before, while that lives
     scopes: tuple[str, ...]
+    required_scopes: tuple[str, ...]  # without which a grant is not kept
 
     @property
     def client(self) -> Client:
@@ -56,6 +57,7 @@ async def oauth_client(made: Services, scope: Scope, entry: CatalogEntry) -> Our
         oauth2=entry.oauth2,
         clients=tuple(Client(application.client_id, secret) for secret in known),
         scopes=tuple(application.scopes) or entry.oauth2.scopes,
+        required_scopes=tuple(application.required_scopes),
     )
 
 

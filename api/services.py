@@ -17,7 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from api.limits import RateLimits
 from api.links import Links
 from api.waiting import Waiting
-from everlink.contract import ConnectionView, InboxTask
+from everlink.contract import ConnectionView, InboxTask, connection_workflow_id
 from providers.catalog import Catalog
 from providers.entry import CatalogEntry
 from providers.guard import TargetGuard
@@ -27,6 +27,7 @@ from store.answers import Answers
 from store.api_keys import ApiKeys
 from store.connect_sessions import ConnectSessions
 from store.connections import Connections, CredentialRead
+from store.console_sessions import ConsoleSessions
 from store.credentials import Credentials
 from store.database import Clock, Database, utc_now
 from store.delivery_log import DeliveryLog
@@ -79,6 +80,7 @@ class Services:
         self.events = Events(self.database)
         self.replays = Replays(self.database)
         self.connect_sessions = ConnectSessions(self.database)
+        self.console_sessions = ConsoleSessions(self.database)
         self.answers = Answers(self.database)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
@@ -91,6 +93,11 @@ class Services:
     async def entry(self, scope: Scope, slug: str) -> CatalogEntry | None:
         """What is known of an application; None where nothing is."""
         return await self.catalog.find(slug, partial(self.own_applications.definition, scope))
+
+    def workflow_url(self, connection_id: str) -> str:
+        """Where a connection's workflow is in Temporal's Web UI."""
+        page = f"{self.settings.web_ui_url}/namespaces/{self.settings.temporal_namespace}/workflows"
+        return f"{page}/{connection_workflow_id(connection_id).replace('/', '%2F')}"
 
 
 @asynccontextmanager

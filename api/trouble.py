@@ -26,8 +26,12 @@ class Trouble(StrEnum):
     WRONG_ISSUER = "wrong_issuer"
     NO_CODE = "no_code"
     ACCESS_DENIED = "access_denied"
+    APPROVAL_NEEDED = "approval_needed"  # by an administrator of the customer's
+    SCOPES_MISSING = "scopes_missing"
     PROVIDER_FAILED = "provider_failed"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"  # it says so
     PROVIDER_UNREACHABLE = "provider_unreachable"
+    APPLICATION_REFUSED = "application_refused"  # our own client is set up wrongly
     CODE_REFUSED = "code_refused"
     ACCOUNT_UNKNOWN = "account_unknown"
     # of the connection

@@ -26,6 +26,9 @@ isolation  from an event's commit to its arrival at five healthy webhook endpoin
            burst of 200 before, answers or hangs: each ratio is of two neighbouring stretches (SQLite).
 hooks      a provider's event, from its sending to its answer, beside three writes to the same database and a route that
            touches nothing, 200 times.
+reconnect  from a customer's click on "Reconnect" in Chromium, with a consent that answers at once, to the product's
+           reading that the connection is active, by long poll and by reading again and again, 30 times each, beside
+           the same browser's way through a bare consent. On a stack of its own, as `make run` starts it.
 
 A figure with brackets is a median with its minimum and maximum. Ratios, events, bytes and counts can be compared
 between machines; cycles/s and milliseconds cannot, nor between a quiet hour and a busy one: `load_before` and
@@ -41,7 +44,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import histories, hooks, isolation, lists, rates, reads, sleeping, storm, webhooks
+from bench import histories, hooks, isolation, lists, rates, reads, reconnect, sleeping, storm, webhooks
 from bench.lab import laboratory
 from bench.report import Part, machine, table, write
 
@@ -56,6 +59,7 @@ PARTS = {
     "lists": lists.measure,
     "isolation": isolation.measure,
     "hooks": hooks.measure,
+    "reconnect": reconnect.measure,
 }
 
 

@@ -12,6 +12,7 @@ def summary(stack: Stack) -> str:
     at, seed, state = stack.addresses, stack.seed, stack.config.state
     key, account = seed.get("api_key", ""), seed.get("linked_account_id", "")
     rows = {
+        "Console": f"{at.api}/console (sign in with the API key)",
         "Web UI": at.web_ui,
         "API": f"{at.api} (OpenAPI: {at.api}/docs)",
         "Temporal": at.temporal,

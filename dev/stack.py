@@ -108,7 +108,11 @@ class Stack:
             raise StackInterrupted(f"stopped by {self._interrupted_by.name}") from None
 
     def _interrupt(self, number: signal.Signals) -> None:
-        if not self._stopping and self._owner:
+        if self._owner is None or self._owner.done():  # a test's fixture holds the stack: the whole program is meant
+            self._kill()
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.raise_signal(number)
+        elif not self._stopping:
             self._stopping, self._interrupted_by = True, number
             self._say("stopping")
             self._owner.cancel()

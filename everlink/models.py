@@ -232,6 +232,7 @@ class Application(BaseModel):
     previous_secret_until: datetime | None = Field(description="Until when the secret before is tried, too")
     has_signing_secret: bool
     scopes: list[str]
+    required_scopes: list[str] = Field(description="Without which a grant is not kept")
     alarm: str | None = Field(description="The provider refuses the application itself: no customer can help")
     alarm_at: datetime | None
     outage_since: datetime | None = Field(

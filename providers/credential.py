@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -10,6 +12,7 @@ from pydantic_core import from_json, to_json
 from providers.templates import texts
 
 MAX_EXTRA_BYTES = 64 * 1024
+BETWEEN_SCOPES = re.compile(r"[\s,]+")  # spaces by the standard, commas at many
 
 
 class OAuthCredential(BaseModel):
@@ -24,6 +27,13 @@ class OAuthCredential(BaseModel):
     extra: dict[str, Any] = Field(default_factory=dict, repr=False)
     given: dict[str, str] = Field(default_factory=dict, repr=False)  # what the customer gave before consent
     origin: str | None = None  # the fingerprint of what another system held, where the grant was taken over from it
+
+    def lacks(self, required: Iterable[str]) -> list[str]:
+        """Those of these scopes that were not granted; who says none has granted what was asked (RFC 6749, 5.1)."""
+        if self.scope is None:
+            return []
+        granted = set(BETWEEN_SCOPES.split(self.scope))
+        return [scope for scope in required if scope not in granted]
 
     def values(self) -> dict[str, str]:
         """What requests to the provider may need of it."""

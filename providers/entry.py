@@ -14,7 +14,7 @@ from providers import patterns
 from providers.events import Events
 from providers.icons import letter
 from providers.request import Address, Header, Request
-from providers.rules import AnswerRule, DeadRule, Part, TokenAnswer
+from providers.rules import AnswerRule, DeadRule, DenialRule, Part, TokenAnswer
 from providers.templates import PLACE, host, names
 
 # What a request for consent says of itself: an entry that sets one could send the grant elsewhere, or take the state
@@ -143,6 +143,7 @@ class OAuth2(Part):
         AnswerRule(code="invalid_client", source="RFC 6749 section 5.2"),
         AnswerRule(code="unauthorized_client", source="RFC 6749 section 5.2"),
     )
+    denials: tuple[DenialRule, ...] = ()  # answers of the consent page that are in no standard, or mean something else
     sources: Mapping[str, str] = Field(default_factory=dict)  # by the name of a value above: where it is written down
 
     def model_post_init(self, _: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
@@ -51,6 +52,26 @@ class DeadRule(AnswerRule):
     fields: tuple[str, ...] = ()  # which of the customer's fields such an answer speaks of; none: it does not tell
 
 
+class Denial(StrEnum):
+    """Who stands in the way of a consent, and so who can do something about it."""
+
+    CUSTOMER = "customer"  # said no, or did not come to an end
+    ADMINISTRATOR = "administrator"  # of the customer's has to approve the application first
+    PROVIDER = "provider"  # has trouble now
+    APPLICATION = "application"  # is set up wrongly: no customer can help
+
+
+class DenialRule(AnswerRule):
+    """A refusal that the browser brings back from the consent page, recognized by what stands in its query."""
+
+    by: Denial  # who denied it
+
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        if self.status is not None:
+            raise ValueError("a query has no `status`")
+
+
 class TokenAnswer(Part):
     """Where the standard values stand in a token endpoint's answer; paths go deeper with dots."""
 
@@ -59,7 +80,7 @@ class TokenAnswer(Part):
     expires_in: str = "expires_in"  # seconds that the access token lives
     expires_at: str | None = None  # an ISO 8601 date or epoch seconds, of a server that says no `expires_in`
     refresh_expires_in: str | None = "refresh_token_expires_in"  # the same of the refresh token
-    scope: str = "scope"  # the scopes that were granted
+    scope: str = "scope"  # the scopes that were granted, between spaces or commas, or in a list
     token_type: str | None = "token_type"  # None: what stands there is no HTTP scheme
     success: AnswerRule | None = None  # what a success must show beside its token
 

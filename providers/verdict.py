@@ -61,9 +61,9 @@ def judge_token_answer(
     gone is refused again once the server works.
     """
     body = answer.json
-    if _first_match(oauth2.transient, answer.status, body) is not None:
+    if first_match(oauth2.transient, answer.status, body) is not None:
         return TokenVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after(now))
-    dead = _first_match(oauth2.dead, answer.status, body)
+    dead = first_match(oauth2.dead, answer.status, body)
     if dead is not None:
         what = "the customer's own client" if oauth2.asks_with_customers_client else "the refresh token"
         return TokenVerdict(Verdict.DEAD, f"the provider refused {what}", dead.reason, dead.fields)
@@ -83,7 +83,7 @@ def judge_token_answer(
 
 def refuses_client(answer: Answer, oauth2: OAuth2) -> bool:
     """Whether the provider refused the client, and so did nothing (RFC 6749 section 5.2)."""
-    return _first_match(oauth2.application_errors, answer.status, answer.json) is not None
+    return first_match(oauth2.application_errors, answer.status, answer.json) is not None
 
 
 def _client_refused(oauth2: OAuth2) -> TokenVerdict:
@@ -96,7 +96,7 @@ def _client_refused(oauth2: OAuth2) -> TokenVerdict:
 def judge_probe_answer(answer: Answer, probe: Probe) -> ProbeVerdict:
     """Classify the answer to a probe. What the entry does not call dead says nothing about the credential."""
     body = answer.json
-    dead = _first_match(probe.dead, answer.status, body)
+    dead = first_match(probe.dead, answer.status, body)
     if dead is not None:
         return ProbeVerdict(Verdict.DEAD, "the provider refused the credential", dead.reason, dead.fields)
     if is_success(probe.success, answer):
@@ -116,7 +116,8 @@ def judge_introspection(answer: Answer, oauth2: OAuth2) -> ProbeVerdict:
     return ProbeVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
 
 
-def _first_match(rules: Iterable[Rule], status: int, body: Body) -> Rule | None:
+def first_match(rules: Iterable[Rule], status: int, body: Body) -> Rule | None:
+    """The first rule that an answer is recognized by."""
     return next((rule for rule in rules if _matches(rule, status, body)), None)
 
 
@@ -188,11 +189,24 @@ def _merge(body: Body, places: TokenAnswer, previous: OAuthCredential | None) ->
         access_token=access_token,
         refresh_token=_word(body, places.refresh_token) or (previous.refresh_token if previous else None),
         token_type=_word(body, places.token_type) or "Bearer",
-        scope=_word(body, places.scope) or (previous.scope if previous else None),
+        scope=_scope(body, places.scope, previous),
         extra=bounded({**(previous.extra if previous else {}), **extra}),
         given=previous.given if previous else {},
         origin=previous.origin if previous else None,
     )
+
+
+def _scope(body: Body, path: str, previous: OAuthCredential | None) -> str | None:
+    """The scopes that were granted, which some write as a list.
+
+    An answer to consent that names none says so; a refresh that does takes none away.
+    """
+    said = _value(body, path)
+    if isinstance(said, list):
+        said = " ".join(one for one in said if isinstance(one, str))
+    if isinstance(said, str) and (said or previous is None):
+        return said
+    return previous.scope if previous else None
 
 
 def _expires_in(body: Body, oauth2: OAuth2, now: datetime) -> float | None:

@@ -27,5 +27,6 @@ def application() -> None:
             "client_type": Application.CLIENT_CONFIDENTIAL,
             "authorization_grant_type": Application.GRANT_AUTHORIZATION_CODE,
             "redirect_uris": settings.REDIRECT_URIS,
+            "skip_authorization": settings.SKIP_CONSENT,
         },
     )

@@ -13,6 +13,7 @@ REDIRECT_URIS = os.environ.get("SANDBOX_REDIRECT_URIS", "http://127.0.0.1:8080/a
 ACCESS_TOKEN_SECONDS = int(os.environ.get("SANDBOX_ACCESS_TOKEN_SECONDS", "60"))
 REFRESH_TOKEN_SECONDS = int(os.environ.get("SANDBOX_REFRESH_TOKEN_SECONDS", "0")) or None  # None: no end
 GRACE_SECONDS = int(os.environ.get("SANDBOX_GRACE_SECONDS", "0"))
+SKIP_CONSENT = os.environ.get("SANDBOX_SKIP_CONSENT") == "1"  # whoever is logged in has allowed it
 
 OAUTH2_PROVIDER = {
     "SCOPES": {"read": "Read your profile", "write": "Change your profile"},

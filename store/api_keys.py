@@ -99,7 +99,7 @@ class ApiKeys:
         if row is None or not hmac.compare_digest(row.secret_sha256, sha256(secret)):
             return None
         environment = Environment(row.environment)
-        if not _lives(row, now) or KEY_PREFIX[environment] != prefix:
+        if not is_living(row, now) or KEY_PREFIX[environment] != prefix:
             return None
         rights = frozenset(KeyScope(one) for one in row.scopes)
         return LiveKey(row.id, Scope(row.org_id, environment), rights)
@@ -129,7 +129,7 @@ class ApiKeys:
         mine = select(API_KEYS).where(scope.owns(API_KEYS)).order_by(columns.id).with_for_update()
         async with self._database.writing() as connection:
             rows = (await connection.execute(mine)).all()
-            lasting = [row for row in rows if _lives(row, now) and row.overlap_until is None]
+            lasting = [row for row in rows if is_living(row, now) and row.overlap_until is None]
             admins = {row.id for row in lasting if KeyScope.ADMIN in row.scopes}
             if admins == {public_id}:
                 return False
@@ -140,5 +140,6 @@ class ApiKeys:
         return True
 
 
-def _lives(key: Any, now: datetime) -> bool:
+def is_living(key: Any, now: datetime) -> bool:
+    """Neither revoked, nor expired, nor replaced."""
     return key.revoked_at is None and all(at is None or at > now for at in (key.expires_at, key.overlap_until))

@@ -33,6 +33,8 @@ class Ticket:
     slug: str
     connection_id: str | None
     used: bool = False
+    connected_id: str | None = None  # the connection that came of it
+    error_code: str | None = None  # of its last try, unless another is under way
     switch_account: bool = False
     given: bytes | None = None  # the fields that the customer gave, sealed
     session_id: str | None = None  # of the page of ours that it was made on
@@ -135,7 +137,8 @@ class Tickets:
         return {row.id: _attempt(row) for row in rows}
 
     async def depart(self, ticket: Ticket, state: str, browser: str, sealed_verifier: bytes, now: datetime) -> None:
-        """A browser leaves for the provider with this state."""
+        """A browser leaves for the provider with this state: another try is under way."""
+        await self._change(ticket, error_code=None)
         async with self._database.writing() as connection:
             await connection.execute(delete(OAUTH_STATES).where(OAUTH_STATES.c.expires_at < now))
             await connection.execute(
@@ -174,6 +177,23 @@ class Tickets:
             ).one_or_none()
         return Visit(_ticket(ticket), visit.verifier) if ticket is not None else None
 
+    async def arrived(self, state: str, browser: str, slug: str, now: datetime) -> Ticket | None:
+        """The ticket of a visit that this browser has come back from before, as it is now."""
+        query = (
+            select(CONNECT_TICKETS)
+            .join(OAUTH_STATES, OAUTH_STATES.c.ticket_id == CONNECT_TICKETS.c.id)
+            .where(
+                OAUTH_STATES.c.state_sha256 == sha256(state),
+                OAUTH_STATES.c.browser_sha256 == sha256(browser),
+                OAUTH_STATES.c.used_at.is_not(None),
+                OAUTH_STATES.c.expires_at > now,
+                CONNECT_TICKETS.c.slug == slug,
+            )
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return _ticket(row) if row is not None else None
+
     async def _change(self, ticket: Ticket, **values: object) -> None:
         async with self._database.writing() as connection:
             mine = (CONNECT_TICKETS.c.id == ticket.id) & CONNECT_TICKETS.c.used_at.is_(None)
@@ -208,6 +228,8 @@ def _ticket(row: object) -> Ticket:
         slug=columns["slug"],
         connection_id=columns["connection_id"],
         used=columns["used_at"] is not None,
+        connected_id=columns["connected_id"],
+        error_code=columns["error_code"],
         switch_account=columns["switch_account"],
         given=columns["given"],
         session_id=columns["session_id"],

@@ -49,7 +49,7 @@
     const panel = elsewhere(form, popup, attempt.connect_url, visit);
     const came = await outcome(attempt.id, popup, visit.signal).catch(() => null);
     panel.remove();
-    popup?.close();
+    if (!came?.late) visit.abort();
     if (came) return end(form, came);
     form.ariaBusy = "false"; // given up: here, or for another window
     form.querySelector("button").focus();
@@ -135,11 +135,8 @@
     return document.getElementById("elsewhere").dataset;
   }
 
-  function pause(ms, signal) {
-    return new Promise((resolve, reject) => {
-      signal.throwIfAborted();
-      setTimeout(resolve, ms);
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    });
+  async function pause(ms, signal) {
+    await new Promise((over) => setTimeout(over, ms));
+    signal.throwIfAborted();
   }
 }

@@ -8,6 +8,7 @@ from api.routes import (
     connect_attempts,
     connect_sessions,
     connections,
+    console,
     event_deliveries,
     events,
     export,
@@ -45,6 +46,7 @@ ROUTERS = [
     framed.router,
     hosted.router,  # after the other addresses under /connect, which its link would catch
     sdk.router,
+    console.router,
     health.router,
 ]
 

@@ -22,8 +22,11 @@ from store.tenants import CLIENT_SECRET, SIGNING_SECRET, ApplicationSecret
 router = APIRouter(prefix="/v1/applications", tags=["Applications"])
 
 SECRETS = (CLIENT_SECRET, SIGNING_SECRET)
+LISTS = {"scopes", "required_scopes"}
 DAY = int(timedelta(days=1).total_seconds())
 
+# A provider's answer has spaces or commas between them.
+Scopes = Annotated[list[Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\s,]+$")]], Field(max_length=100)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"\S")]
 
 
@@ -43,6 +46,11 @@ class ApplicationInput(Input):
         examples=["8f742231b10e8888abcd99yyyzzz85a5"],
     )
     scopes: list[Word] | None = Field(default=None, description="In place of the catalog's", examples=[["read"]])
+    required_scopes: Scopes | None = Field(
+        default=None,
+        description="As the provider names them in its answer: where that lacks one, nothing is connected",
+        examples=[["read"]],
+    )
     previous_secret_seconds: Annotated[int, Field(ge=0, le=30 * DAY), NoStandIn] = Field(
         default=DAY,
         description="How long a secret that is replaced is still tried where the new one does not work",
@@ -103,9 +111,8 @@ async def remove_application(made: Made, scope: Administers, slug: str) -> model
 
 def _changes(given: ApplicationInput, before: Application | None) -> dict[str, Any]:
     """What a body changes apart from a new secret. A secret belongs to the client id that it was given for."""
-    values: dict[str, Any] = given.model_dump(include={"client_id", "scopes"}, exclude_unset=True)
-    if "scopes" in values:
-        values["scopes"] = values["scopes"] or []
+    values: dict[str, Any] = given.model_dump(include={"client_id", *LISTS}, exclude_unset=True)
+    values |= {name: values[name] or [] for name in LISTS & values.keys()}
     if before is not None and values.get("client_id", before.client_id) == before.client_id:
         values.pop("client_id", None)
     at_once = "previous_secret_seconds" in given.model_fields_set and given.previous_secret_seconds == 0
@@ -145,6 +152,7 @@ async def _out(made: Made, row: Application) -> models.Application:
         previous_secret_until=until if until is not None and until > made.clock() else None,
         has_signing_secret=row.signing_secret is not None,
         scopes=row.scopes,
+        required_scopes=row.required_scopes,
         alarm=row.alarm,
         alarm_at=row.alarm_at,
         outage_since=row.outage_since,

@@ -16,9 +16,9 @@ from api.brand import look_of
 from api.connecting import ConnectFailed, depart, entry_of
 from api.html import PAGES, SOMEWHERE, Hosted, Place, connected, failed, keep, link_done, unavailable
 from api.return_urls import with_outcome
-from api.routes.hosted import next_url, place_of
 from api.services import Services
 from api.trouble import Trouble
+from api.ways import next_url, place_of
 from store.connect_sessions import ConnectSession
 from store.database import StoreUnavailable
 from store.tickets import Ticket
@@ -79,9 +79,9 @@ async def callback(request: Request, made: Made, slug: str, browser: Browser = N
         except ConnectFailed as failure:
             return failed(request, failure, await _place(made, failure.ticket, session))
         place = await _place(made, arrival.ticket, session)
-        if arrival.connection is None:
+        if arrival.connection_id is None:
             return link_done(request, place)
-        url = await _next_url(made, arrival.ticket, session, place, arrival.connection.connection_id)
+        url = await _next_url(made, arrival.ticket, session, place, arrival.connection_id)
         if url is not None:
             return RedirectResponse(url, 303, AWAY)
         entry = await entry_of(made, arrival.ticket.scope, slug)
@@ -115,7 +115,14 @@ async def _next_url(
 def _answer(query: QueryParams) -> Callback:
     if any(len(query.getlist(name)) > 1 for name in CALLBACK_PARAMETERS):
         raise ConnectFailed(400, Trouble.INVALID_ANSWER)
-    return Callback(query.get("state"), query.get("code"), query.get("error"), query.get("iss"), _news(query))
+    return Callback(
+        state=query.get("state"),
+        code=query.get("code"),
+        error=query.get("error"),
+        description=query.get("error_description"),
+        issuer=query.get("iss"),
+        more=_news(query),
+    )
 
 
 def _news(query: QueryParams) -> dict[str, str]:

@@ -9,10 +9,9 @@ from pydantic import Field
 
 from api.attempts import look
 from api.auth import Browser, Made, Session
-from api.connecting import Reconnect, start_link
-from api.errors import ApiError, ErrorBody, not_found
+from api.connecting import reconnect_of, start_link
+from api.errors import ErrorBody
 from api.inputs import Input, KeyFields
-from api.lifecycle import find
 from api.routes.seed.lookups import enabled, living
 from api.services import Services
 from everlink import models
@@ -44,8 +43,10 @@ async def start(made: Made, session: Session, body: AttemptInput, response: Resp
     """A link for a window that takes the customer to the provider's consent page, and the id to ask what came of it."""
     _, entry = await enabled(made, session.scope, body.application)
     connection_id = body.connection_id or await _only_broken(made, session, entry.slug)
-    reconnect = await _reconnect(made, session, entry.slug, connection_id) if connection_id else None
-    attempt = await start_link(made, session.scope, session.linked_account_id, entry, body.fields, reconnect)
+    account_id, reconnect = session.linked_account_id, None
+    if connection_id:
+        reconnect = await reconnect_of(made, session.scope, account_id, entry.slug, connection_id)
+    attempt = await start_link(made, session.scope, account_id, entry, body.fields, reconnect)
     response.headers["cache-control"] = "no-store"
     return models.AttemptLink(id=attempt.id, connect_url=attempt.url, expires_at=attempt.expires_at)
 
@@ -70,12 +71,3 @@ async def _only_broken(made: Services, session: Browser, slug: str) -> str | Non
     rows = await living(made, session.scope, session.linked_account_id, slug)
     broken = [row.id for row in rows if row.status is ConnectionStatus.REAUTH_REQUIRED]
     return broken[0] if len(broken) == 1 else None
-
-
-async def _reconnect(made: Services, session: Browser, slug: str, connection_id: str) -> Reconnect:
-    row = await find(made, session.scope, connection_id)
-    if (row.linked_account_id, row.slug) != (session.linked_account_id, slug):
-        raise not_found("connection")
-    if row.status is ConnectionStatus.DISCONNECTED:
-        raise ApiError(409, "connection_disconnected", "the connection has ended")
-    return Reconnect(row.id)

@@ -20,7 +20,7 @@ from api.return_urls import MAX_LENGTH, allowed
 from api.tokens import fresh_token
 from api.waiting import first_of, hung_up
 from everlink import models
-from everlink.contract import ConnectionStatus, Health, ProviderEventKind, ReauthReason, connection_workflow_id
+from everlink.contract import ConnectionStatus, Health, ProviderEventKind, ReauthReason
 from providers.credential import OAuthCredential
 from store.connections import Standing
 from store.listing import ConnectionFilter
@@ -266,7 +266,4 @@ async def deliveries(made: Made, scope: Reads, connection_id: str) -> list[model
 
 
 def _out(made: Made, row: Connection) -> models.Connection:
-    settings = made.settings
-    page = f"{settings.web_ui_url}/namespaces/{settings.temporal_namespace}/workflows"
-    workflow_id = connection_workflow_id(row.id).replace("/", "%2F")
-    return models.Connection(**row.model_dump(), workflow_url=f"{page}/{workflow_id}")
+    return models.Connection(**row.model_dump(), workflow_url=made.workflow_url(row.id))

@@ -5,15 +5,14 @@ The link that leads there opens once. From then on a cookie is the right to it, 
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from api.auth import Made
-from api.brand import look_of
 from api.cards import cards_of, shows
-from api.connecting import Attempt, Back, ConnectFailed, Reconnect, start_link
+from api.connecting import Attempt, Back, ConnectFailed, Reconnect, reconnect_of, start_link
 from api.errors import ApiError, not_found, render
 from api.fields import of_form
 from api.framing import frame_of, in_frame, open_in_frame
@@ -33,12 +32,11 @@ from api.html import (
     words_of,
 )
 from api.keys import save_key
-from api.lifecycle import find
 from api.refusals import Refusal, refusal
-from api.return_urls import with_outcome
 from api.routes.seed.lookups import enabled
 from api.services import Services
 from api.trouble import Trouble
+from api.ways import next_url, place_of
 from everlink.contract import AuthType
 from providers.entry import CatalogEntry
 from store.connect_sessions import ConnectSession
@@ -98,18 +96,6 @@ async def open_link(request: Request, made: Made, secret: str, browser: Hosted =
     return response
 
 
-async def place_of(made: Services, session: ConnectSession) -> Place:
-    wishes = session.wishes
-    return Place(await look_of(made, session.scope), wishes.locale, True, wishes.return_url)
-
-
-async def next_url(made: Services, session: ConnectSession, place: Place, slug: str, connection_id: str) -> str:
-    """Where the customer goes after connecting: back to the product, unless something here still needs them."""
-    if place.return_url is not None and not (await cards_of(made, session)).broken:
-        return with_outcome(place.return_url, slug, connection_id)
-    return f"{place.here}?{urlencode({'connected': slug})}"
-
-
 async def of_browser(made: Services, browser: str | None) -> ConnectSession:
     """The session of the browser that holds this cookie.
 
@@ -160,7 +146,9 @@ async def _connect(
     request: Request, made: Services, session: ConnectSession, place: Place, entry: CatalogEntry, form: Form
 ) -> Response:
     fields = of_form({name: value for name, value in form.items() if name != "connection"})
-    reconnect = await _reconnect(made, session, entry.slug, form.get("connection"))
+    reconnect = None
+    if "connection" in form:
+        reconnect = await reconnect_of(made, session.scope, session.linked_account_id, entry.slug, form["connection"])
     if entry.auth_type is AuthType.OAUTH2:
         return _leave(request, place, entry, await _start(made, session, place, entry, fields, reconnect))
     view = await save_key(made, session.scope, session.linked_account_id, entry, fields)
@@ -170,15 +158,6 @@ async def _connect(
     if url.startswith(place.here):
         return RedirectResponse(url, 303)
     return returning(request, entry.name, url, place)
-
-
-async def _reconnect(made: Services, session: ConnectSession, slug: str, connection_id: str | None) -> Reconnect | None:
-    if connection_id is None:
-        return None
-    row = await find(made, session.scope, connection_id)
-    if (row.linked_account_id, row.slug) != (session.linked_account_id, slug):
-        raise not_found("connection")
-    return Reconnect(row.id)
 
 
 async def _start(

@@ -18,9 +18,9 @@
   const STILL_OPEN = { status: "open" };
   const FRAME_EVENTS = ["connected", "closed", "error"];
   const FRAME_MS = 15_000; // after which a frame counts as not loaded
+  const FRAME_WORDS = "This cannot be shown right now. Please load the page again, or try it later.";
   const EVENTS = ["connected", "disconnected", "error", "tokens"];
   const WORDS = {
-    frame_timeout: "This cannot be shown right now. Please load the page again, or try it later.",
     network_error: "the server cannot be reached, or does not allow this page's origin",
     popup_blocked: "the browser has blocked the window: call connect() in the click itself",
     timeout: "connecting took too long",
@@ -369,9 +369,9 @@
     #giveUp() {
       this.#unload();
       const instead = document.createElement("slot");
-      instead.textContent = WORDS.frame_timeout;
+      instead.textContent = FRAME_WORDS;
       this.#shadow.append(instead);
-      this.#tell("error", { application: null, error_code: "frame_timeout", message: WORDS.frame_timeout });
+      this.#tell("error", { application: null, error_code: "frame_timeout", message: FRAME_WORDS });
     }
 
     /** Only what this frame itself says, from the origin that it was loaded from. */

@@ -31,11 +31,13 @@ class Applications:
         client_secret: str | None = None,
         signing_secret: str | None = None,
         scopes: Iterable[str] | None = None,
+        required_scopes: Iterable[str] | None = None,
         previous_secret_seconds: int | None = None,
     ) -> Application:
         """Enable an application of the catalog, or change its client. What is not given stays as it is.
 
-        `signing_secret` is what the provider signs its events with. A secret that is replaced is tried for another
+        `signing_secret` is what the provider signs its events with. A grant that lacks one of `required_scopes` is not
+        kept, and its customer reads which. A secret that is replaced is tried for another
         day, or for as long as is said here, where the new one does not work.
         """
         given = {
@@ -43,6 +45,7 @@ class Applications:
             "client_secret": client_secret,
             "signing_secret": signing_secret,
             "scopes": None if scopes is None else list(scopes),
+            "required_scopes": None if required_scopes is None else list(required_scopes),
             "previous_secret_seconds": previous_secret_seconds,
         }
         body = {name: value for name, value in given.items() if value is not None}

@@ -37,6 +37,8 @@ class Provider:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     refusal: tuple[int, dict[str, Any]] | None = None  # what the next token requests are answered
     lifetime: int = 3600
+    scope: str | None = None  # what it says that it granted; None: nothing
+    name: str | None = None  # of whoever consents; None: as the account
 
     def paths(self) -> list[str]:
         return [path for path, _ in self.asked]
@@ -47,8 +49,10 @@ class Provider:
         said = {
             "access_token": access,
             "expires_in": self.lifetime,
-            "owner": {"id": f"user-{account}", "name": account},
+            "owner": {"id": f"user-{account}", "name": self.name or account},
         }
+        if self.scope is not None:
+            said["scope"] = self.scope
         if renewable:
             self.renewals[renewal] = account
             said["refresh_token"] = renewal

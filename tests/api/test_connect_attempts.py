@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from api import waiting
+from api.wording import Words
 from everlink.contract import Environment
 from store.database import utc_now
 from store.tables import CONNECT_TICKETS, CONNECTIONS
@@ -69,7 +70,7 @@ async def test_attempt_is_open_fails_and_connects(everlink: Everlink, browser: h
     assert await look(browser, attempt) == {"id": attempt["id"], "application": "sandbox", "status": "open"} | opened
     assert await consent(everlink, attempt, allow=False) == 400
     failed = await look(browser, attempt, 20)
-    words = "Access to Sandbox was not granted. Nothing has been connected."
+    words = Words("en")("trouble.access_denied", application="Sandbox")
     assert (failed["status"], failed["error_code"], failed["message"]) == ("failed", "access_denied", words)
     assert await consent(everlink, attempt) == 200
     connected = await look(browser, attempt, 20)
@@ -145,6 +146,15 @@ async def test_of_several_that_need_their_customer_the_named_one_is_mended(
     named = await start(browser, connection_id=second)
     assert await consent(everlink, named) == 409
     assert (await look(browser, named))["error_code"] == "different_account"
+
+
+async def test_link_that_leads_nowhere_any_more_has_failed(
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    attempt = await start(browser)
+    assert (await product.delete("/v1/applications/sandbox")).is_success
+    assert await consent(everlink, attempt) == 409
+    assert (await look(browser, attempt))["error_code"] == "application_not_configured"
 
 
 async def test_words_are_in_the_browsers_language_where_there_are_such(

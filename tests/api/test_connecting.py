@@ -155,7 +155,7 @@ async def test_description_of_the_provider_is_never_shown(
         CALLBACK,
         params={"state": query["state"], "error": "server_error", "error_description": "<script>planted</script>"},
     )
-    assert page.status_code == 400 and "planted" not in page.text and "could not complete" in page.text
+    assert page.status_code == 400 and "planted" not in page.text and "has trouble right now" in page.text
 
 
 async def test_unreachable_provider_is_a_readable_page(

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from store.tables import CONNECT_TICKETS, CONNECTION_KEYS
 from tests.api.conftest import Everlink, age, until_status
 from tests.api.provider import OUR_CLIENT, Provider
-from tests.api.test_hosted import PAGE, hosted_url, section, submit
+from tests.api.test_hosted import PAGE, card, hosted_url, submit
 from tests.api.test_sessions import bearer, session
 
 SHOP_URL = "/api/v2/public/linked-account/integration/oauth-url/shop"
@@ -125,15 +125,15 @@ async def test_hosted_page_asks_for_the_fields(
     async with httpx.AsyncClient(
         base_url=everlink.url, headers={"origin": everlink.url}, follow_redirects=True, timeout=30
     ) as browser:
-        shown = section(await browser.get(await hosted_url(product)), "shop")
+        shown = card(await browser.get(await hosted_url(product)), "Shop")
         assert "Your site" in shown and 'name="site"' in shown and 'name="plan"' in shown
         refused = await submit(browser, "shop", {"site": "Not A Site"})
         assert refused.status_code == 422
-        assert "Please check what you typed in: Your site." in section(refused, "shop")
+        assert "Please check what you typed in." in card(refused, "Shop")
         leaving = await submit(browser, "shop", {"site": site, "plan": ""})
         link = leaving.headers["refresh"].removeprefix("0; url=")
         assert (await consent(sites, link, f"of-{site}")).status_code == 200
-        assert f"of-{site}" in section(await browser.get(PAGE), "shop")
+        assert f"of-{site}" in card(await browser.get(PAGE), "Shop")
 
 
 async def test_reconnect_goes_where_the_customer_went_before_or_elsewhere_when_told(

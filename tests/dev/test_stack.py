@@ -26,7 +26,11 @@ from dev.stack import Process, Stack, StackConfig
 
 async def main():
     worker = Process("worker", [sys.executable, "-c", sys.argv[2]], logs("up"))
-    async with Stack(StackConfig.on_free_ports(Path(sys.argv[1])), [worker]):
+    stack = Stack(StackConfig.on_free_ports(Path(sys.argv[1])), [worker])
+    if sys.argv[3:] == ["fixture"]:
+        await asyncio.create_task(stack.__aenter__())
+        await asyncio.Event().wait()
+    async with stack:
         await asyncio.Event().wait()
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
@@ -70,8 +74,8 @@ def config(tmp_path: Path) -> StackConfig:
 class Supervisor:
     """A stack with one worker, in a process of its own."""
 
-    def __init__(self, state: Path, worker: str = UP) -> None:
-        command = [sys.executable, "-c", SUPERVISOR, str(state), worker]
+    def __init__(self, state: Path, worker: str = UP, *how: str) -> None:
+        command = [sys.executable, "-c", SUPERVISOR, str(state), worker, *how]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         while not (info := running_stack(state)):
             assert self.process.poll() is None
@@ -180,6 +184,20 @@ async def test_signal_stops_everything(config: StackConfig, number: signal.Signa
     _, error = supervisor.process.communicate(timeout=10)
     assert error.splitlines()[-1].decode() == f"dev.config.StackInterrupted: stopped by {number.name}"
     assert await is_gone(supervisor.worker) and StackInfo.read(config.state) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_signal_ends_the_program_where_a_fixture_holds_the_stack(
+    config: StackConfig, number: signal.Signals
+) -> None:
+    supervisor = Supervisor(config.state, UP, "fixture")
+    supervisor.process.send_signal(number)
+    try:
+        supervisor.process.communicate(timeout=10)
+    finally:
+        supervisor.process.kill()
+    assert supervisor.process.returncode == -number
+    assert await is_gone(supervisor.worker)
 
 
 async def test_second_ctrl_c_kills_at_once(config: StackConfig) -> None:

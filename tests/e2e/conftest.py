@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
 from dev.config import StackConfig
 from dev.stack import Stack
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# Without these, a browser in a closed network tries to reach its maker at every start.
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+from tests.chromium import CHROMIUM, chromium
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +25,8 @@ async def product(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """A product's client for the linked account `acme`."""
     seed = json.loads((stack.config.state / "dev.json").read_text())
     headers = {"x-api-key": seed["api_key"], "linked_account_id": seed["linked_account_id"]}
-    async with httpx.AsyncClient(base_url=stack.addresses.api, headers=headers, timeout=40) as client:
+    fresh = httpx.Limits(max_keepalive_connections=0)  # the API may close an idle one just as it is used again
+    async with httpx.AsyncClient(base_url=stack.addresses.api, headers=headers, timeout=40, limits=fresh) as client:
         yield client
 
 
@@ -37,7 +34,5 @@ async def product(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
 async def browser() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        await chromium.close()
+    async with chromium() as launched:
+        yield launched

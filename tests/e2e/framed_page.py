@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.async_api import FrameLocator, Page
+from playwright.async_api import Frame, FrameLocator, Locator, Page
 
 from dev.stack import Stack
 from tests.e2e.cobalt import serving
@@ -49,6 +49,10 @@ class FramedPage:
     @property
     def frame(self) -> FrameLocator:
         return self.page.frame_locator("everlink-connect iframe")
+
+    @property
+    def inner(self) -> Frame:
+        return next(frame for frame in self.page.frames if "/connect/" in frame.url)
 
     async def session(self, **wishes: Any) -> dict[str, Any]:
         body = {"linked_account_id": self.account, "embed_origin": self.origin, **wishes}
@@ -90,7 +94,7 @@ class FramedPage:
             await self.card(slug).get_by_role("button", name=button).click()
         return await opened.value
 
-    def card(self, name: str) -> Any:
+    def card(self, name: str) -> Locator:
         return self.frame.get_by_role("article", name=name, exact=True)
 
     async def connections(self) -> list[dict[str, Any]]:

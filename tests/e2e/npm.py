@@ -22,9 +22,9 @@ def unpack(package: str, integrity: str, folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    command = [npm, "pack", package, "--json", "--pack-destination", str(folder)]
+    command = [npm, "pack", package, "--json", "--prefer-offline", "--pack-destination", str(folder)]
     try:
-        packed = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, check=True)
+        packed = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder, check=True)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip(f"npm does not get {package}")
     archive = folder / _file_name(json.loads(packed.stdout))

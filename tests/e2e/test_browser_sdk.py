@@ -33,7 +33,9 @@ class Sdk:
     account: str
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        return await self.page.evaluate("([method, given]) => cobalt[method](...given)", [method, list(arguments)])
+        """Neither the SDK nor Playwright gives a request up that is never answered."""
+        async with asyncio.timeout(30):
+            return await self.page.evaluate("([method, given]) => cobalt[method](...given)", [method, list(arguments)])
 
     async def connect_in_pop_up(self, name: str = "ada", *, allow: bool = True) -> Any:
         """`connect("sandbox")`, and what the customer does in the window that opens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
 from tests.e2e.cobalt import serving
@@ -279,3 +281,19 @@ async def test_keyboard_alone_is_enough(framed: FramedPage) -> None:
             break
     await framed.page.keyboard.press("Space")
     await framed.until_told("closed")
+
+
+async def test_code_of_the_documentation_runs(stack: Stack, framed: FramedPage, tmp_path: Path) -> None:
+    embedded = (ROOT / "docs" / "reconnect.md").read_text().split("\n## Embedded\n")[1].split("\n## ")[0]
+    [code] = re.findall(r"```html\n(.*?)```", embedded, re.DOTALL)
+    code = code.replace("https://everlink.product.example", stack.addresses.api)
+    with serving(tmp_path) as origin:
+        framed.origin = origin
+        await framed.product.put("/v1/settings", json={"allowed_origins": [origin]})
+        code = code.replace('session="..."', f'session="{(await framed.session())["session"]}"')
+        (tmp_path / "index.html").write_text(f"<!doctype html>\n{code}")
+        await framed.page.goto(origin)
+        async with framed.page.expect_console_message(lambda said: said.text.startswith("sandbox con_")):
+            await answer(await framed.opened("Sandbox", "Connect"))
+        await framed.frame.get_by_role("button", name="Done").click()
+        await expect(framed.page.locator("everlink-connect")).to_have_count(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
+from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
 from tests.e2e import cobalt
@@ -398,3 +400,24 @@ async def test_many_windows_at_once_are_each_their_own(script: ScriptPage) -> No
     await at_consent(second)
     await asyncio.gather(second.click("button[name=allow]"), window.click("button[name=allow]"))
     assert await script.outcome() == await script.page.evaluate("second")
+
+
+async def test_code_of_the_documentation_runs(stack: Stack, script: ScriptPage, folder: Path) -> None:
+    seamless = (ROOT / "docs" / "reconnect.md").read_text().split("\n## Seamless\n")[1]
+    load, use = re.findall(r"```html\n(.*?)```", seamless, re.DOTALL)
+    load = load.replace("https://everlink.product.example", stack.addresses.api)
+    wanted = {"linked_account_id": script.account}
+    pair = (await script.product.post("/api/v2/public/session-token", json=wanted)).json()
+    given = f"const token = '{pair['token']}', refreshToken = '{pair['refresh_token']}';"
+    (folder / "documented.html").write_text(f"<!doctype html>\n{load}<script>{given}</script>\n{use}")
+    page = script.page
+    await page.goto(f"{page.url}documented.html")
+    row = page.get_by_role("listitem").filter(has_text=re.compile("^Sandbox (?!.API)"))
+    async with page.expect_popup() as opened:
+        await row.get_by_role("button", name="Connect").click()
+    await answer(await opened.value)
+    await expect(page.get_by_role("status")).to_have_text("Sandbox is connected.")
+    await expect(row.get_by_role("button")).to_have_text("Connect another")
+    page.on("dialog", lambda dialog: dialog.accept("sk_sandbox_wrong"))
+    await page.get_by_role("listitem").filter(has_text="API key").get_by_role("button").click()
+    await expect(page.get_by_role("status")).to_have_text("the provider does not accept these credentials")

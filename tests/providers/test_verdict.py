@@ -119,7 +119,7 @@ def test_lifetime_is_seconds_or_the_entry_default(value: Any, expected: float | 
         {"refresh_token": 5},
         {"refresh_token": "old-refresh"},
         {"scope": None},
-        {"scope": ["write"]},
+        {"scope": 5},
         {"expires_in": 60},
     ],
     ids=str,
@@ -127,6 +127,29 @@ def test_lifetime_is_seconds_or_the_entry_default(value: Any, expected: float | 
 def test_shorter_answer_takes_nothing_away(more: dict[str, Any]) -> None:
     judged = judge_token_answer(answer(200, {"access_token": "new", **more}), OAUTH2, BEFORE)
     assert judged.credential == BEFORE.model_copy(update={"access_token": "new"})
+
+
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        ({}, []),
+        ({"scope": None}, []),
+        ({"scope": "read write"}, []),
+        ({"scope": "write,read"}, []),
+        ({"scope": "write, read"}, []),
+        ({"scope": ["write", "read", 5]}, []),
+        ({"scope": "read"}, ["write"]),
+        ({"scope": "read writer"}, ["write"]),
+        ({"scope": ["READ"]}, ["read", "write"]),
+        ({"scope": ""}, ["read", "write"]),
+        ({"scope": []}, ["read", "write"]),
+    ],
+    ids=str,
+)
+def test_scopes_that_were_asked_for_and_not_granted_are_known(said: dict[str, Any], missing: list[str]) -> None:
+    judged = judge_token_answer(answer(200, {"access_token": "new", **said}), OAUTH2, None)
+    assert judged.credential is not None
+    assert judged.credential.lacks(["read", "write"]) == missing
 
 
 def test_fuller_answer_replaces_and_adds() -> None:

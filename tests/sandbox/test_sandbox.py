@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from sandbox.customer import Customer
+from tests.sandbox_process import running_sandbox
 
 CLIENT = ("everlink-sandbox", "sandbox-secret")
 Token = dict[str, Any]
@@ -195,3 +196,12 @@ def test_busy_port_is_said_in_one_line(sandbox_url: str, tmp_path: Path) -> None
     out, err = second.communicate(timeout=20)
     expected = f"sandbox: cannot listen on 127.0.0.1:{port}: Address already in use\n"
     assert (second.returncode, out, err) == (1, "", expected)
+
+
+async def test_told_to_skip_consent_it_asks_nobody(tmp_path: Path) -> None:
+    told = {"SANDBOX_SKIP_CONSENT": "1", "SANDBOX_REDIRECT_URIS": "http://127.0.0.1/healthz"}
+    async with running_sandbox(tmp_path, **told) as url, Customer(url, "ada", "ada-password") as ada:
+        for _ in range(2):
+            callback, _ = await authorize(ada, allow=False)  # as there is no question, there is nobody who says no
+            assert callback["code"]
+            await ada.revoke()

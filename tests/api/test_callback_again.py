@@ -1,0 +1,135 @@
+"""A double click, the back button, a page loaded again, two tabs: the customer ends up connected, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from api import arriving
+from store.database import utc_now
+from tests.api.conftest import OAUTH_URL, Everlink
+from tests.api.visitor import Visitor
+
+
+@pytest.fixture
+async def ada(everlink: Everlink) -> AsyncIterator[Visitor]:
+    async with Visitor(everlink.sandbox, "ada", "ada-password") as visitor:
+        yield visitor
+
+
+@pytest.fixture
+async def link(product: httpx.AsyncClient) -> str:
+    return str((await product.get(OAUTH_URL)).json()["auth_url"])
+
+
+async def only_connection(product: httpx.AsyncClient) -> dict[str, object]:
+    found: list[dict[str, object]] = (await product.get("/v1/connections")).json()["connections"]
+    [only] = found
+    assert (await product.get(f"/v1/connections/{only['id']}/token")).status_code == 200
+    return only
+
+
+async def test_replayed_state_at_the_same_moment_ends_well_and_connects_once(
+    product: httpx.AsyncClient, ada: Visitor, link: str
+) -> None:
+    answer = await ada.consent_only(link)
+    pages = await asyncio.gather(*(ada.open(answer) for _ in range(4)))
+    assert [(page.status_code, "Connected" in page.text) for page in pages] == [(200, True)] * 4
+    assert (await only_connection(product))["sequence"] == 1
+
+
+async def test_replayed_state_with_another_code_shows_what_the_first_did(
+    product: httpx.AsyncClient, ada: Visitor, link: str
+) -> None:
+    answer = await ada.consent_only(link)
+    assert (await ada.open(answer)).status_code == 200
+    for change in ({"code": "forged"}, {"error": "access_denied"}, {"iss": "https://evil.example"}):
+        page = await ada.open(answer.copy_merge_params(change))
+        assert page.status_code == 200 and "Connected" in page.text
+    assert (await only_connection(product))["sequence"] == 1
+
+
+async def test_browser_that_goes_away_in_the_middle_finds_out_by_loading_again(
+    everlink: Everlink, product: httpx.AsyncClient, ada: Visitor, link: str
+) -> None:
+    answer = await ada.consent_only(link)
+    browser = str(ada._browser.cookies["everlink_browser"])
+    opening = asyncio.create_task(ada.open(answer))
+    async with asyncio.timeout(10):
+        while not await everlink.made.tickets.arrived(answer.params["state"], browser, "sandbox", utc_now()):
+            await asyncio.sleep(0.005)
+    opening.cancel()
+    with suppress(asyncio.CancelledError):
+        await opening
+    page = await ada.open(answer)
+    assert page.status_code == 200 and "Connected" in page.text
+    assert (await only_connection(product))["sequence"] == 1
+
+
+async def test_answer_of_a_denial_loaded_again_is_used_up_until_another_try_connects(
+    product: httpx.AsyncClient, ada: Visitor, link: str
+) -> None:
+    denied = await ada.consent_only(link, allow=False)
+    assert "was not granted" in (await ada.open(denied)).text
+    page = await ada.open(denied)
+    assert page.status_code == 400 and "used before" in page.text
+    assert (await ada.consent(link)).status_code == 200
+    page = await ada.open(denied)
+    assert page.status_code == 200 and "Connected" in page.text
+    await only_connection(product)
+
+
+async def test_back_button_to_the_consent_page_connects_the_same_connection(
+    product: httpx.AsyncClient, ada: Visitor, link: str
+) -> None:
+    first = await ada.consent_only(link)
+    second = await ada.consent_only(link)  # back, and Allow once more
+    assert (await ada.open(second)).status_code == 200
+    before = await only_connection(product)
+    page = await ada.open(first)
+    assert page.status_code == 200 and "Connected" in page.text
+    assert await only_connection(product) == before
+    assert "done its work" in (await ada.open(link)).text  # back to the very start
+
+
+async def test_two_tabs_of_a_reconnect_both_finish(
+    everlink: Everlink, product: httpx.AsyncClient, ada: Visitor
+) -> None:
+    connection = await everlink.connect(product)
+    links = [(await product.post(f"/v1/connections/{connection}/reconnect")).json()["connect_url"] for _ in range(2)]
+    answers = [await ada.consent_only(link) for link in links]
+    pages = await asyncio.gather(*(ada.open(answer) for answer in answers))
+    assert [page.status_code for page in pages] == [200, 200]
+    only = await only_connection(product)
+    assert (only["id"], only["status"]) == (connection, "active")
+    assert (await product.post(f"/v1/connections/{connection}/refresh")).json()["verdict"] == "ok"
+
+
+async def test_what_was_connected_is_shown_to_no_other_browser_and_not_for_ever(
+    everlink: Everlink, product: httpx.AsyncClient, ada: Visitor, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await ada.consent_only(link)
+    assert (await ada.open(answer)).status_code == 200
+    async with httpx.AsyncClient(cookies={"everlink_browser": "guess"}) as thief:
+        page = await thief.get(answer)
+        assert page.status_code == 400 and "used before" in page.text
+    monkeypatch.setattr(everlink.made, "clock", lambda: utc_now() + timedelta(minutes=10))
+    assert (await ada.open(answer)).status_code == 400
+
+
+async def test_answer_whose_first_visit_never_ends_is_waited_for_only_so_long(
+    everlink: Everlink, product: httpx.AsyncClient, ada: Visitor, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await ada.consent_only(link)
+    browser = str(ada._browser.cookies["everlink_browser"])
+    # As a process does that is killed then.
+    assert await everlink.made.tickets.arrive(answer.params["state"], browser, "sandbox", utc_now())
+    monkeypatch.setattr(arriving, "PATIENCE_SECONDS", 0.3)
+    page = await ada.open(answer)
+    assert page.status_code == 400 and "start again" in page.text
+    assert (await ada.consent(link)).status_code == 200  # and that works
