@@ -130,11 +130,23 @@ async def depart(made: Services, ticket: Ticket, browser: str) -> str:
         ConnectFailed: the application is not there any more, is not set up, or asks by now for fields that the link
             does not have.
     """
-    entry = await entry_of(made, ticket.scope, ticket.slug)
-    ours = await client_of(made, ticket.scope, entry)
     state, verifier = secrets.token_urlsafe(32), new_verifier()
     try:
-        url = authorize_url(
+        url = await _consent_page(made, ticket, state, verifier)
+    except ConnectFailed as failure:
+        failure.ticket = ticket
+        await made.tickets.fail(ticket, failure.trouble)
+        raise
+    sealed = await made.vault.seal(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, verifier.encode())
+    await made.tickets.depart(ticket, state, browser, sealed, made.clock())
+    return url
+
+
+async def _consent_page(made: Services, ticket: Ticket, state: str, verifier: str) -> str:
+    entry = await entry_of(made, ticket.scope, ticket.slug)
+    ours = await client_of(made, ticket.scope, entry)
+    try:
+        return authorize_url(
             ours.oauth2,
             ours.client,
             redirect_uri=redirect_uri(made, entry.slug),
@@ -145,9 +157,6 @@ async def depart(made: Services, ticket: Ticket, browser: str) -> str:
         )
     except CannotFill:
         raise ConnectFailed(409, Trouble.APPLICATION_CHANGED) from None
-    sealed = await made.vault.seal(ticket.scope, Kind.PKCE_VERIFIER, ticket.id, verifier.encode())
-    await made.tickets.depart(ticket, state, browser, sealed, made.clock())
-    return url
 
 
 def redirect_uri(made: Services, slug: str) -> str:

@@ -37,6 +37,8 @@ TAGS = {
     "Events": "Everything that webhooks announce, in order: read on from where you stood, for as long as you like.",
     "API keys": "Keys of one organization's environment: scopes, expiry, rotation with two live keys.",
     "Session tokens": "A browser's right to act for one linked account, for a while.",
+    "Connect sessions": "Links to the page where a customer connects and reconnects, in your colours.",
+    "Connect attempts": "A customer on the way to a provider and back, for your page: what `everlink.js` is made of.",
     "Settings": "What an organization decides for one of its environments.",
     "Removals": "Taking an application, a linked account or everything away, and what is exported before.",
     "Seed API": "Compatible with the product that Everlink replaces, for your server.",

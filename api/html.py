@@ -25,11 +25,12 @@ from api.trouble import Trouble
 from api.wording import Words
 
 PAGES = Path(__file__).parent / "pages"
-FILES = ("style.css", "page.js")
+FILES = ("style.css", "page.js", "frame.js", "close.js")
 HOSTED_COOKIE = "everlink_session"
 SESSION = "/connect/session"
 # In the addresses of the files, so that a browser keeps them until they change.
 VERSION = sha256(b"".join((PAGES / name).read_bytes() for name in FILES)).hexdigest()[:12]
+NOBODY = "'none'"
 EXPIRED = (Trouble.LINK_EXPIRED, Trouble.SESSION_LINK_USED, Trouble.SESSION_EXPIRED)
 NO_MORE: Mapping[str, str] = MappingProxyType({})
 # Nothing is kept, framed, or seen by the pages of another site.
@@ -70,6 +71,8 @@ class Place:
     locale: str | None = None  # none: as the browser asks
     has_list: bool = False  # the list of their applications is open to them
     return_url: str | None = None
+    here: str = SESSION  # the list's address
+    embed_origin: str | None = None  # of the page that frames this one
 
 
 SOMEWHERE = Place()
@@ -101,13 +104,14 @@ def failed(request: Request, failure: ConnectFailed, place: Place = SOMEWHERE) -
     words = words_of(request, place)
     text = words(failure.text, **failure.details)
     title = words("page.expired" if failure.trouble in EXPIRED else "page.not_connected")
-    return message(request, failure.status, title, text, Mark.BAD, place)
+    return message(request, failure.status, title, text, Mark.BAD, place, failure.trouble)
 
 
-def connected(request: Request, application: str, place: Place = SOMEWHERE) -> HTMLResponse:
+def connected(request: Request, application: str, place: Place = SOMEWHERE, *, closes: bool = False) -> HTMLResponse:
+    """The end; `closes` where another page of ours has opened this window, and shows by itself what came of it."""
     words = words_of(request, place)
     text = f"{words('page.connected_text', application=application)} {words('page.close')}"
-    return message(request, 200, words("page.connected"), text, Mark.GOOD, place)
+    return message(request, 200, words("page.connected"), text, Mark.GOOD, place, closes=closes)
 
 
 def link_done(request: Request, place: Place = SOMEWHERE) -> HTMLResponse:
@@ -144,8 +148,18 @@ def unavailable(request: Request) -> HTMLResponse:
     return failed(request, ConnectFailed(503, Trouble.BUSY))
 
 
-def message(request: Request, status: int, title: str, text: str, mark: Mark, place: Place) -> HTMLResponse:
-    values = {"title": title, "text": text, "mark": mark, "has_list": place.has_list}
+def message(
+    request: Request,
+    status: int,
+    title: str,
+    text: str,
+    mark: Mark,
+    place: Place,
+    trouble: Trouble | None = None,
+    *,
+    closes: bool = False,
+) -> HTMLResponse:
+    values = {"title": title, "text": text, "mark": mark, "trouble": trouble, "closes": closes}
     return page(request, "message.html", values, status, place)
 
 
@@ -157,12 +171,12 @@ def page(
     place: Place = SOMEWHERE,
     more: Mapping[str, str] = NO_MORE,
 ) -> HTMLResponse:
-    """A page that nobody frames, whose forms and scripts go nowhere else, and of which nothing is kept."""
+    """A page that only its place frames, whose forms and scripts go nowhere else, and of which nothing is kept."""
     nonce = secrets.token_urlsafe(16) if place.look and place.look.colours else None
     style = f"style-src 'self' 'nonce-{nonce}'" if nonce else "style-src 'self'"
     policy = f"default-src 'none'; script-src 'self'; {style}; img-src data: 'self'; connect-src 'self'"
-    policy += "; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    policy += f"; form-action 'self'; base-uri 'none'; frame-ancestors {place.embed_origin or NOBODY}"
     words = words_of(request, place)
     said = {"content-security-policy": policy, "content-language": words.language, **more}
-    own = {"words": words, "look": place.look, "return_url": place.return_url, "nonce": nonce, "version": VERSION}
+    own = {"words": words, "nonce": nonce, "version": VERSION, **vars(place)}
     return templates.TemplateResponse(request, template, {**values, **own}, status, headers(request, said))

@@ -15,6 +15,7 @@ class Trouble(StrEnum):
     SESSION_LINK_USED = "session_link_used"
     SESSION_EXPIRED = "session_expired"
     FOREIGN_FORM = "foreign_form"
+    FRAME_NOT_ALLOWED = "frame_not_allowed"  # by the organization, or not any more
     BUSY = "busy"
     # of the application here
     APPLICATION_NOT_FOUND = "application_not_found"

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from api.brand import look_of
 from api.cards import cards_of
-from api.html import SESSION, Place
+from api.html import Place
 from api.return_urls import with_outcome
 from api.services import Services
 from store.connect_sessions import ConnectSession
@@ -17,9 +17,8 @@ async def place_of(made: Services, session: ConnectSession) -> Place:
     return Place(await look_of(made, session.scope), wishes.locale, True, wishes.return_url)
 
 
-async def next_url(made: Services, session: ConnectSession, slug: str, connection_id: str) -> str:
+async def next_url(made: Services, session: ConnectSession, place: Place, slug: str, connection_id: str) -> str:
     """Back to the product, unless there is no way or something on the page still needs the customer: to the page."""
-    return_url = session.wishes.return_url
-    if return_url is not None and not (await cards_of(made, session)).broken:
-        return with_outcome(return_url, slug, connection_id)
-    return f"{SESSION}?{urlencode({'connected': slug})}"
+    if place.return_url is not None and not (await cards_of(made, session)).broken:
+        return with_outcome(place.return_url, slug, connection_id)
+    return f"{place.here}?{urlencode({'connected': slug})}"

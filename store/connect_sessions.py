@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 
 from everlink.contract import Environment
 from store.database import Database
@@ -19,6 +19,7 @@ from store.tenants import living_account
 
 LINK_LIFETIME = timedelta(minutes=15)
 SESSION_LIFETIME = timedelta(hours=1)
+KEPT = timedelta(days=1)  # after its end, so that the page which frames it can be told why it shows nothing
 
 COLUMNS = CONNECT_SESSIONS.c
 
@@ -61,7 +62,7 @@ class ConnectSessions:
         """Make a link."""
         link = NewLink(uuid4().hex, secrets.token_urlsafe(32), now + LINK_LIFETIME)
         async with self._database.writing() as connection:
-            await connection.execute(delete(CONNECT_SESSIONS).where(COLUMNS.expires_at <= now))
+            await connection.execute(delete(CONNECT_SESSIONS).where(COLUMNS.expires_at <= now - KEPT))
             await connection.execute(
                 CONNECT_SESSIONS.insert().values(
                     id=link.id,
@@ -89,13 +90,23 @@ class ConnectSessions:
 
     async def of_browser(self, browser: str, now: datetime, *, secret: str | None = None) -> ConnectSession | None:
         """The living session of a browser, of this link where one is named; a removed account has none."""
+        mine = (COLUMNS.browser_sha256 == sha256(browser)) & (COLUMNS.expires_at > now)
+        return await self._find(mine & (COLUMNS.secret_sha256 == sha256(secret)) if secret is not None else mine)
+
+    async def of_link(self, secret: str) -> ConnectSession | None:
+        """The session that a link is for, whether it still opens or not: whoever has the link may know whose it is."""
+        return await self._find(COLUMNS.secret_sha256 == sha256(secret))
+
+    async def of_id(self, session_id: str) -> ConnectSession | None:
+        """A session, living or not. Its id is no right to anything."""
+        return await self._find(COLUMNS.id == session_id)
+
+    async def _find(self, condition: ColumnElement[bool]) -> ConnectSession | None:
         query = (
             select(CONNECT_SESSIONS)
             .select_from(CONNECT_SESSIONS.join(LINKED_ACCOUNTS, living_account(CONNECT_SESSIONS)))
-            .where(COLUMNS.browser_sha256 == sha256(browser), COLUMNS.expires_at > now)
+            .where(condition)
         )
-        if secret is not None:
-            query = query.where(COLUMNS.secret_sha256 == sha256(secret))
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:

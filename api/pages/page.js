@@ -13,28 +13,42 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 // The notice is for once, not for each time the page is loaded.
-if (location.search) history.replaceState(null, "", location.pathname);
+if (location.search) history.replaceState(null, "", location.pathname + location.hash);
 
 async function send(form) {
+  const told = await submit(form);
+  if (!told) return;
+  if (told.connection_id) tellOf("connected", form, { connection_id: told.connection_id });
+  const url = told.connect_url ?? told.next;
+  if (url.startsWith("/")) await show(url);
+  else location.assign(url); // and the form stays busy: whoever leaves has clicked
+}
+
+// What the server answers to the form; nothing where it refuses, which the form has said by then.
+async function submit(form) {
   form.ariaBusy = "true";
   tell(form, { waiting: form.dataset.waiting });
   try {
     const body = new URLSearchParams(new FormData(form));
     const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body });
     const told = await answer.json();
-    if (!answer.ok) return refuse(form, told);
-    const url = told.connect_url ?? told.next;
-    if (url.startsWith("/")) await show(url);
-    else location.assign(url); // and the form stays busy: whoever leaves has clicked
+    if (answer.ok) return told;
+    refuse(form, told);
   } catch {
-    refuse(form, { message: form.dataset.unreachable });
+    refuse(form, { error_code: "network_error", message: form.dataset.unreachable });
   }
 }
 
-function refuse(form, { message, fields = {} }) {
+function refuse(form, { error_code, message, fields = {} }) {
   form.ariaBusy = "false";
   tell(form, { refusal: message, fields });
   (form.querySelector("[aria-invalid=true]") ?? form.querySelector("button")).focus();
+  tellOf("refused", form, { error_code, message });
+}
+
+// For a page that frames this one; otherwise nobody listens.
+function tellOf(event, form, more) {
+  document.dispatchEvent(new CustomEvent(event, { detail: { application: form.dataset.slug, ...more } }));
 }
 
 // What the form says of itself, and at which field.
@@ -51,7 +65,8 @@ function tell(form, { waiting = "", refusal = "", fields = {} }) {
 
 // The list as it is now.
 async function show(url) {
-  const answer = await fetch(url);
+  const answer = await fetch(url).catch(() => location.assign(url));
+  if (!answer) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   document.querySelector("main").replaceWith(fresh.querySelector("main"));
   document.querySelector("main [tabindex]")?.focus();

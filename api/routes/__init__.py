@@ -12,6 +12,7 @@ from api.routes import (
     event_deliveries,
     events,
     export,
+    framed,
     health,
     hooks,
     hosted,
@@ -42,6 +43,7 @@ ROUTERS = [
     hooks.router,
     connect_attempts.router,
     connect.router,
+    framed.router,
     hosted.router,  # after the other addresses under /connect, which its link would catch
     sdk.router,
     console.router,

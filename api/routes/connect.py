@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Request
@@ -40,8 +41,11 @@ async def style(request: Request) -> FileResponse:
 
 
 @router.get("/connect/page.js")
+@router.get("/connect/frame.js")
+@router.get("/connect/close.js")
 async def script(request: Request) -> FileResponse:
-    return FileResponse(PAGES / "page.js", headers=headers(request, KEPT), media_type="text/javascript")
+    path = PAGES / Path(request.url.path).name
+    return FileResponse(path, headers=headers(request, KEPT), media_type="text/javascript")
 
 
 @router.get("/connect/start/{secret}")
@@ -77,11 +81,12 @@ async def callback(request: Request, made: Made, slug: str, browser: Browser = N
         place = await _place(made, arrival.ticket, session)
         if arrival.connection_id is None:
             return link_done(request, place)
-        url = await _next_url(made, arrival.ticket, session, arrival.connection_id)
+        url = await _next_url(made, arrival.ticket, session, place, arrival.connection_id)
         if url is not None:
             return RedirectResponse(url, 303, headers(request))
         entry = await entry_of(made, arrival.ticket.scope, slug)
-        return connected(request, entry.name, place)
+        in_pop_up = arrival.ticket.session_id is not None and not place.has_list
+        return connected(request, entry.name, place, closes=in_pop_up)
     except StoreUnavailable:
         return unavailable(request)
 
@@ -99,9 +104,11 @@ async def _place(made: Services, ticket: Ticket | None, session: ConnectSession 
     return Place(await look_of(made, ticket.scope), ticket.locale, return_url=ticket.return_url)
 
 
-async def _next_url(made: Services, ticket: Ticket, session: ConnectSession | None, connection_id: str) -> str | None:
+async def _next_url(
+    made: Services, ticket: Ticket, session: ConnectSession | None, place: Place, connection_id: str
+) -> str | None:
     if session is not None and ticket.session_id == session.id:
-        return await next_url(made, session, ticket.slug, connection_id)
+        return await next_url(made, session, place, ticket.slug, connection_id)
     return with_outcome(ticket.return_url, ticket.slug, connection_id) if ticket.return_url else None
 
 

@@ -5,8 +5,6 @@ The link that leads there opens once. From then on a cookie is the right to it, 
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -15,6 +13,7 @@ from api.cards import cards_of, shows
 from api.connecting import Attempt, Back, ConnectFailed, Reconnect, reconnect_of, start_link
 from api.errors import ApiError, not_found, render
 from api.fields import of_form
+from api.framing import frame_of, in_frame, open_in_frame
 from api.html import (
     HOSTED_COOKIE,
     SESSION,
@@ -51,7 +50,8 @@ router = APIRouter(include_in_schema=False)
 async def show(request: Request, made: Made, browser: Hosted = None, connected: str | None = None) -> HTMLResponse:
     """The linked account's applications, those first that have to be reconnected; `connected` has just been."""
     try:
-        return await _list(request, made, await _session(made, browser), connected=connected)
+        session = await of_browser(made, browser)
+        return await shown(request, made, session, await place_of(made, session), connected=connected)
     except ConnectFailed as failure:
         return failed(request, failure)
     except StoreUnavailable:
@@ -60,54 +60,72 @@ async def show(request: Request, made: Made, browser: Hosted = None, connected: 
 
 @router.post(SESSION + "/{slug}")
 async def connect(request: Request, made: Made, slug: str, browser: Hosted = None) -> Response:
-    """Connect or reconnect: leave for the provider, or keep the key that the form brings.
-
-    The page's script asks for JSON, and stays where it is; a browser without it is shown a page.
-    """
+    """Connect or reconnect: leave for the provider, or keep the key that the form brings."""
     place = SOMEWHERE
     try:
-        session = await _session(made, browser)
+        session = await of_browser(made, browser)
         place = await place_of(made, session)
-        form = await _form(request, made, session)
-        card_id, entry = form.get("connection", slug), None
-        try:
-            entry = await _entry(made, session, slug)
-            return await _connect(request, made, session, place, entry, form)
-        except ApiError as error:
-            refused = refusal(error, card_id, entry, form, words_of(request, place))
-            return await _refuse(request, made, session, refused)
+        return await submitted(request, made, session, place, slug)
     except ConnectFailed as failure:
-        return _failed(request, failure, place)
+        return not_connected(request, failure, place)
     except StoreUnavailable:
-        return _failed(request, ConnectFailed(503, Trouble.BUSY), place)
+        return not_connected(request, ConnectFailed(503, Trouble.BUSY), place)
 
 
 @router.get("/connect/{secret}")
 async def open_link(request: Request, made: Made, secret: str, browser: Hosted = None) -> Response:
     """Trade the link for a cookie. The browser that has done so may open it again: people click twice."""
+    place = SOMEWHERE
     try:
+        framed = await made.connect_sessions.of_link(secret) if in_frame(request) else None
+        if framed is not None:
+            place = await frame_of(made, framed)
+            return await open_in_frame(request, made, framed, place, secret)
         opened = await made.connect_sessions.open(secret, made.clock())
         again = browser and await made.connect_sessions.of_browser(browser, made.clock(), secret=secret)
+        if opened is None and not again:
+            raise ConnectFailed(404, Trouble.SESSION_LINK_USED)
+    except ConnectFailed as failure:
+        return failed(request, failure)
     except StoreUnavailable:
         return unavailable(request)
-    if opened is None and not again:
-        return failed(request, ConnectFailed(404, Trouble.SESSION_LINK_USED))
     response = RedirectResponse(SESSION, 303, headers(request))
     if opened is not None:
         keep(response, made, HOSTED_COOKIE, opened)
     return response
 
 
-async def _session(made: Services, browser: str | None) -> ConnectSession:
+async def of_browser(made: Services, browser: str | None) -> ConnectSession:
+    """The session of the browser that holds this cookie.
+
+    Raises:
+        ConnectFailed: it is over.
+    """
     session = await made.connect_sessions.of_browser(browser, made.clock()) if browser else None
     if session is None:
         raise ConnectFailed(401, Trouble.SESSION_EXPIRED)
     return session
 
 
+async def submitted(request: Request, made: Services, session: ConnectSession, place: Place, slug: str) -> Response:
+    """What came of a form. The page's script asks for JSON, and stays where it is; a browser without it gets a page.
+
+    Raises:
+        ConnectFailed: the form is none of the session's page.
+    """
+    form = await _form(request, made, session)
+    card_id, entry = form.get("connection", slug), None
+    try:
+        entry = await _entry(made, session, slug)
+        return await _connect(request, made, session, place, entry, form)
+    except ApiError as error:
+        refused = refusal(error, card_id, entry, form, words_of(request, place))
+        return await _refuse(request, made, session, place, refused)
+
+
 async def _form(request: Request, made: Services, session: ConnectSession) -> Form:
     """What was sent, if it was by our own page for this session."""
-    if request.headers.get("origin") != _own_origin(made):
+    if request.headers.get("origin") != made.origin:
         raise ConnectFailed(403, Trouble.FOREIGN_FORM)
     sent = await request.form(max_files=0)
     form = {name: value for name, value in sent.items() if isinstance(value, str)}
@@ -131,20 +149,25 @@ async def _connect(
     if "connection" in form:
         reconnect = await reconnect_of(made, session.scope, session.linked_account_id, entry.slug, form["connection"])
     if entry.auth_type is AuthType.OAUTH2:
-        return _leave(request, place, entry, await _start(made, session, entry, fields, reconnect))
+        return _leave(request, place, entry, await _start(made, session, place, entry, fields, reconnect))
     view = await save_key(made, session.scope, session.linked_account_id, entry, fields)
-    url = await next_url(made, session, entry.slug, view.connection_id)
+    url = await next_url(made, session, place, entry.slug, view.connection_id)
     if _by_script(request):
         return JSONResponse({"connection_id": view.connection_id, "next": url}, 201, headers(request))
-    if url.startswith(SESSION):
+    if url.startswith(place.here):
         return RedirectResponse(url, 303, headers(request))
     return returning(request, entry.name, url, place)
 
 
 async def _start(
-    made: Services, session: ConnectSession, entry: CatalogEntry, fields: Form, reconnect: Reconnect | None
+    made: Services,
+    session: ConnectSession,
+    place: Place,
+    entry: CatalogEntry,
+    fields: Form,
+    reconnect: Reconnect | None,
 ) -> Attempt:
-    back = Back(session.id, session.wishes.return_url, session.wishes.locale)
+    back = Back(session.id, place.return_url, place.locale)
     return await start_link(made, session.scope, session.linked_account_id, entry, fields, reconnect, back)
 
 
@@ -154,28 +177,32 @@ def _leave(request: Request, place: Place, entry: CatalogEntry, attempt: Attempt
     return leaving(request, entry.name, attempt.url, place)
 
 
-async def _refuse(request: Request, made: Services, session: ConnectSession, refused: Refusal) -> Response:
+async def _refuse(
+    request: Request, made: Services, session: ConnectSession, place: Place, refused: Refusal
+) -> Response:
     if _by_script(request):
         return render(request, ApiError(refused.status, refused.code, refused.words, fields=refused.fields))
-    return await _list(request, made, session, refused)
+    return await shown(request, made, session, place, refused)
 
 
-def _failed(request: Request, failure: ConnectFailed, place: Place) -> Response:
+def not_connected(request: Request, failure: ConnectFailed, place: Place) -> Response:
+    """A failure as whoever asks can read it."""
     if not _by_script(request):
         return failed(request, failure, place)
-    text = words_of(request, place)(f"trouble.{failure.trouble}", **failure.details)
+    text = words_of(request, place)(failure.text, **failure.details)
     return render(request, ApiError(failure.status, failure.trouble, text))
 
 
-async def _list(
+async def shown(
     request: Request,
     made: Services,
     session: ConnectSession,
+    place: Place,
     refused: Refusal | None = None,
     connected: str | None = None,
 ) -> HTMLResponse:
     """The page, with what came of the customer's last try."""
-    place, cards = await place_of(made, session), await cards_of(made, session)
+    cards = await cards_of(made, session)
     account = await made.tenants.linked_account(session.scope, session.linked_account_id)
     values = {
         "account": account.name if account else None,
@@ -192,8 +219,3 @@ async def _list(
 
 def _by_script(request: Request) -> bool:
     return request.headers.get("accept") == "application/json"
-
-
-def _own_origin(made: Services) -> str:
-    address = urlsplit(made.settings.public_url)
-    return f"{address.scheme}://{address.netloc}"

@@ -122,10 +122,52 @@ declare namespace Everlink {
   type AttemptCode =
     | "access_denied"
     | "account_already_connected"
+    | "approval_needed"
     | "different_account"
     | "link_expired"
     | "provider_failed"
-    | "provider_unreachable";
+    | "provider_unavailable"
+    | "provider_unreachable"
+    | "scopes_missing";
+}
+
+/**
+ * `<everlink-connect session="...">`: the page of a connect session in a frame, which is as high as what it shows.
+ * `session` is what `POST /v1/connect-sessions` answered. What is written inside is shown where the frame does not load.
+ */
+interface EverlinkConnectElement extends HTMLElement {
+  addEventListener<Name extends keyof EverlinkConnect.Events>(
+    type: Name,
+    listener: (this: EverlinkConnectElement, event: CustomEvent<EverlinkConnect.Events[Name]>) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+}
+
+declare namespace EverlinkConnect {
+  interface Events {
+    connected: { application: string; connection_id: string };
+    /** The customer is done. */
+    closed: Record<string, never>;
+    error: Failure;
+  }
+
+  interface Failure {
+    /** null: of the frame as a whole. */
+    application: string | null;
+    /** Besides those of `Everlink`: `frame_timeout`, and what befalls a link (`session_expired`, ...). */
+    error_code: string;
+    /** For the customer. */
+    message: string;
+  }
+}
+
+interface HTMLElementTagNameMap {
+  "everlink-connect": EverlinkConnectElement;
 }
 
 declare class EverlinkError extends Error {

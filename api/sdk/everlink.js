@@ -16,6 +16,9 @@
 
   const ATTEMPTS = "/v1/connect-attempts";
   const STILL_OPEN = { status: "open" };
+  const FRAME_EVENTS = ["connected", "closed", "error"];
+  const FRAME_MS = 15_000; // after which a frame counts as not loaded
+  const FRAME_WORDS = "This cannot be shown right now. Please load the page again, or try it later.";
   const EVENTS = ["connected", "disconnected", "error", "tokens"];
   const WORDS = {
     network_error: "the server cannot be reached, or does not allow this page's origin",
@@ -51,13 +54,13 @@
 
   /** The window of one connect(), and what ends the wait for it. */
   class Visit {
+    popup = null;
     outcome; // what connect() answers; a second connect() meanwhile answers the same
     late = null; // the wait for a window that only looks closed
     #over = new AbortController();
     #limit;
 
-    constructor(popup, signal, timeout) {
-      this.popup = popup;
+    constructor(signal, timeout) {
       this.#limit = AbortSignal.timeout(timeout);
       this.stop = AbortSignal.any([this.#over.signal, this.#limit, ...(signal ? [signal] : [])]);
     }
@@ -122,12 +125,12 @@
       before?.end(new EverlinkError("window_closed"));
 
       // Where it is not known yet whether a window is needed, one is opened: after the first `await` it is too late.
-      const popup = this.#authTypes.get(slug) === "keybased" ? null : openWindow();
-      const visit = new Visit(popup, signal, timeout);
+      const visit = new Visit(signal, timeout);
+      if (this.#authTypes.get(slug) !== "keybased") visit.popup = openWindow();
       visit.outcome = this.#told(slug, visit, this.#connect(slug, fields, connectionId, visit), () => {
         if (this.#visits.get(key) === visit) this.#visits.delete(key);
       });
-      if (popup) this.#visits.set(key, visit);
+      if (visit.popup) this.#visits.set(key, visit);
       return visit.outcome;
     }
 
@@ -284,6 +287,13 @@
     throw new EverlinkError(error_code, message);
   }
 
+  /** What the page has here: light or dark; nothing, where it goes by the customer's wish. */
+  function colourScheme(element) {
+    const schemes = getComputedStyle(element).colorScheme;
+    if (!schemes.includes("dark")) return "light";
+    return schemes.includes("light") ? "" : "dark";
+  }
+
   /** In the middle of the page's window; null where the browser does not allow it. */
   function openWindow() {
     const [width, height] = [600, 720];
@@ -308,5 +318,84 @@
     });
   }
 
+  /** `<everlink-connect session="...">`: the hosted page in a frame. What is inside is shown where it does not load. */
+  class EverlinkConnect extends HTMLElement {
+    static observedAttributes = ["session", "base-url"];
+
+    #shadow = this.attachShadow({ mode: "open" });
+    #frame = null;
+    #limit; // of the time to load
+    #changed;
+
+    connectedCallback() {
+      this.style.display ||= "block";
+      window.addEventListener("message", this.#hear);
+      this.#change();
+    }
+
+    disconnectedCallback() {
+      window.removeEventListener("message", this.#hear);
+      this.#unload();
+    }
+
+    attributeChangedCallback(_, before, now) {
+      if (before !== now) this.#change();
+    }
+
+    focus(options) {
+      this.#frame?.focus(options);
+    }
+
+    /** What changes at once is one change: a link opens only once. */
+    #change() {
+      const change = (this.#changed = Symbol());
+      queueMicrotask(() => this.isConnected && change === this.#changed && this.#load());
+    }
+
+    #load() {
+      this.#unload();
+      const [session, base] = [this.getAttribute("session"), this.getAttribute("base-url") ?? HOME];
+      if (!session || !base) return;
+      const frame = document.createElement("iframe");
+      frame.title = this.getAttribute("frame-title") ?? "Connect your accounts";
+      frame.referrerPolicy = "no-referrer";
+      frame.scrolling = "no"; // it is as high as what it shows
+      Object.assign(frame.style, { display: "block", width: "100%", height: "20rem", border: "0" });
+      frame.src = `${base.replace(/\/+$/, "")}/connect/${encodeURIComponent(session)}#${colourScheme(this)}`;
+      this.#frame = frame;
+      this.#shadow.append(frame);
+      this.#limit = setTimeout(() => this.#giveUp(), FRAME_MS);
+    }
+
+    #unload() {
+      clearTimeout(this.#limit);
+      this.#shadow.replaceChildren();
+      this.#frame = null;
+    }
+
+    #giveUp() {
+      this.#unload();
+      const instead = document.createElement("slot");
+      instead.textContent = FRAME_WORDS;
+      this.#shadow.append(instead);
+      this.#tell("error", { application: null, error_code: "frame_timeout", message: FRAME_WORDS });
+    }
+
+    /** Only what this frame itself says, from the origin that it was loaded from. */
+    #hear = ({ source, origin, data }) => {
+      if (!this.#frame || source !== this.#frame.contentWindow || origin !== new URL(this.#frame.src).origin) return;
+      const { source: from, type, ...detail } = data ?? {};
+      if (from !== "everlink") return;
+      clearTimeout(this.#limit);
+      if (type === "resize") this.#frame.style.height = `${detail.height}px`;
+      else if (FRAME_EVENTS.includes(type)) this.#tell(type, detail);
+    };
+
+    #tell(type, detail) {
+      this.dispatchEvent(new CustomEvent(type, { detail }));
+    }
+  }
+
   Object.assign(globalThis, { Everlink, EverlinkError });
+  if (!customElements.get("everlink-connect")) customElements.define("everlink-connect", EverlinkConnect);
 })();

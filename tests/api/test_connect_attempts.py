@@ -148,13 +148,24 @@ async def test_of_several_that_need_their_customer_the_named_one_is_mended(
     assert (await look(browser, named))["error_code"] == "different_account"
 
 
+async def test_link_that_leads_nowhere_any_more_has_failed(
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    attempt = await start(browser)
+    assert (await product.delete("/v1/applications/sandbox")).is_success
+    assert await consent(everlink, attempt) == 409
+    assert (await look(browser, attempt))["error_code"] == "application_not_configured"
+
+
 async def test_words_are_in_the_browsers_language_where_there_are_such(
     everlink: Everlink, browser: httpx.AsyncClient
 ) -> None:
     attempt = await start(browser)
     await consent(everlink, attempt, allow=False)
-    browser.headers["accept-language"] = "tlh, en;q=0.5"
-    assert "was not granted" in (await look(browser, attempt))["message"]
+    for asked, language in (("tlh, de-AT, de;q=0.9, en;q=0.5", "de"), ("tlh", "en")):
+        browser.headers["accept-language"] = asked
+        words = Words(language)("trouble.access_denied", application="Sandbox")
+        assert (await look(browser, attempt))["message"] == words
 
 
 async def test_attempt_is_its_linked_accounts_own(

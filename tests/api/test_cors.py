@@ -24,6 +24,8 @@ BEARER_ROUTES = [
     ("GET", "/api/v2/public/session/active-linked-account"),
     ("POST", "/api/v2/public/session-token/revoke"),
     ("POST", "/api/v2/public/connect-url"),
+    ("POST", "/v1/connect-attempts"),
+    ("GET", "/v1/connect-attempts/some"),
     ("POST", REFRESH),
 ]
 KEY_ROUTES = [

@@ -28,6 +28,7 @@ REFUSED_FOR_ITS_CONTENT = {
     "POST /v1/connections/{connection_id}/report": (("422",), "what is reported has happened already"),
     "DELETE /v1/connections/{connection_id}": (("422",), "not every application can be uninstalled"),
     "POST /v1/connections/{connection_id}/reconnect": (("422",), "each application asks for fields of its own"),
+    "POST /v1/connect-attempts": (("400", "422"), "each application asks for fields of its own, or for a key"),
     "POST /v1/api-keys": (("422",), "an end has to be in the future"),
     "GET /v1/catalog": (("422",), "a cursor is one that this list gave"),
     "PUT /v1/catalog/{slug}": (("422",), "what an entry says has to fit together, and its slug is an own one"),

@@ -20,6 +20,7 @@ from store.outbox import NewEvent, announce, event_head
 from store.replays import replay_task
 from store.scope import Scope
 from store.tables import REMOVALS
+from store.tickets import Ticket, new_ticket_id
 from tests.api.conftest import Everlink
 from tests.api.every_route import EITHER, KEY, SESSION, Route, every_route
 
@@ -28,16 +29,30 @@ OPEN = {
     "GET /readyz": "says nothing of anybody",
     "GET /connect/style.css": "a file",
     "GET /connect/page.js": "a file",
+    "GET /connect/frame.js": "a file",
+    "GET /connect/close.js": "a file",
     "GET /connect/start/{secret}": "the secret in the link is the right to it",
     "GET /connect/{secret}": "the secret in the link is the right to it",
     "GET /connect/session": "the browser's cookie is the right to it",
     "POST /connect/session/{slug}": "the browser's cookie is the right to it",
+    **{
+        route: "the cookie of the frame is the right to it: test_embedding.py"
+        for route in (
+            "GET /connect/frame/{session_id}",
+            "POST /connect/frame/{session_id}/{slug}",
+            "GET /connect/frame/{session_id}/attempts/{attempt_id}",
+        )
+    },
     "GET /api/v1/{slug}/callback": "the state and the browser's cookie are the right to it",
     "GET /api/v2/public/auth-structure/{slug}": "says what the built-in catalog says",
     "POST /hooks/{slug}/{environment}/{org_id}": "the provider's signature is the right to it",
     "GET /hooks/{slug}/{environment}/{org_id}": "only asks for a look, once a minute",
     "DELETE /hooks/{slug}/{environment}/{org_id}": "our client's credentials are the right to it",
     "DELETE /api/v1/{slug}/callback": "our client's credentials are the right to it",
+    "GET /sdk/everlink.js": "a file",
+    "GET /sdk/everlink.{version}.js": "a file",
+    "GET /sdk/everlink.d.ts": "a file",
+    "GET /sdk/everlink.json": "says what the files are",
     "GET /console/style.css": "a file",
     "POST /console": "the API key in the form is the right to it: test_console.py",
     **{
@@ -88,6 +103,7 @@ NEVER = {
     "linked_account_id": "never-was",
     "removal_id": f"rem_{uuid4().hex}",
     "replay_id": f"rep_{uuid4().hex}",
+    "attempt_id": uuid4().hex,
     "org_id": "0" * 24,
 }
 NAMES = set(NEVER)
@@ -125,11 +141,14 @@ async def settle(everlink: Everlink, scope: Scope, slug: str) -> World:
     assert begun is not None
     await made.replays.finish(replay_task(begun), "", now)
     token = (await made.sessions.issue(scope, account, now, anew=True)).token
+    attempt = Ticket(new_ticket_id(), scope, account, slug, connection.id)
+    await made.tickets.issue(attempt, now)
     ids = {
         "connection_id": connection.id,
         "slug": slug,
         "endpoint_id": endpoint,
         "event_id": event_id,
+        "attempt_id": attempt.id,
         "webhook_id": endpoint,
         "key_id": key.split("_")[1],
         "account_id": account,

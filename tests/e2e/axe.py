@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.async_api import Page
+from playwright.async_api import Frame, Page
 
 from tests.e2e import npm
 
@@ -17,7 +17,7 @@ def unpack(folder: Path) -> Path:
     return npm.unpack(PACKAGE, INTEGRITY, folder) / "axe.min.js"
 
 
-async def violations(page: Page, script: Path) -> list[str]:
+async def violations(page: Page | Frame, script: Path) -> list[str]:
     """What it finds on the page: by which rule, and where. The page's context has to let scripts in (`bypass_csp`)."""
     await page.add_script_tag(path=script)
     found = await page.evaluate("async () => (await axe.run(document)).violations")

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, expect
 
 from dev.stack import Stack
 from tests.e2e import axe
+from tests.e2e.framed_page import FramedPage, product_origin
 from tests.e2e.hosted import KEYS, Linked, card, consent, linked
 
 ENVIRONMENTS = {
@@ -20,11 +21,6 @@ ENVIRONMENTS = {
     "phone": {"viewport": {"width": 320, "height": 640}, "is_mobile": True, "has_touch": True},
     "arabic": {"viewport": {"width": 390, "height": 844}, "locale": "ar", "color_scheme": "dark"},
 }
-
-
-@pytest.fixture(scope="session")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return axe.unpack(tmp_path_factory.mktemp("axe"))
 
 
 @pytest.fixture(params=ENVIRONMENTS)
@@ -105,3 +101,25 @@ async def test_messages(customer: Linked, page: Page, script: Path) -> None:
     await consent(page)
     await expect(page.locator(".mark.good")).to_be_visible()
     assert await axe.violations(page, script) == []
+
+
+async def test_list_in_a_frame(customer: Linked, page: Page, script: Path, tmp_path: Path) -> None:
+    with product_origin(customer.stack, tmp_path) as origin:
+        await customer.product.put("/v1/settings", json={"allowed_origins": [origin]})
+        framed = FramedPage(page, customer.product, customer.account, origin)
+        await framed.show((await framed.session())["session"])
+        button = framed.card("Sandbox").locator("button")
+        await expect(button).to_be_visible()
+        assert await axe.violations(page, script) == []
+        assert await axe.violations(framed.inner, script) == []
+        async with page.expect_popup() as opened:
+            await button.click()
+        window = await opened.value
+        await expect(framed.frame.locator(".elsewhere")).to_be_visible()
+        assert await axe.violations(framed.inner, script) == []
+        await consent(window, allow=False)
+        await framed.until_told("error")
+        assert await axe.violations(framed.inner, script) == []
+        await framed.frame.get_by_role("button").last.click()
+        await framed.until_told("closed")
+        await customer.product.put("/v1/settings", json={"allowed_origins": []})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
+from api.wording import Words
+from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
+from tests.chromium import CHROMIUM, QUIET
 from tests.e2e import cobalt
-from tests.e2e.conftest import CHROMIUM, QUIET
 from tests.e2e.script_page import PAGE, ScriptPage, answer, at_consent
 
 POLLS = "**/v1/connect-attempts/*"
@@ -116,7 +119,7 @@ async def test_customer_who_denies_is_told_of_and_may_try_again(script: ScriptPa
     await answer(window, allow=False)
     failure = await script.outcome()
     assert (failure["name"], failure["code"], failure["application"]) == ("EverlinkError", "access_denied", "sandbox")
-    assert failure["message"] == "Access to Sandbox was not granted. Nothing has been connected."
+    assert failure["message"] == Words("en")("trouble.access_denied", application="Sandbox")
     await until_closed(window)
     assert await script.connections() == [] and await script.told() == [["error", "access_denied"]]
     assert await connect(script)
@@ -370,9 +373,15 @@ async def test_page_of_an_origin_that_was_not_named_gets_nothing(script: ScriptP
 
 
 async def test_mistakes_of_the_page_are_told_at_once(script: ScriptPage) -> None:
-    for mistake in ("new Everlink({})", "everlink.on('conected', () => {})"):
+    mistakes = (
+        "new Everlink({})",
+        "everlink.on('conected', () => {})",
+        "everlink.connect('sandbox', {}, { timeout: -1 })",
+    )
+    for mistake in mistakes:
         with pytest.raises(Exception, match="TypeError"):
             await script.page.evaluate(mistake)
+    assert len(script.page.context.pages) == 1
 
 
 async def test_listener_that_fails_harms_nobody_and_one_that_has_ended_hears_nothing(script: ScriptPage) -> None:
@@ -398,3 +407,24 @@ async def test_many_windows_at_once_are_each_their_own(script: ScriptPage) -> No
     await at_consent(second)
     await asyncio.gather(second.click("button[name=allow]"), window.click("button[name=allow]"))
     assert await script.outcome() == await script.page.evaluate("second")
+
+
+async def test_code_of_the_documentation_runs(stack: Stack, script: ScriptPage, folder: Path) -> None:
+    seamless = (ROOT / "docs" / "reconnect.md").read_text().split("\n## Seamless")[1]
+    load, use = re.findall(r"```html\n(.*?)```", seamless, re.DOTALL)
+    load = load.replace("https://everlink.product.example", stack.addresses.api)
+    wanted = {"linked_account_id": script.account}
+    pair = (await script.product.post("/api/v2/public/session-token", json=wanted)).json()
+    given = f"const token = '{pair['token']}', refreshToken = '{pair['refresh_token']}';"
+    (folder / "documented.html").write_text(f"<!doctype html>\n{load}<script>{given}</script>\n{use}")
+    page = script.page
+    await page.goto(f"{page.url}documented.html")
+    row = page.get_by_role("listitem").filter(has_text=re.compile("^Sandbox (?!.API)"))
+    async with page.expect_popup() as opened:
+        await row.get_by_role("button", name="Connect").click()
+    await answer(await opened.value)
+    await expect(page.get_by_role("status")).to_have_text("Sandbox is connected.")
+    await expect(row.get_by_role("button")).to_have_text("Connect another")
+    page.on("dialog", lambda dialog: dialog.accept("sk_sandbox_wrong"))
+    await page.get_by_role("listitem").filter(has_text="API key").get_by_role("button").click()
+    await expect(page.get_by_role("status")).to_have_text("the provider does not accept these credentials")
