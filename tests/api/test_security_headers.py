@@ -130,11 +130,8 @@ async def test_cookies_are_for_us_alone(answers: dict[str, httpx.Response], name
     assert [cookie.partition("=")[0] for cookie in cookies] == ([wanted] if wanted else [])
     for cookie in cookies:
         said = {part.strip().casefold() for part in cookie.split(";")}
-        assert (
-            {"httponly"} <= said
-            and said & {"samesite=lax", "samesite=strict"}
-            and not any(part.startswith("domain") for part in said)
-        )
+        assert "httponly" in said and said & {"samesite=lax", "samesite=strict"}
+        assert not any(part.startswith("domain") for part in said)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -149,7 +146,7 @@ async def test_page_is_whole_under_its_policy(answers: dict[str, httpx.Response]
         [given] = re.findall(r'nonce="([^"]+)"', nonce)
         assert f"'nonce-{given}'" in policy(answer)["style-src"]
     for address in re.findall(r"\b(?:src|href)=\"([^\"]*)\"", answer.text):
-        assert address.startswith(("/", "data:image/", "data:,")) and not address.startswith("//")
+        assert address.startswith(("/", "#", "?", "data:image/", "data:,")) and not address.startswith("//")
 
 
 @pytest.mark.parametrize("file", ["everlink.js", "everlink.d.ts", "everlink.json"])
