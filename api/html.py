@@ -33,6 +33,16 @@ VERSION = sha256(b"".join((PAGES / name).read_bytes() for name in FILES)).hexdig
 NOBODY = "'none'"
 EXPIRED = (Trouble.LINK_EXPIRED, Trouble.SESSION_LINK_USED, Trouble.SESSION_EXPIRED)
 NO_MORE: Mapping[str, str] = MappingProxyType({})
+# Nothing is kept, framed, or seen by the pages of another site.
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
 # On the way to a provider and back a page may be in a pop-up that the product watches: it keeps its opener.
 WATCHED = ("/connect/start/", "/api/v1/")
 
@@ -75,18 +85,9 @@ def keep(response: Response, made: Made, name: str, value: str) -> None:
 
 
 def headers(request: Request, more: Mapping[str, str] = NO_MORE) -> dict[str, str]:
-    """What a browser is told with whatever it gets of us: nothing is kept, framed, or seen by another site's pages."""
-    opener = "unsafe-none" if request.url.path.startswith(WATCHED) else "same-origin"
-    return {
-        "cache-control": "no-store",
-        "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        "cross-origin-opener-policy": opener,
-        "cross-origin-resource-policy": "same-origin",
-        "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-        "referrer-policy": "no-referrer",
-        "x-content-type-options": "nosniff",
-        **more,
-    }
+    """What a browser is told with whatever it gets of us."""
+    watched = {"cross-origin-opener-policy": "unsafe-none"} if request.url.path.startswith(WATCHED) else NO_MORE
+    return {**HEADERS, **watched, **more}
 
 
 def timed(words: Words, now: datetime) -> Callable[[datetime], Markup]:

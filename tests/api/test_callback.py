@@ -166,3 +166,17 @@ async def test_answer_that_comes_too_late_is_refused(
     page = await ada.open(answer)
     assert page.status_code == 400 and "expired" in page.text
     assert await connections(product) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["//evil.example", "/\\evil.example", "https://127.0.0.1@evil.example", "javascript:alert('evil')"]
+)
+@pytest.mark.parametrize("allow", [True, False])
+async def test_return_url_that_an_answer_brings_leads_nowhere(
+    product: httpx.AsyncClient, ada: Visitor, url: str, allow: bool
+) -> None:
+    answer = await ada.consent_only(await new_link(product), allow=allow)
+    named = dict.fromkeys(("return_url", "redirect_uri", "next"), url)
+    page = await ada.open(answer.copy_merge_params(named))
+    assert page.status_code == (200 if allow else 400) and "evil" not in page.text
+    assert page.url.path == "/api/v1/sandbox/callback" and "refresh" not in page.headers
