@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api.brand import look_of
 from api.connecting import ConnectFailed
-from api.html import Place, page
+from api.html import Place, headers, page
 from api.services import Services
 from api.trouble import Trouble
 from store.connect_sessions import SESSION_LIFETIME, ConnectSession
@@ -20,7 +20,6 @@ FRAME = "/connect/frame"  # and the session's id: a browser may have several of 
 FRAME_COOKIE = "everlink_frame"
 PROBE_COOKIE = "everlink_probe"
 PROBED = "probed"
-PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
 def in_frame(request: Request) -> bool:
@@ -54,13 +53,13 @@ async def open_in_frame(
     """
     if PROBE_COOKIE in request.cookies:
         browser = await made.connect_sessions.open(secret, made.clock())
-        response = RedirectResponse(page_of(session), 303, PRIVATE)
+        response = RedirectResponse(page_of(session), 303, headers(request))
         if browser is not None:
             _keep(response, FRAME_COOKIE, browser, page_of(session), int(SESSION_LIFETIME.total_seconds()))
         return response
     if PROBED in request.query_params:
         return page(request, "window.html", {"link": f"/connect/{secret}"}, place=place)
-    response = RedirectResponse(f"/connect/{secret}?{PROBED}", 303, PRIVATE)
+    response = RedirectResponse(f"/connect/{secret}?{PROBED}", 303, headers(request))
     _keep(response, PROBE_COOKIE, "1", "/connect", 60)
     return response
 

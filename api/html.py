@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import Cookie, Request
@@ -29,13 +30,11 @@ HOSTED_COOKIE = "everlink_session"
 SESSION = "/connect/session"
 # In the addresses of the files, so that a browser keeps them until they change.
 VERSION = sha256(b"".join((PAGES / name).read_bytes() for name in FILES)).hexdigest()[:12]
+NOBODY = "'none'"
 EXPIRED = (Trouble.LINK_EXPIRED, Trouble.SESSION_LINK_USED, Trouble.SESSION_EXPIRED)
-HEADERS = {
-    "cache-control": "no-store",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "x-content-type-options": "nosniff",
-}
+NO_MORE: Mapping[str, str] = MappingProxyType({})
+# On the way to a provider and back a page may be in a pop-up that the product watches: it keeps its opener.
+WATCHED = ("/connect/start/", "/api/v1/")
 
 templates = Jinja2Templates(
     env=Environment(
@@ -73,6 +72,21 @@ def keep(response: Response, made: Made, name: str, value: str) -> None:
     """A cookie that only we read, for as long as connecting may take."""
     secure = made.settings.public_url.startswith("https:")
     response.set_cookie(name, value, max_age=3600, httponly=True, samesite="lax", secure=secure)
+
+
+def headers(request: Request, more: Mapping[str, str] = NO_MORE) -> dict[str, str]:
+    """What a browser is told with whatever it gets of us: nothing is kept, framed, or seen by another site's pages."""
+    opener = "unsafe-none" if request.url.path.startswith(WATCHED) else "same-origin"
+    return {
+        "cache-control": "no-store",
+        "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "cross-origin-opener-policy": opener,
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+        **more,
+    }
 
 
 def timed(words: Words, now: datetime) -> Callable[[datetime], Markup]:
@@ -154,20 +168,14 @@ def page(
     values: dict[str, Any],
     status: int = 200,
     place: Place = SOMEWHERE,
-    headers: dict[str, str] | None = None,
+    more: Mapping[str, str] = NO_MORE,
 ) -> HTMLResponse:
     """A page that only its place frames, whose forms and scripts go nowhere else, and of which nothing is kept."""
     nonce = secrets.token_urlsafe(16) if place.look and place.look.colours else None
     style = f"style-src 'self' 'nonce-{nonce}'" if nonce else "style-src 'self'"
     policy = f"default-src 'none'; script-src 'self'; {style}; img-src data: 'self'; connect-src 'self'"
-    ancestors = place.embed_origin or "'none'"
-    given = {
-        **HEADERS,
-        "content-security-policy": f"{policy}; form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}",
-        "referrer-policy": "no-referrer",
-        **(headers or {}),
-    }
+    policy += f"; form-action 'self'; base-uri 'none'; frame-ancestors {place.embed_origin or NOBODY}"
     words = words_of(request, place)
+    said = {"content-security-policy": policy, "content-language": words.language, **more}
     own = {"words": words, "nonce": nonce, "version": VERSION, **vars(place)}
-    given["content-language"] = words.language
-    return templates.TemplateResponse(request, template, {**values, **own}, status, given)
+    return templates.TemplateResponse(request, template, {**values, **own}, status, headers(request, said))

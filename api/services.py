@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import httpx
@@ -93,6 +94,12 @@ class Services:
     async def entry(self, scope: Scope, slug: str) -> CatalogEntry | None:
         """What is known of an application; None where nothing is."""
         return await self.catalog.find(slug, partial(self.own_applications.definition, scope))
+
+    @property
+    def origin(self) -> str:
+        """Ours, as a browser says it of a form that a page of ours sends."""
+        address = urlsplit(self.settings.public_url)
+        return f"{address.scheme}://{address.netloc}"
 
     def workflow_url(self, connection_id: str) -> str:
         """Where a connection's workflow is in Temporal's Web UI."""

@@ -72,7 +72,7 @@ class StackConfig:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
-        numbers = {name: _number(variable, env[variable]) for name, variable in VARIABLES.items() if env.get(variable)}
+        numbers = {name: number(variable, env[variable]) for name, variable in VARIABLES.items() if env.get(variable)}
         state = Path(env.get("EVERLINK_STATE_DIR") or cls.state)
         return cls(state=state, sandbox_url=env.get("SANDBOX_URL", "").rstrip("/") or None, **numbers)
 
@@ -259,7 +259,7 @@ def answers(url: str) -> Probe:
     return probe
 
 
-def _number(variable: str, text: str) -> int:
+def number(variable: str, text: str) -> int:
     highest = 65535 if variable.endswith("_PORT") else 365 * 24 * 3600
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= highest):
         raise StackError(f"{variable} must be a number from 1 to {highest}, not {text!r}")

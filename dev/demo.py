@@ -10,17 +10,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import httpx
 
-from dev.config import StackConfig, StackError, StackInfo, running_stack, say
+from dev.config import StackConfig, StackError, running_stack, say
 from dev.listener import Listener
-from dev.stack import Stack
+from dev.stack import a_stack
 from everlink import Client, EverlinkError
 from everlink.contract import SUBSCRIBABLE, ConnectionStatus, ReauthReason
 from everlink.models import Connected, Connection, Token
@@ -216,19 +215,6 @@ async def _first(demo: Demo, ada: Customer) -> int:
     await demo.step("connected an API key", demo.save_key(key))
     await demo.step("refreshed by itself", demo.refreshed(2))
     return key_id
-
-
-@asynccontextmanager
-async def a_stack(config: StackConfig) -> AsyncIterator[StackInfo]:
-    """The stack that runs already, or one of our own."""
-    if info := running_stack(config.state):
-        say(f"using the stack that runs in {config.state}")
-        yield info
-        return
-    async with Stack(config):
-        info = running_stack(config.state)
-        assert info is not None
-        yield info
 
 
 async def run(config: StackConfig) -> None:

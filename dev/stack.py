@@ -12,8 +12,8 @@ import signal
 import subprocess
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,16 @@ from typing import Any, Self
 
 from dev.config import ROOT, Process, Say, StackConfig, StackError, StackInfo, StackInterrupted, running_stack, say
 
-__all__ = ["Process", "Stack", "StackConfig", "StackError", "StackInfo", "StackInterrupted", "running_stack"]
+__all__ = [
+    "Process",
+    "Stack",
+    "StackConfig",
+    "StackError",
+    "StackInfo",
+    "StackInterrupted",
+    "a_stack",
+    "running_stack",
+]
 
 STOP_SECONDS = 50.0  # at most; the worker takes up to 45 to finish what must not be cut off
 QUICK_DEATH_SECONDS = 2.0
@@ -218,6 +227,19 @@ class Stack:
         fresh = self.config.state / "stack.json.new"
         fresh.write_text(json.dumps(asdict(info), indent=2))
         fresh.replace(self.config.state / "stack.json")
+
+
+@asynccontextmanager
+async def a_stack(config: StackConfig) -> AsyncIterator[StackInfo]:
+    """The stack that runs already, or one of our own."""
+    if info := running_stack(config.state):
+        say(f"using the stack that runs in {config.state}")
+        yield info
+        return
+    async with Stack(config):
+        info = running_stack(config.state)
+        assert info is not None
+        yield info
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -353,3 +353,29 @@ class Connected(BaseModel):
 
 class ConnectLink(BaseModel):
     auth_url: str
+
+
+class Settings(BaseModel):
+    """What an organization decides for one of its environments."""
+
+    allowed_origins: list[str] = Field(
+        examples=[["https://app.acme.example", "http://localhost:3000"]],
+        description="Whose pages may use session tokens. While it is empty, the pages of any origin",
+    )
+    reminder_days: list[float] = Field(
+        examples=[[1.0, 3.0, 7.0]],
+        description="How many days after `Connection Expired` to remind of it, while nobody has reconnected; "
+        "empty: never",
+    )
+    return_urls: list[str] = Field(
+        examples=[["https://app.acme.example/integrations"]],
+        description="Where customers may be sent back to after connecting: a `return_url` is exactly one of them",
+    )
+    brand_colour: str | None = Field(
+        examples=["#2c52d6"], description="Of the pages that your customers read, as `#rrggbb`; null: ours"
+    )
+    logo: str | None = Field(
+        examples=["data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4="],
+        description="At the top of those pages: a `data:` address of a PNG, JPEG, WebP or SVG in base64, of at most "
+        "32 KB; null: only your name",
+    )

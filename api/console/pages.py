@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from api.html import PAGES
@@ -19,13 +20,8 @@ HOME = "/console"
 
 POLICY = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'"
 HEADERS = {
-    "cache-control": "no-store",
     "content-security-policy": f"{POLICY}; frame-ancestors 'none'",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
     "referrer-policy": "same-origin",  # with less, a browser would not say where a form comes from
-    "x-content-type-options": "nosniff",
 }
 
 
@@ -47,9 +43,22 @@ def sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
 
 
-templates = Jinja2Templates(FOLDER)
-templates.env.filters |= {"moment": moment, "lasting": lasting, "host": host, "percent": percent, "sentence": sentence}
-templates.env.trim_blocks = templates.env.lstrip_blocks = True
+templates = Jinja2Templates(
+    env=Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+)
+templates.env.filters |= {
+    "moment": moment,
+    "lasting": lasting,
+    "host": host,
+    "percent": percent,
+    "sentence": sentence,
+}
 
 
 def page(request: Request, template: str, values: dict[str, Any], status: int = 200) -> HTMLResponse:

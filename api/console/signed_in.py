@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Cookie, Depends, Form, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +14,7 @@ from fastapi.routing import APIRoute
 from api.auth import Made
 from api.console.pages import HEADERS, HOME, page, refusal
 from api.errors import ApiError
+from api.html import headers
 from store.console_sessions import LIFETIME, ConsoleSession
 from store.database import StoreUnavailable
 
@@ -52,7 +52,7 @@ class ConsoleRoute(APIRoute):
                 answer = refusal(request, 503, "One moment", "The database cannot be reached. Please try again soon.")
             except RequestValidationError:
                 answer = refusal(request, 422, "Not valid", "This address or form has values that there are not.")
-            for name, value in HEADERS.items():
+            for name, value in headers(request, HEADERS).items():
                 answer.headers.setdefault(name, value)
             return answer
 
@@ -90,8 +90,7 @@ def check_origin(request: Request, made: Made) -> None:
     Raises:
         Refused
     """
-    address = urlsplit(made.settings.public_url)
-    if request.headers.get("origin") != f"{address.scheme}://{address.netloc}":
+    if request.headers.get("origin") != made.origin:
         raise Refused(NOT_OURS)
 
 

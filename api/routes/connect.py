@@ -14,7 +14,7 @@ from api.arriving import Callback, arrive
 from api.auth import Made
 from api.brand import look_of
 from api.connecting import ConnectFailed, depart, entry_of
-from api.html import PAGES, SOMEWHERE, Hosted, Place, connected, failed, keep, link_done, unavailable
+from api.html import PAGES, SOMEWHERE, Hosted, Place, connected, failed, headers, keep, link_done, unavailable
 from api.return_urls import with_outcome
 from api.services import Services
 from api.trouble import Trouble
@@ -28,8 +28,7 @@ CALLBACK_PARAMETERS = ("state", "code", "error", "iss")
 # What standards say besides; the rest is the provider's own, and may tell whose account it is (`realmId`).
 NO_NEWS = frozenset({*CALLBACK_PARAMETERS, "error_description", "error_uri", "scope", "session_state"})
 MOST_NEWS, LONGEST_NEWS = 20, 1024
-AWAY = {"cache-control": "no-store", "referrer-policy": "no-referrer"}  # the address had a code in it
-KEPT = {"cache-control": "public, max-age=86400", "x-content-type-options": "nosniff"}  # pages name their version
+KEPT = {"cache-control": "public, max-age=86400"}  # pages name their version
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,15 +36,16 @@ Browser = Annotated[str | None, Cookie(alias=BROWSER_COOKIE)]
 
 
 @router.get("/connect/style.css")
-async def style() -> FileResponse:
-    return FileResponse(PAGES / "style.css", headers=KEPT)
+async def style(request: Request) -> FileResponse:
+    return FileResponse(PAGES / "style.css", headers=headers(request, KEPT))
 
 
 @router.get("/connect/page.js")
 @router.get("/connect/frame.js")
 @router.get("/connect/close.js")
 async def script(request: Request) -> FileResponse:
-    return FileResponse(PAGES / Path(request.url.path).name, headers=KEPT, media_type="text/javascript")
+    path = PAGES / Path(request.url.path).name
+    return FileResponse(path, headers=headers(request, KEPT), media_type="text/javascript")
 
 
 @router.get("/connect/start/{secret}")
@@ -60,7 +60,7 @@ async def start(request: Request, made: Made, secret: str, browser: Browser = No
         if ticket.used:
             return link_done(request, place)
         browser = browser or secrets.token_urlsafe(24)
-        response = RedirectResponse(await depart(made, ticket, browser), 303)
+        response = RedirectResponse(await depart(made, ticket, browser), 303, headers(request))
     except ConnectFailed as failure:
         return failed(request, failure, place)
     except StoreUnavailable:
@@ -83,7 +83,7 @@ async def callback(request: Request, made: Made, slug: str, browser: Browser = N
             return link_done(request, place)
         url = await _next_url(made, arrival.ticket, session, place, arrival.connection_id)
         if url is not None:
-            return RedirectResponse(url, 303, AWAY)
+            return RedirectResponse(url, 303, headers(request))
         entry = await entry_of(made, arrival.ticket.scope, slug)
         in_pop_up = arrival.ticket.session_id is not None and not place.has_list
         return connected(request, entry.name, place, closes=in_pop_up)

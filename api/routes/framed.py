@@ -14,7 +14,7 @@ from api.attempts import look
 from api.auth import Made
 from api.connecting import ConnectFailed
 from api.framing import FRAME, FRAME_COOKIE, frame_of
-from api.html import SOMEWHERE, Place, failed
+from api.html import SOMEWHERE, Place, failed, headers
 from api.routes.hosted import not_connected, of_browser, shown, submitted
 from api.services import Services
 from api.trouble import Trouble
@@ -71,7 +71,7 @@ async def attempt(
     except ConnectFailed as failure:
         return not_connected(request, failure, SOMEWHERE)
     found = await look(request, made, session.scope, session.linked_account_id, attempt_id, wait)
-    return JSONResponse(found.model_dump(mode="json"), headers={"cache-control": "no-store"})
+    return JSONResponse(found.model_dump(mode="json"), headers=headers(request))
 
 
 async def _place(made: Services, session_id: str) -> Place:

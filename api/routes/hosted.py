@@ -5,8 +5,6 @@ The link that leads there opens once. From then on a cookie is the right to it, 
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -23,6 +21,7 @@ from api.html import (
     Hosted,
     Place,
     failed,
+    headers,
     keep,
     leaving,
     page,
@@ -90,7 +89,7 @@ async def open_link(request: Request, made: Made, secret: str, browser: Hosted =
         return failed(request, failure)
     except StoreUnavailable:
         return unavailable(request)
-    response = RedirectResponse(SESSION, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
+    response = RedirectResponse(SESSION, 303, headers(request))
     if opened is not None:
         keep(response, made, HOSTED_COOKIE, opened)
     return response
@@ -126,7 +125,7 @@ async def submitted(request: Request, made: Services, session: ConnectSession, p
 
 async def _form(request: Request, made: Services, session: ConnectSession) -> Form:
     """What was sent, if it was by our own page for this session."""
-    if request.headers.get("origin") != _own_origin(made):
+    if request.headers.get("origin") != made.origin:
         raise ConnectFailed(403, Trouble.FOREIGN_FORM)
     sent = await request.form(max_files=0)
     form = {name: value for name, value in sent.items() if isinstance(value, str)}
@@ -154,9 +153,9 @@ async def _connect(
     view = await save_key(made, session.scope, session.linked_account_id, entry, fields)
     url = await next_url(made, session, place, entry.slug, view.connection_id)
     if _by_script(request):
-        return JSONResponse({"connection_id": view.connection_id, "next": url}, 201)
+        return JSONResponse({"connection_id": view.connection_id, "next": url}, 201, headers(request))
     if url.startswith(place.here):
-        return RedirectResponse(url, 303)
+        return RedirectResponse(url, 303, headers(request))
     return returning(request, entry.name, url, place)
 
 
@@ -174,7 +173,7 @@ async def _start(
 
 def _leave(request: Request, place: Place, entry: CatalogEntry, attempt: Attempt) -> Response:
     if _by_script(request):
-        return JSONResponse({"id": attempt.id, "connect_url": attempt.url}, 201, {"cache-control": "no-store"})
+        return JSONResponse({"id": attempt.id, "connect_url": attempt.url}, 201, headers(request))
     return leaving(request, entry.name, attempt.url, place)
 
 
@@ -213,15 +212,10 @@ async def shown(
         "session": session.id,
         "timed": timed(words_of(request, place), made.clock()),
     }
-    # With less of a referrer policy, a browser would not say where a form comes from.
-    headers = {"referrer-policy": "same-origin", "cross-origin-opener-policy": "same-origin"}
-    return page(request, "session.html", values, refused.status if refused else 200, place, headers)
+    status = refused.status if refused else 200
+    more = {"referrer-policy": "same-origin"}  # with less of it, a browser would not say where a form comes from
+    return page(request, "session.html", values, status, place, more)
 
 
 def _by_script(request: Request) -> bool:
     return request.headers.get("accept") == "application/json"
-
-
-def _own_origin(made: Services) -> str:
-    address = urlsplit(made.settings.public_url)
-    return f"{address.scheme}://{address.netloc}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.auth import Administers, Made, Reads
 from api.brand import Colour, Logo
 from api.cors import Origin
 from api.inputs import Input, NoStandIn, left_out
 from api.return_urls import ReturnUrl
+from everlink import models
 from store.tables import REMINDER_DAYS, TenantSettings
 
 router = APIRouter(prefix="/v1/settings", tags=["Settings"])
@@ -39,38 +40,14 @@ class SettingsInput(Input):
     logo: Logo | None = left_out(examples=[LOGO])
 
 
-class SettingsOut(BaseModel):
-    allowed_origins: list[str] = Field(
-        examples=[ORIGINS],
-        description="Whose pages may use session tokens. While it is empty, the pages of any origin",
-    )
-    reminder_days: list[float] = Field(
-        examples=[DAYS],
-        description="How many days after `Connection Expired` to remind of it, while nobody has reconnected; "
-        "empty: never",
-    )
-    return_urls: list[str] = Field(
-        examples=[RETURN_URLS],
-        description="Where customers may be sent back to after connecting: a `return_url` is exactly one of them",
-    )
-    brand_colour: str | None = Field(
-        examples=[COLOUR], description="Of the pages that your customers read, as `#rrggbb`; null: ours"
-    )
-    logo: str | None = Field(
-        examples=[LOGO],
-        description="At the top of those pages: a `data:` address of a PNG, JPEG, WebP or SVG in base64, of at most "
-        "32 KB; null: only your name",
-    )
-
-
 @router.get("")
-async def get_settings(made: Made, scope: Reads) -> SettingsOut:
+async def get_settings(made: Made, scope: Reads) -> models.Settings:
     """The settings of the key's environment."""
     return _out(await made.tenants.settings(scope))
 
 
 @router.put("")
-async def put_settings(made: Made, scope: Administers, given: SettingsInput) -> SettingsOut:
+async def put_settings(made: Made, scope: Administers, given: SettingsInput) -> models.Settings:
     """Change what is given.
 
     `allowed_origins`, whose pages may use session tokens, takes effect with the next request; `reminder_days` with the
@@ -86,5 +63,5 @@ async def put_settings(made: Made, scope: Administers, given: SettingsInput) -> 
     return _out(await made.tenants.change_settings(scope, values))
 
 
-def _out(settings: TenantSettings) -> SettingsOut:
-    return SettingsOut(**settings.model_dump(include=set(SettingsOut.model_fields)))
+def _out(settings: TenantSettings) -> models.Settings:
+    return models.Settings(**settings.model_dump(include=set(models.Settings.model_fields)))

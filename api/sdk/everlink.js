@@ -54,13 +54,13 @@
 
   /** The window of one connect(), and what ends the wait for it. */
   class Visit {
+    popup = null;
     outcome; // what connect() answers; a second connect() meanwhile answers the same
     late = null; // the wait for a window that only looks closed
     #over = new AbortController();
     #limit;
 
-    constructor(popup, signal, timeout) {
-      this.popup = popup;
+    constructor(signal, timeout) {
       this.#limit = AbortSignal.timeout(timeout);
       this.stop = AbortSignal.any([this.#over.signal, this.#limit, ...(signal ? [signal] : [])]);
     }
@@ -125,12 +125,12 @@
       before?.end(new EverlinkError("window_closed"));
 
       // Where it is not known yet whether a window is needed, one is opened: after the first `await` it is too late.
-      const popup = this.#authTypes.get(slug) === "keybased" ? null : openWindow();
-      const visit = new Visit(popup, signal, timeout);
+      const visit = new Visit(signal, timeout);
+      if (this.#authTypes.get(slug) !== "keybased") visit.popup = openWindow();
       visit.outcome = this.#told(slug, visit, this.#connect(slug, fields, connectionId, visit), () => {
         if (this.#visits.get(key) === visit) this.#visits.delete(key);
       });
-      if (popup) this.#visits.set(key, visit);
+      if (visit.popup) this.#visits.set(key, visit);
       return visit.outcome;
     }
 

@@ -17,6 +17,7 @@ from everlink.client.deliveries import Deliveries
 from everlink.client.events import Events
 from everlink.client.linked_accounts import LinkedAccounts
 from everlink.client.replays import Replays
+from everlink.client.settings import Settings
 from everlink.client.transport import Transport, segment
 from everlink.client.webhook_endpoints import WebhookEndpoints
 from everlink.models import Removal
@@ -49,6 +50,7 @@ class Client:
         self.events = Events(self._transport)
         self.replays = Replays(self._transport)
         self.api_keys = ApiKeys(self._transport)
+        self.settings = Settings(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

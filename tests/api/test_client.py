@@ -192,6 +192,17 @@ async def test_a_session_token_is_for_one_customer(everlink: Everlink, client: C
     assert account["account_id"] == "acme"
 
 
+async def test_settings(client: Client) -> None:
+    origins, urls = ["https://app.acme.example"], ["https://app.acme.example/integrations"]
+    changed = await client.settings.change(
+        allowed_origins=origins, return_urls=urls, reminder_days=[2], brand_colour="#0f766e"
+    )
+    assert (changed.allowed_origins, changed.return_urls, changed.reminder_days) == (origins, urls, [2])
+    assert await client.settings.change(allowed_origins=[], brand_colour="") == await client.settings.get()
+    left = await client.settings.get()
+    assert (left.allowed_origins, left.return_urls, left.brand_colour) == ([], urls, None)
+
+
 async def test_export_is_lines(client: Client) -> None:
     lines = [line async for line in client.export()]
     assert any('"acme"' in line for line in lines)

@@ -28,6 +28,8 @@ REFUSED_FOR_ITS_CONTENT = {
     "POST /v1/connections/{connection_id}/report": (("422",), "what is reported has happened already"),
     "DELETE /v1/connections/{connection_id}": (("422",), "not every application can be uninstalled"),
     "POST /v1/connections/{connection_id}/reconnect": (("422",), "each application asks for fields of its own"),
+    "POST /v1/connect-sessions": (("422",), "it leads only where the settings say, and is framed only there"),
+    "PUT /v1/settings": (("422",), "a logo is a picture of the type that it says"),
     "POST /v1/connect-attempts": (("400", "422"), "each application asks for fields of its own, or for a key"),
     "POST /v1/api-keys": (("422",), "an end has to be in the future"),
     "GET /v1/catalog": (("422",), "a cursor is one that this list gave"),
@@ -83,7 +85,8 @@ async def test_every_route_keeps_to_its_description(
         f"[auth.openapi.SessionToken]\nbearer = {quoted(tokens[0])}",
         *(f"[dictionaries.{name}]\nvalues = {quoted(values)}" for name, values in ids.items()),
         "[parameters]",
-        "'query.timeout' = 0",  # of the long poll
+        "'query.timeout' = 0",  # of the long polls
+        "'query.wait' = 0",
         *(f"'path.{name}' = {{ dictionary = '{name}', probability = 0.5 }}" for name in ids),
     ]
     for name, (statuses, _) in REFUSED_FOR_ITS_CONTENT.items():

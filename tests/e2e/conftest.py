@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from playwright.async_api import Browser
 from dev.config import StackConfig
 from dev.stack import Stack
 from tests.chromium import CHROMIUM, chromium
+from tests.e2e import axe
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,9 @@ async def browser() -> AsyncIterator[Browser]:
         pytest.skip("Chromium is not installed")
     async with chromium() as launched:
         yield launched
+
+
+@pytest.fixture(scope="session")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """axe-core's."""
+    return axe.unpack(tmp_path_factory.mktemp("axe"))

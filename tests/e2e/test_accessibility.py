@@ -23,11 +23,6 @@ ENVIRONMENTS = {
 }
 
 
-@pytest.fixture(scope="session")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return axe.unpack(tmp_path_factory.mktemp("axe"))
-
-
 @pytest.fixture(params=ENVIRONMENTS)
 async def page(request: pytest.FixtureRequest, browser: Browser) -> AsyncIterator[Page]:
     options: dict[str, Any] = ENVIRONMENTS[request.param]

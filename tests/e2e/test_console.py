@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from playwright.async_api import Browser, Page, Route, expect
 from dev.listener import Listener
 from dev.stack import Stack
 from sandbox.customer import Customer
+from tests.e2e import axe
 
 ACCOUNT = "console"
 ELSEWHERE = "http://chat.example/"
@@ -64,6 +67,7 @@ async def statuses(product: httpx.AsyncClient, connection: str, endpoint: str, w
 
 async def sign_in(page: Page, key: str, *, allow_changes: bool = False) -> None:
     """By the keyboard alone: the field has the focus."""
+    await expect(page.get_by_label("API key")).to_be_focused()
     await page.keyboard.type(key)
     if allow_changes:
         await page.keyboard.press("Tab")
@@ -142,11 +146,32 @@ async def test_a_link_from_a_chat_leads_on_to_its_page(stack: Stack, product: ht
     await expect(page.get_by_role("heading", name="Sandbox", exact=True)).to_be_visible()
 
 
-async def test_pages_fit_a_phone(stack: Stack, product: httpx.AsyncClient, page: Page) -> None:
-    connection = await revoked_connection(stack, product, f"{ACCOUNT}-{'x' * 200}")
-    await page.set_viewport_size({"width": 390, "height": 844})
-    await page.goto("/console")
-    await sign_in(page, product.headers["x-api-key"])
-    for path in ("", f"/connections/{connection['id']}", "/applications", "/endpoints"):
-        await page.goto(f"/console{path}")
-        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+@pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (1280, "dark"), (320, "light")])
+async def test_pages_are_for_everybody_on_every_screen(
+    stack: Stack,
+    product: httpx.AsyncClient,
+    browser: Browser,
+    script: Path,
+    width: int,
+    colours: Literal["light", "dark"],
+) -> None:
+    connection = await revoked_connection(stack, product, f"{ACCOUNT}-{width}-{colours}-{'x' * 200}")
+    context = await browser.new_context(
+        base_url=stack.addresses.api,
+        viewport={"width": width, "height": 844},
+        color_scheme=colours,
+        bypass_csp=True,  # for the script that looks
+    )
+    page = await context.new_page()
+    async with Listener() as listener:
+        endpoint = await listener.subscribe(product)
+        await page.goto("/console")
+        assert await axe.violations(page, script) == []
+        await sign_in(page, product.headers["x-api-key"], allow_changes=True)
+        of = f"/connections/{connection['id']}"
+        for path in ("", of, "/applications", "/endpoints", f"/endpoints/{endpoint}", "/connections/con_0"):
+            await page.goto(f"/console{path}")
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            assert await axe.violations(page, script) == [], path
+        await product.delete(f"/v1/webhook-endpoints/{endpoint}")
+    await context.close()

@@ -373,9 +373,15 @@ async def test_page_of_an_origin_that_was_not_named_gets_nothing(script: ScriptP
 
 
 async def test_mistakes_of_the_page_are_told_at_once(script: ScriptPage) -> None:
-    for mistake in ("new Everlink({})", "everlink.on('conected', () => {})"):
+    mistakes = (
+        "new Everlink({})",
+        "everlink.on('conected', () => {})",
+        "everlink.connect('sandbox', {}, { timeout: -1 })",
+    )
+    for mistake in mistakes:
         with pytest.raises(Exception, match="TypeError"):
             await script.page.evaluate(mistake)
+    assert len(script.page.context.pages) == 1
 
 
 async def test_listener_that_fails_harms_nobody_and_one_that_has_ended_hears_nothing(script: ScriptPage) -> None:
