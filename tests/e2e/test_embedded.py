@@ -10,7 +10,7 @@ from typing import Literal
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from dev.config import ROOT
 from dev.stack import Stack
@@ -18,6 +18,7 @@ from sandbox.customer import Customer
 from tests.chromium import CHROMIUM, QUIET
 from tests.e2e.cobalt import serving
 from tests.e2e.framed_page import PAGE, FramedPage, product_origin
+from tests.e2e.hosted import log_in
 
 
 @pytest.fixture(scope="session")
@@ -47,13 +48,7 @@ async def framed(
 
 async def answer(window: Page, *, allow: bool = True) -> None:
     """The customer signs in where they have to, and consents or not; the window closes."""
-    password, agree = window.locator("input[name=password]"), window.locator("button[name=allow]")
-    await password.or_(agree).wait_for()
-    if await password.count():
-        await window.fill("input[name=username]", "ada")
-        await password.fill("ada-password")
-        await window.click("button.primary")
-    await agree.wait_for()
+    await log_in(window)
     async with window.expect_event("close"):
         await window.click("button[name=allow]" if allow else "button:not([name=allow])", no_wait_after=True)
 
@@ -219,6 +214,43 @@ async def test_element_that_is_removed_takes_its_window_with_it(framed: FramedPa
     async with window.expect_event("close"):
         await framed.page.evaluate("() => document.querySelector('everlink-connect').remove()")
     assert await framed.told() == []
+
+
+async def test_provider_that_cuts_its_window_off_from_the_frame(stack: Stack, framed: FramedPage) -> None:
+    async def cut_off(route: Route) -> None:
+        answered = await route.fetch(max_redirects=0)
+        headers = {**answered.headers, "cross-origin-opener-policy": "same-origin"}
+        await route.fulfill(response=answered, headers=headers)
+
+    await framed.page.context.route(f"{stack.addresses.sandbox}/**/login**", cut_off)
+    await framed.show((await framed.session())["session"])
+    window = await framed.opened("Sandbox", "Connect")
+    await log_in(window)
+    assert await window.evaluate("() => opener === null")  # it looks closed to whoever has opened it
+    await window.click("button[name=allow]")
+    await framed.until_told("connected")
+    await expect(framed.card("Sandbox").get_by_text("Ada Lovelace")).to_be_visible()
+
+
+@pytest.mark.parametrize("policy", ["same-origin-allow-popups", "same-origin"])
+async def test_page_that_is_cut_off_from_windows_itself(
+    stack: Stack, framed: FramedPage, tmp_path: Path, policy: str
+) -> None:
+    (tmp_path / "index.html").write_text(PAGE.format(api=stack.addresses.api))
+    with serving(tmp_path, {"cross-origin-opener-policy": policy}) as framed.origin:
+        await framed.product.put("/v1/settings", json={"allowed_origins": [framed.origin]})
+        await framed.show((await framed.session())["session"])
+        if policy == "same-origin-allow-popups":
+            window = await framed.opened("Sandbox", "Connect")
+        else:  # the frame cannot see the window that it has opened, and gives the customer a link
+            await framed.card("Sandbox").get_by_role("button", name="Connect").click()
+            link = framed.card("Sandbox").get_by_role("link", name="Open it yourself")
+            await expect(link).to_be_visible()
+            async with framed.page.context.expect_page() as opened:
+                await link.click()
+            window = await opened.value
+        await answer(window)
+        await framed.until_told("connected")
 
 
 async def test_another_session_is_another_page_and_two_live_side_by_side(framed: FramedPage) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from store.connect_sessions import LINK_LIFETIME, SESSION_LIFETIME, ConnectSessions, Wishes
+from store.connect_sessions import KEPT, LINK_LIFETIME, SESSION_LIFETIME, ConnectSessions, Wishes
 from store.database import Database, utc_now
 from store.scope import Scope
 from store.tables import CONNECT_SESSIONS
@@ -38,10 +38,16 @@ async def test_link_and_session_end_to_the_moment(database: Database, scope: Sco
     assert await sessions.of_browser(browser, opened_at + SESSION_LIFETIME) is None
 
 
-async def test_what_has_ended_is_deleted_when_a_link_is_made(database: Database, scope: Scope) -> None:
+async def test_what_has_ended_a_day_ago_is_deleted_when_a_link_is_made(database: Database, scope: Scope) -> None:
     sessions, now = ConnectSessions(database), utc_now()
-    for _ in range(3):
-        await sessions.issue(scope, "acme", Wishes(), now)
+    ended = [await sessions.issue(scope, "acme", Wishes(embed_origin="https://a.example"), now) for _ in range(3)]
     await sessions.issue(scope, "acme", Wishes(), now + LINK_LIFETIME)
+    for link in ended:
+        known = await sessions.of_link(link.secret)
+        assert known == await sessions.of_id(link.id) and known is not None and known.id == link.id
+        assert await sessions.open(link.secret, now + LINK_LIFETIME) is None
+    assert await sessions.of_link(ended[0].id) is None and await sessions.of_id(ended[0].secret) is None
+    await sessions.issue(scope, "acme", Wishes(), now + LINK_LIFETIME + KEPT)
+    assert await sessions.of_id(ended[0].id) is None
     async with database.reading() as reading:
-        assert (await reading.execute(select(func.count()).select_from(CONNECT_SESSIONS))).scalar_one() == 1
+        assert (await reading.execute(select(func.count()).select_from(CONNECT_SESSIONS))).scalar_one() == 2
