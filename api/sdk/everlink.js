@@ -124,8 +124,8 @@
       }
       before?.end(new EverlinkError("window_closed"));
 
-      // Where it is not known yet whether a window is needed, one is opened: after the first `await` it is too late.
       const visit = new Visit(signal, timeout);
+      // Where it is not known yet whether a window is needed, one is opened: after the first `await` it is too late.
       if (this.#authTypes.get(slug) !== "keybased") visit.popup = openWindow();
       visit.outcome = this.#told(slug, visit, this.#connect(slug, fields, connectionId, visit), () => {
         if (this.#visits.get(key) === visit) this.#visits.delete(key);

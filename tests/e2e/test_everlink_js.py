@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from api.wording import Words
 from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
-from tests.chromium import CHROMIUM, QUIET
+from tests.chromium import CHROMIUM, chromium
 from tests.e2e import cobalt
 from tests.e2e.script_page import PAGE, ScriptPage, answer, at_consent
 
@@ -41,12 +41,8 @@ async def blocking() -> AsyncIterator[Browser]:
     """A browser as customers have it: windows open in a click, and else not at all."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=QUIET, ignore_default_args=["--disable-popup-blocking"]
-        )
-        yield chromium
-        await chromium.close()
+    async with chromium(without=["--disable-popup-blocking"]) as launched:
+        yield launched
 
 
 @pytest.fixture
