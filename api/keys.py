@@ -27,14 +27,17 @@ async def save_key(
     entry: CatalogEntry,
     fields: Mapping[str, str],
     ends_at: datetime | None = None,
+    connection_id: str | None = None,
 ) -> ConnectionView:
     """Keep a key, after the provider accepted it; `ends_at` is its end, where one is known.
+
+    `connection_id` is the connection that it mends, by default the one of the account that the key opens.
 
     A customer's own client is traded for its first token.
 
     Raises:
-        ApiError: 422 `credentials_refused`, `invalid_fields` or `already_expired`, and nothing is stored; 502 where
-            nobody answers.
+        ApiError: 422 `credentials_refused`, `invalid_fields` or `already_expired`, and nothing is stored; 409
+            `different_account` where it opens another account than the connection's; 502 where nobody answers.
     """
     if ends_at is not None and ends_at <= made.clock():
         raise ApiError(422, "already_expired", "the key has ended already")
@@ -53,7 +56,7 @@ async def save_key(
     if whose is None:
         raise _unreachable(None)
     grant = Grant(credential, entry.oauth2 is not None, expires_in, whose, ends_at)
-    return await establish(made, Target(scope, account_id), entry, grant)
+    return await establish(made, Target(scope, account_id, connection_id), entry, grant)
 
 
 async def _usable(

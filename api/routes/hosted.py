@@ -150,7 +150,8 @@ async def _connect(
         reconnect = await reconnect_of(made, session.scope, session.linked_account_id, entry.slug, form["connection"])
     if entry.auth_type is AuthType.OAUTH2:
         return _leave(request, place, entry, await _start(made, session, place, entry, fields, reconnect))
-    view = await save_key(made, session.scope, session.linked_account_id, entry, fields)
+    mended = reconnect.connection_id if reconnect else None
+    view = await save_key(made, session.scope, session.linked_account_id, entry, fields, connection_id=mended)
     url = await next_url(made, session, place, entry.slug, view.connection_id)
     if _by_script(request):
         return JSONResponse({"connection_id": view.connection_id, "next": url}, 201, headers(request))

@@ -47,8 +47,8 @@ declare namespace Everlink {
     /** Milliseconds; ten minutes by default. */
     timeout?: number;
     /**
-     * The connection to mend; OAuth 2 applications only. By default the one that has to be reconnected, if it is the
-     * application's only one.
+     * The connection to mend. By default the one that has to be reconnected, if it is the application's only one; of
+     * one that connects by a key, the one of the account that the key opens.
      */
     connectionId?: string;
   }

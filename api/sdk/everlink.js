@@ -159,7 +159,9 @@
       const authType = this.#authTypes.get(slug) ?? (await this.#getApp(slug, stop)).auth_type;
       if (authType === "keybased") {
         popup?.close();
-        const saved = await this.#call("POST", `/api/v2/app/${encodeURIComponent(slug)}/save`, fields, stop);
+        const mended = connectionId ? `?connection_id=${encodeURIComponent(connectionId)}` : "";
+        const path = `/api/v2/app/${encodeURIComponent(slug)}/save${mended}`;
+        const saved = await this.#call("POST", path, fields, stop);
         return { application: slug, connectionId: saved.connection_id };
       }
       if (!popup) throw new EverlinkError("popup_blocked");

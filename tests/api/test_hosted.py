@@ -194,6 +194,32 @@ async def test_what_needs_a_reconnect_comes_first(
     assert (again["id"], again["status"]) == (connection["id"], "active")
 
 
+async def test_key_of_another_account_mends_nothing(
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    await browser.get(await hosted_url(product))
+    number, key = await new_key(everlink)
+    await submit(browser, "sandbox-key", {"api_key": key})
+    [connection] = (await product.get("/v1/connections")).json()["connections"]
+    async with everlink.customer() as ada:
+        await ada.delete_key(number)
+    await product.post(f"/v1/connections/{connection['id']}/report", json={})
+    await until_status(product, connection["id"], "reauth_required")
+    async with everlink.customer("grace") as grace:
+        _, other = await grace.create_key()
+    form = {"connection": connection["id"], "api_key": other}
+    refused = await submit(browser, "sandbox-key", form)
+    assert refused.status_code == 409 and "another account than the one that was connected" in card(refused, KEYS)
+    assert other not in refused.text
+    told = await submit(browser, "sandbox-key", form, headers={"accept": "application/json"})
+    assert (told.status_code, told.json()["error_code"]) == (409, "different_account")
+    [still] = (await product.get("/v1/connections")).json()["connections"]
+    assert (still["id"], still["status"]) == (connection["id"], "reauth_required")
+    await submit(browser, "sandbox-key", {**form, "api_key": (await new_key(everlink))[1]})
+    [mended] = (await product.get("/v1/connections")).json()["connections"]
+    assert (mended["id"], mended["status"]) == (connection["id"], "active")
+
+
 @pytest.mark.parametrize(
     ("form", "words"),
     [

@@ -135,6 +135,34 @@ async def test_browser_reaches_no_other_linked_account(
     assert (connection["linked_account_id"], connection["status"]) == ("other", "active")
 
 
+async def test_key_for_a_connection_is_of_its_account(
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    first = (await browser.post(SAVE, json={"api_key": await new_key(everlink)})).json()["connection_id"]
+    query = {"connection_id": first}
+    other = await browser.post(SAVE, json={"api_key": await new_key(everlink, "grace")}, params=query)
+    assert (other.status_code, other.json()["error_code"]) == (409, "different_account")
+    again = await browser.post(SAVE, json={"api_key": await new_key(everlink)}, params=query)
+    assert again.json()["connection_id"] == first
+    [only] = (await product.get("/v1/connections")).json()["connections"]
+    assert (only["id"], only["status"]) == (first, "active")
+
+
+async def test_key_for_a_connection_that_is_not_this_accounts_is_not_kept(
+    everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    await product.post("/api/v2/public/linked-account", json={"account_id": "other"})
+    key = await new_key(everlink)
+    save = "/api/v2/public/linked-account/integration/save-key-credentials/sandbox-key"
+    await product.put(save, json={"api_key": key}, headers={"linked_account_id": "other"})
+    [theirs] = (await product.get("/v1/connections")).json()["connections"]
+    by_consent = await everlink.connect(product)
+    for wrong in (theirs["id"], by_consent, "con_" + "0" * 32):
+        answer = await browser.post(SAVE, json={"api_key": key}, params={"connection_id": wrong})
+        assert (answer.status_code, answer.json()["error_code"]) == (404, "connection_not_found")
+    assert len((await product.get("/v1/connections")).json()["connections"]) == 2
+
+
 async def test_what_is_not_there_and_what_cannot_be(browser: httpx.AsyncClient) -> None:
     for method, path in (
         ("GET", f"{APPS}/nothing"),

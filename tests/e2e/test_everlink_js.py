@@ -293,6 +293,11 @@ async def test_customer_gives_keys_good_and_bad(stack: Stack, script: ScriptPage
     connected = await script.outcome()
     [connection] = await script.connections()
     assert connected == {"application": "sandbox-key", "connectionId": connection["id"]}
+    async with Customer(stack.addresses.sandbox, "ada", "ada-password") as ada:
+        _, other = await ada.create_key()
+    await script.click("sandbox-key", {"api_key": other}, connectionId=connection["id"])
+    assert (await script.outcome())["code"] == "different_account"
+    assert await script.connections() == [connection]
     assert len(windows) == (0 if known else 1) and len(script.page.context.pages) == 1
 
 

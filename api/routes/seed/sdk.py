@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Made, Session
-from api.connecting import start_link
+from api.connecting import reconnect_of, start_link
 from api.errors import ApiError, ErrorBody, not_found
 from api.fields import Prerequisites, among
 from api.inputs import KeyFields
@@ -21,6 +21,7 @@ router = APIRouter(tags=["Browser SDK"], responses={403: {"model": ErrorBody}, 4
 
 
 NO_FIELDS: dict[str, str] = {}
+MENDS = "The connection to mend; by default the one of the account that the key opens"
 
 
 class OrganizationView(BaseModel):
@@ -82,11 +83,17 @@ async def connect_machine(
 
 @router.post("/api/v2/app/{slug}/save", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
 async def save(
-    made: Made, session: Session, slug: str, fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])]
+    made: Made,
+    session: Session,
+    slug: str,
+    fields: Annotated[KeyFields, Body(examples=[{"api_key": "sk_..."}])],
+    connection_id: Annotated[str | None, Query(max_length=100, description=MENDS)] = None,
 ) -> Saved:
     """Connect a key-based application. The provider is asked first; what it refuses is not stored."""
     _, entry = await enabled(made, session.scope, slug)
-    view = await save_key(made, session.scope, session.linked_account_id, entry, fields)
+    if connection_id is not None:
+        await reconnect_of(made, session.scope, session.linked_account_id, slug, connection_id)
+    view = await save_key(made, session.scope, session.linked_account_id, entry, fields, connection_id=connection_id)
     return Saved(connection_id=view.connection_id)
 
 
