@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -14,6 +12,7 @@ from api.lifecycle import NOBODY, Grant, Target, establish, find
 from api.our_client import OurClient
 from api.services import Services
 from api.trouble import Trouble
+from api.waiting import first_of
 from everlink.contract import ConnectionView, Verdict
 from providers.credential import OAuthCredential, bounded
 from providers.denials import denied_by
@@ -31,7 +30,7 @@ from store.vault import Kind
 
 log = logging.getLogger("everlink.api")
 
-PATIENCE_SECONDS, LOOK_EVERY_SECONDS = 20, 0.1
+PATIENCE_SECONDS = 20
 DENIALS = {
     Denial.CUSTOMER: Trouble.ACCESS_DENIED,
     Denial.ADMINISTRATOR: Trouble.APPROVAL_NEEDED,
@@ -95,15 +94,22 @@ async def _done_before(made: Services, slug: str, browser: str, state: str) -> T
     Raises:
         ConnectFailed: nothing came of it, or it is none of this browser's.
     """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while ticket := await made.tickets.arrived(state, browser, slug, made.clock()):
-                if ticket.used:
-                    return ticket
-                if ticket.error_code is not None:
-                    break
-                await asyncio.sleep(LOOK_EVERY_SECONDS)
-    raise ConnectFailed(400, Trouble.LINK_USED)
+    ticket = await made.tickets.arrived(state, browser, slug, made.clock())
+    if ticket is not None and not ticket.used and ticket.error_code is None:
+        await _until_it_ends(made, ticket)
+        ticket = await made.tickets.arrived(state, browser, slug, made.clock())
+    if ticket is None or not ticket.used:
+        raise ConnectFailed(400, Trouble.LINK_USED)
+    return ticket
+
+
+async def _until_it_ends(made: Services, ticket: Ticket) -> None:
+    """Until something has come of a ticket's present try, or the patience is over."""
+    try:
+        with made.waiting_for_attempts.place(ticket.id, lambda seen: bool(seen.connected_id or seen.error_code)) as end:
+            await first_of(end.wait(), timeout=PATIENCE_SECONDS)
+    except ApiError as error:  # too many wait
+        raise ConnectFailed(error.status, Trouble.BUSY) from None
 
 
 async def _connect(made: Services, visit: Visit, callback: Callback) -> ConnectionView:

@@ -13,7 +13,7 @@ from starlette.datastructures import QueryParams
 from api.arriving import Callback, arrive
 from api.auth import Made
 from api.brand import look_of
-from api.connecting import ConnectFailed, depart, entry_of
+from api.connecting import ConnectFailed, depart
 from api.html import PAGES, SOMEWHERE, Hosted, Place, connected, failed, headers, keep, link_done, unavailable
 from api.return_urls import with_outcome
 from api.services import Services
@@ -84,9 +84,9 @@ async def callback(request: Request, made: Made, slug: str, browser: Browser = N
         url = await _next_url(made, arrival.ticket, session, place, arrival.connection_id)
         if url is not None:
             return RedirectResponse(url, 303, headers(request))
-        entry = await entry_of(made, arrival.ticket.scope, slug)
+        entry = await made.entry(arrival.ticket.scope, slug)
         in_pop_up = arrival.ticket.session_id is not None and not place.has_list
-        return connected(request, entry.name, place, closes=in_pop_up)
+        return connected(request, entry.name if entry else slug, place, closes=in_pop_up)
     except StoreUnavailable:
         return unavailable(request)
 

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
 
-from api import arriving
+from api import arriving, waiting
 from store.database import utc_now
+from store.tickets import Ticket
 from tests.api.conftest import OAUTH_URL, Everlink
 from tests.api.visitor import Visitor
 
@@ -133,3 +135,44 @@ async def test_answer_whose_first_visit_never_ends_is_waited_for_only_so_long(
     page = await ada.open(answer)
     assert page.status_code == 400 and "start again" in page.text
     assert (await ada.consent(link)).status_code == 200  # and that works
+
+
+async def test_answer_loaded_again_when_the_application_has_gone_shows_what_it_did(
+    everlink: Everlink, product: httpx.AsyncClient, ada: Visitor, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await ada.consent_only(link)
+    assert (await ada.open(answer)).status_code == 200
+    monkeypatch.delitem(everlink.made.catalog._entries, "sandbox")
+    page = await ada.open(answer)
+    assert page.status_code == 200 and "sandbox is connected" in page.text
+
+
+async def test_many_who_load_an_answer_again_cost_the_store_one_question_at_a_time(
+    everlink: Everlink, product: httpx.AsyncClient, ada: Visitor, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = await ada.consent_only(link, allow=False)
+    assert (await ada.open(denied)).status_code == 400
+    await ada.consent_only(link)  # another try is under way, and nobody knows how it ends
+    asked, arrived = 0, everlink.made.tickets.arrived
+
+    async def counted(*given: Any) -> Ticket | None:
+        nonlocal asked
+        asked += 1
+        return await arrived(*given)
+
+    monkeypatch.setattr(everlink.made.tickets, "arrived", counted)
+    monkeypatch.setattr(arriving, "PATIENCE_SECONDS", 2)
+    pages = await asyncio.gather(*(ada.open(denied) for _ in range(5)))
+    assert [page.status_code for page in pages] == [400] * 5
+    assert asked <= 2 * len(pages)
+
+
+async def test_where_too_many_wait_an_answer_loaded_again_is_told_to_come_later(
+    everlink: Everlink, product: httpx.AsyncClient, ada: Visitor, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = await ada.consent_only(link, allow=False)
+    assert (await ada.open(denied)).status_code == 400
+    await ada.consent_only(link)
+    monkeypatch.setattr(waiting, "MOST", 0)
+    page = await ada.open(denied)
+    assert page.status_code == 503 and "busy" in page.text
