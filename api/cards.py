@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.lifecycle import UNIDENTIFIED
+from api.lifecycle import is_identified
 from api.services import Services
 from everlink.contract import AuthType, ConnectionStatus
 from providers.entry import CatalogEntry
@@ -85,5 +85,5 @@ def _name(card: Card) -> str:
 
 
 def _account(row: Connection) -> Account:
-    name = None if row.identifier == UNIDENTIFIED else row.display_name or row.identifier
+    name = (row.display_name or row.identifier) if is_identified(row) else None
     return Account(row.id, name, row.reason or "unknown", row.status_since)

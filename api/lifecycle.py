@@ -24,6 +24,7 @@ from store.vault import Kind
 CLOCK_SKEW = timedelta(minutes=1)  # by which a provider's clock may be ahead of ours
 IN_THE_FUTURE = [{"loc": ["body", "occurred_at"], "type": "in_the_future", "msg": "it has not come yet"}]
 UNIDENTIFIED = "default"  # the account's identifier where the application cannot tell
+UNTOLD = "unidentified-"  # what it begins with where the application can, and has not
 NOBODY = Whose(UNIDENTIFIED)
 
 
@@ -82,7 +83,8 @@ async def _keep(made: Services, target: Target, entry: CatalogEntry, grant: Gran
     """The vault has it: of which connection, and its generation."""
     row, scope, now = await _connection_for(made, target, entry, grant), target.scope, made.clock()
     whose = grant.whose
-    account = Account(whose.id, whose.name, whose.keys, target.switch_account)
+    may_switch = target.switch_account or not is_identified(row)  # an account that nobody knows is no other one
+    account = Account(whose.id, whose.name, whose.keys, may_switch)
     sealed = await made.vault.seal(scope, Kind.CREDENTIAL, row.id, to_bytes(grant.credential))
     expires_at = None if grant.expires_in is None else now + timedelta(seconds=grant.expires_in)
     generation = await made.credentials.grant(
@@ -111,6 +113,11 @@ async def _connection_for(made: Services, target: Target, entry: CatalogEntry, g
         auth_type=entry.auth_type,
         now=made.clock(),
     )
+
+
+def is_identified(row: Connection) -> bool:
+    """Whether it is known whose account it is at the provider."""
+    return row.identifier != UNIDENTIFIED and not row.identifier.startswith(UNTOLD)
 
 
 async def find(made: Services, scope: Scope, connection_id: str) -> Connection:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from api.errors import ApiError, unavailable
-from api.lifecycle import NOBODY, Grant, Target, establish
+from api.lifecycle import NOBODY, UNTOLD, Grant, Target, establish
 from api.our_client import OurClient, oauth_client
 from api.services import Services
 from everlink.contract import ConnectionStatus, Verdict
@@ -179,7 +179,7 @@ async def _keep(made: Services, target: Target, entry: CatalogEntry, verified: _
     credential, answer = verified.credential, verified.answer
     assert credential.origin is not None
     # Where a provider that could has not said whose they are, two grants must not take each other's place.
-    unknown = Whose(f"unidentified-{credential.origin[:12]}") if entry.identity is not None else NOBODY
+    unknown = Whose(f"{UNTOLD}{credential.origin[:12]}") if entry.identity is not None else NOBODY
     whose = identify(entry.identity, credential, answer.said if answer else None) if entry.identity else None
     grant = Grant(
         credential=credential,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, field_validator
 from api.cursors import from_cursor, to_cursor
 from api.endpoints import find_endpoint
 from api.life import changes, draw
-from api.lifecycle import UNIDENTIFIED, find
+from api.lifecycle import find, is_identified
 from api.replays import find_replay
 from api.services import Services
 from everlink.contract import ConnectionStatus, DeliveryStatus, Health, ReauthReason
@@ -224,7 +224,7 @@ def account_name(row: Connection) -> str:
     """The account at the provider, as people know it; where the application cannot tell, whose it is."""
     if row.display_name:
         return row.display_name
-    return row.linked_account_id if row.identifier == UNIDENTIFIED else row.identifier
+    return row.identifier if is_identified(row) else row.linked_account_id
 
 
 async def _names(made: Services, scope: Scope, slugs: set[str]) -> dict[str, str]:

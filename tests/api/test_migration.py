@@ -229,6 +229,30 @@ async def test_what_was_rotated_is_kept_though_the_provider_does_not_say_whose_i
         assert (await product.post(f"/v1/connections/{row['id']}/refresh")).json()["verdict"] == "ok"
 
 
+async def test_account_that_nobody_could_tell_is_known_from_the_first_reconnect_on(
+    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> ProbeVerdict:
+        return ProbeVerdict(Verdict.TRANSIENT, "no answer")
+
+    held = await held_elsewhere(everlink, "ada")
+    monkeypatch.setattr(migrating, "ask", silent)
+    monkeypatch.setattr(migrating, "PAUSES", (0.0,))
+    assert (await migrate(product, {**held, "expires_in": 0})).status_code == 200
+    before = await only_connection(product)
+    async with everlink.customer() as ada:
+        await ada.revoke()
+        await product.post(f"/v1/connections/{before['id']}/report", json={})
+        await until_status(product, str(before["id"]), "reauth_required")
+        link = (await product.post(f"/v1/connections/{before['id']}/reconnect")).json()["connect_url"]
+        assert (await ada.consent(link)).status_code == 200
+    mended = await only_connection(product)
+    assert (mended["id"], mended["status"], mended["identifier"]) == (before["id"], "active", "ada@acme.example")
+    async with everlink.customer("grace") as grace:  # and then it is that account's
+        link = (await product.post(f"/v1/connections/{before['id']}/reconnect")).json()["connect_url"]
+        assert (await grace.consent(link)).status_code == 409
+
+
 async def test_key_is_taken_over_and_a_refused_one_is_not(everlink: Everlink, product: httpx.AsyncClient) -> None:
     async with everlink.customer() as ada:
         _, key = await ada.create_key()
