@@ -63,11 +63,11 @@ function tell(form, { waiting = "", refusal = "", fields = {} }) {
   }
 }
 
-// The list as it is now.
+// The list as it is now. Where something else comes, or nothing, the browser shows what.
 async function show(url) {
-  const answer = await fetch(url).catch(() => location.assign(url));
-  if (!answer) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  document.querySelector("main").replaceWith(fresh.querySelector("main"));
+  const text = await fetch(url).then((answer) => answer.text(), () => "");
+  const main = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+  if (!main) return location.assign(url);
+  document.querySelector("main").replaceWith(main);
   document.querySelector("main [tabindex]")?.focus();
 }

@@ -210,6 +210,22 @@ async def test_provider_that_hangs_up_is_told_in_the_form(customer: Linked, page
     await page.locator("input[name=password]").wait_for()
 
 
+async def test_list_that_does_not_come_is_loaded_as_a_page(customer: Linked, page: Page) -> None:
+    async with customer.customer("grace") as grace:
+        _, key = await grace.create_key()
+    await page.goto(await customer.link())
+    keys = card(page, KEYS)
+    await keys.get_by_text(KEYS).click()
+    await keys.get_by_role("textbox", name="API key").fill(key)
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, content_type="application/json", body='{"error_code": "too_many_requests"}')
+
+    await page.route(f"**{SESSION}?connected=*", refuse, times=1)
+    await keys.get_by_role("button", name="Connect").click()
+    await expect(page.get_by_text(f"{KEYS} is connected.")).to_be_visible()
+
+
 async def test_keyboard_alone_is_enough(customer: Linked, page: Page) -> None:
     connection = await customer.connect()
     await customer.break_consent(connection)
