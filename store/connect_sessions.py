@@ -19,7 +19,7 @@ from store.tenants import living_account
 
 LINK_LIFETIME = timedelta(minutes=15)
 SESSION_LIFETIME = timedelta(hours=1)
-KEPT = timedelta(days=1)  # after its end, so that the page which frames it can be told why it shows nothing
+KEPT = timedelta(days=1)  # after its end, where a page frames it, which can so be told why it shows nothing
 
 COLUMNS = CONNECT_SESSIONS.c
 
@@ -62,7 +62,8 @@ class ConnectSessions:
         """Make a link."""
         link = NewLink(uuid4().hex, secrets.token_urlsafe(32), now + LINK_LIFETIME)
         async with self._database.writing() as connection:
-            await connection.execute(delete(CONNECT_SESSIONS).where(COLUMNS.expires_at <= now - KEPT))
+            of_use = COLUMNS.embed_origin.is_not(None) & (COLUMNS.expires_at > now - KEPT)
+            await connection.execute(delete(CONNECT_SESSIONS).where(COLUMNS.expires_at <= now, ~of_use))
             await connection.execute(
                 CONNECT_SESSIONS.insert().values(
                     id=link.id,

@@ -38,10 +38,15 @@ async def test_link_and_session_end_to_the_moment(database: Database, scope: Sco
     assert await sessions.of_browser(browser, opened_at + SESSION_LIFETIME) is None
 
 
-async def test_what_has_ended_a_day_ago_is_deleted_when_a_link_is_made(database: Database, scope: Scope) -> None:
+async def test_what_has_ended_is_deleted_when_a_link_is_made_and_what_is_framed_a_day_later(
+    database: Database, scope: Scope
+) -> None:
     sessions, now = ConnectSessions(database), utc_now()
     ended = [await sessions.issue(scope, "acme", Wishes(embed_origin="https://a.example"), now) for _ in range(3)]
+    plain = await sessions.issue(scope, "acme", Wishes(body={"kept": "x" * 9999}), now)
+    assert await sessions.of_id(plain.id)
     await sessions.issue(scope, "acme", Wishes(), now + LINK_LIFETIME)
+    assert await sessions.of_id(plain.id) is None
     for link in ended:
         known = await sessions.of_link(link.secret)
         assert known == await sessions.of_id(link.id) and known is not None and known.id == link.id
@@ -50,4 +55,4 @@ async def test_what_has_ended_a_day_ago_is_deleted_when_a_link_is_made(database:
     await sessions.issue(scope, "acme", Wishes(), now + LINK_LIFETIME + KEPT)
     assert await sessions.of_id(ended[0].id) is None
     async with database.reading() as reading:
-        assert (await reading.execute(select(func.count()).select_from(CONNECT_SESSIONS))).scalar_one() == 2
+        assert (await reading.execute(select(func.count()).select_from(CONNECT_SESSIONS))).scalar_one() == 1
