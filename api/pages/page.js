@@ -67,7 +67,7 @@ function tell(form, { waiting = "", refusal = "", fields = {} }) {
 async function show(url) {
   const text = await fetch(url).then((answer) => answer.text(), () => "");
   const main = new DOMParser().parseFromString(text, "text/html").querySelector("main");
-  if (!main) return location.assign(url);
+  if (!main) return location.assign(url + location.hash);
   document.querySelector("main").replaceWith(main);
   document.querySelector("main [tabindex]")?.focus();
 }
