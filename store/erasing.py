@@ -20,7 +20,15 @@ from everlink.contract import RemovalKind, RemovalTask
 from store.answers import browsers_of
 from store.database import Database
 from store.scope import Scope
-from store.tables import API_KEYS, APPLICATIONS, IDEMPOTENT_ANSWERS, LINKED_ACCOUNTS, ORGANIZATIONS, REMOVALS
+from store.tables import (
+    API_KEYS,
+    APPLICATIONS,
+    CONSOLE_SESSIONS,
+    IDEMPOTENT_ANSWERS,
+    LINKED_ACCOUNTS,
+    ORGANIZATIONS,
+    REMOVALS,
+)
 
 BATCH = 1000  # rows in a statement, so that each is over within its time
 
@@ -50,7 +58,8 @@ class Erasing:
         scope = Scope.of(task)
         async with self._database.writing() as connection:
             if task.kind is RemovalKind.ORGANIZATION:
-                for table in (API_KEYS, REMOVALS):
+                # Who has signed in at the console since refers to a key, which could not go otherwise.
+                for table in (CONSOLE_SESSIONS, API_KEYS, REMOVALS):
                     await connection.execute(delete(table).where(scope.owns(table)))
                 return
             mine = (REMOVALS.c.id == task.id) & scope.owns(REMOVALS) & REMOVALS.c.finished_at.is_(None)

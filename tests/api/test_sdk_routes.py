@@ -68,14 +68,15 @@ async def test_saving_a_key_mends_the_same_connection(
 ) -> None:
     async with everlink.customer() as ada:
         number, key = await ada.create_key()
-        assert (await browser.post(SAVE, json={"api_key": key})).json() == {"success": True}
+        saved = (await browser.post(SAVE, json={"api_key": key})).json()
         [connection] = (await product.get("/v1/connections")).json()["connections"]
+        assert saved == {"success": True, "connection_id": connection["id"]}
         await ada.delete_key(number)
     await product.post(f"/v1/connections/{connection['id']}/report", json={})
     await until_status(product, connection["id"], "reauth_required")
     assert (await browser.post(SAVE, json={"api_key": key})).status_code == 422
     assert (await browser.get(f"{APPS}/sandbox-key")).json()["reauth_required"] is True
-    assert (await browser.post(SAVE, json={"api_key": await new_key(everlink)})).json() == {"success": True}
+    assert (await browser.post(SAVE, json={"api_key": await new_key(everlink)})).json() == saved
     assert (await browser.get(f"{APPS}/sandbox-key")).json()["reauth_required"] is False
     [again] = (await product.get("/v1/connections")).json()["connections"]
     assert (again["id"], again["status"]) == (connection["id"], "active")

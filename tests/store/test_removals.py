@@ -20,7 +20,9 @@ from everlink.contract import (
 )
 from store import erasing
 from store.answers import Answers, Claim, Place, browsers_of
+from store.api_keys import ApiKeys
 from store.connections import Connections, connection_ref
+from store.console_sessions import ConsoleSessions
 from store.credentials import Credentials
 from store.database import Database
 from store.erasing import Erasing
@@ -215,6 +217,21 @@ async def test_row_that_is_still_referred_to_is_not_lost_by_chance(database: Dat
     with pytest.raises(IntegrityError):
         async with database.writing() as writing:
             await writing.execute(CONNECTIONS.delete().where(CONNECTIONS.c.id == connection.id))
+
+
+async def test_operator_who_signs_in_at_the_last_moment_keeps_no_environment_from_its_end(
+    removals: Removals, database: Database, scope: Scope
+) -> None:
+    """The keys are good to the end, for who asks how far it is."""
+    keys, consoles = ApiKeys(database), ConsoleSessions(database)
+    task = await begin(removals, scope, ORGANIZATION)
+    while await Erasing(database).forget(task):
+        pass
+    key = await keys.authenticate(await keys.add(scope, "operator", NOW), NOW)
+    assert key is not None
+    secret = await consoles.open(key, NOW, may_act=False)
+    await Erasing(database).finish(task, NOW)
+    assert await consoles.of_browser(secret, NOW) is None
 
 
 async def test_erased_environment_is_sealed_under_a_new_key_when_it_is_used_again(
