@@ -132,9 +132,8 @@ def returning(request: Request, application: str, url: str, place: Place) -> HTM
     """On the way back to the product, by the same means."""
     words = words_of(request, place)
     text = words("page.connected_text", application=application)
-    answer = message(
-        request, 200, words("page.connected"), text, Mark.GOOD, Place(place.look, place.locale, False, url)
-    )
+    there = replace(place, has_list=False, return_url=url)
+    answer = message(request, 200, words("page.connected"), text, Mark.GOOD, there)
     answer.headers["refresh"] = f"1; url={url}"
     return answer
 
