@@ -10,7 +10,8 @@ import pytest
 
 from everlink import Client
 from store.database import utc_now
-from tests.api.conftest import Everlink, until_status
+from tests.api.conftest import Everlink
+from tests.api.test_connect_attempts import broken
 from tests.api.test_hosted import KEYS, PAGE, browser, card, cards, new_key, submit
 
 SESSIONS = "/v1/connect-sessions"
@@ -139,11 +140,7 @@ async def test_customer_stays_while_something_else_needs_them(
     everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
 ) -> None:
     await product.put("/v1/settings", json={"return_urls": [BACK]})
-    broken = await everlink.connect(product)
-    async with everlink.customer() as ada:
-        await ada.revoke()
-    await product.post(f"/v1/connections/{broken}/report", json={})
-    await until_status(product, broken, "reauth_required")
+    await broken(everlink, product)
     key = {"api_key": (await new_key(everlink))[1]}
     page = await open_session(product, browser, return_url=BACK)
     assert 'datetime="' in card(page, "Sandbox") and "Stopped working" in card(page, "Sandbox")
