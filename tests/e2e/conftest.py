@@ -32,12 +32,20 @@ async def product(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest.fixture(scope="session")
+async def launched() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    async with chromium() as launched:
-        yield launched
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def browser(launched: Browser) -> AsyncIterator[Browser]:
+    """One browser for all tests: a context of it knows nothing of another's."""
+    yield launched
+    for context in launched.contexts:
+        await context.close()
 
 
 @pytest.fixture(scope="session")

@@ -290,8 +290,8 @@ async def test_frame_is_as_high_as_what_it_shows(framed: FramedPage) -> None:
       const frame = document.querySelector("everlink-connect").shadowRoot.querySelector("iframe");
       return frame.offsetHeight;
     }"""
-    before = await framed.page.evaluate(fits)
-    assert before == await framed.frame.locator("body").evaluate("(body) => body.offsetHeight")
+    before = await framed.frame.locator("body").evaluate("(body) => body.offsetHeight")
+    await framed.page.wait_for_function(f"(height) => ({fits})() === height", arg=before)
     await framed.card("Sandbox (API key)").get_by_text("Connect").first.click()
     await framed.page.wait_for_function(f"(before) => ({fits})() > before", arg=before)
     assert await framed.frame.locator("html").evaluate("(html) => html.scrollHeight <= html.clientHeight")
