@@ -76,12 +76,10 @@ async def connect(request: Request, made: Made, slug: str, browser: Hosted = Non
 @router.get("/connect/{secret}")
 async def open_link(request: Request, made: Made, secret: str, browser: Hosted = None) -> Response:
     """Trade the link for a cookie. The browser that has done so may open it again: people click twice."""
-    place = SOMEWHERE
     try:
         framed = await made.connect_sessions.of_link(secret) if in_frame(request) else None
         if framed is not None:
-            place = await frame_of(made, framed)
-            return await open_in_frame(request, made, framed, place, secret)
+            return await open_in_frame(request, made, framed, await frame_of(made, framed), secret)
         opened = await made.connect_sessions.open(secret, made.clock())
         again = browser and await made.connect_sessions.of_browser(browser, made.clock(), secret=secret)
         if opened is None and not again:
