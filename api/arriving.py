@@ -125,8 +125,7 @@ async def _connect(made: Services, visit: Visit, callback: Callback) -> Connecti
         if error.status == 409:
             assert isinstance(grant.credential, OAuthCredential)
             await _give_back(made, ticket, ours, grant.credential, grant.whose)
-        known = error.error_code in Trouble.__members__.values()
-        trouble = Trouble(error.error_code) if known else Trouble.BUSY
+        trouble = Trouble.of(error.error_code)
         accounts = await _accounts(made, ticket, grant.whose) if trouble is Trouble.DIFFERENT_ACCOUNT else {}
         raise ConnectFailed(error.status, trouble, application=entry.name, **accounts) from None
 

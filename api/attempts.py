@@ -30,12 +30,13 @@ async def look(
         attempt = await _find(made, scope, account_id, attempt_id)
     entry = await made.entry(scope, attempt.slug)
     words = Words.of(attempt.locale, request.headers.get("accept-language"))
-    trouble = _trouble(made, attempt)
+    status = _status(made, attempt)
+    trouble = _trouble(attempt, status)
     name = entry.name if entry else attempt.slug
     return models.ConnectAttempt(
         id=attempt.id,
         application=attempt.slug,
-        status=_status(made, attempt),
+        status=status,
         connection_id=attempt.connected_id,
         error_code=trouble,
         message=words(f"trouble.{trouble}", application=name) if trouble else None,
@@ -61,11 +62,7 @@ def _status(made: Services, attempt: Attempt) -> ConnectAttemptStatus:
     return ConnectAttemptStatus.EXPIRED if attempt.expires_at <= made.clock() else ConnectAttemptStatus.OPEN
 
 
-def _trouble(made: Services, attempt: Attempt) -> Trouble | None:
-    match _status(made, attempt):
-        case ConnectAttemptStatus.FAILED:
-            return Trouble(attempt.error_code or "")
-        case ConnectAttemptStatus.EXPIRED:
-            return Trouble.LINK_EXPIRED
-        case _:
-            return None
+def _trouble(attempt: Attempt, status: ConnectAttemptStatus) -> Trouble | None:
+    if status is ConnectAttemptStatus.EXPIRED:
+        return Trouble.LINK_EXPIRED
+    return Trouble(attempt.error_code) if attempt.error_code is not None else None

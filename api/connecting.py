@@ -6,7 +6,6 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from api.errors import ApiError, not_found
 from api.fields import complete
@@ -14,6 +13,7 @@ from api.lifecycle import find
 from api.our_client import OurClient, oauth_client
 from api.services import Services
 from api.trouble import Trouble
+from everlink import models
 from everlink.contract import ConnectionStatus
 from providers.credential import OAuthCredential
 from providers.entry import CatalogEntry
@@ -58,15 +58,6 @@ class Back:
     locale: str | None = None
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """A link for a customer's browser, and by which id to ask what came of it."""
-
-    id: str
-    url: str
-    expires_at: datetime
-
-
 NOWHERE = Back()
 
 
@@ -78,7 +69,7 @@ async def start_link(
     fields: Mapping[str, str] = NOTHING,
     reconnect: Reconnect | None = None,
     back: Back = NOWHERE,
-) -> Attempt:
+) -> models.AttemptLink:
     """A link for the customer's browser, good once and for a quarter of an hour.
 
     `fields` are what the application asks before consent; a reconnect has those of before.
@@ -106,7 +97,8 @@ async def start_link(
         locale=back.locale,
     )
     link = await made.tickets.issue(ticket, made.clock())
-    return Attempt(ticket_id, f"{made.settings.public_url}/connect/start/{link.secret}", link.expires_at)
+    url = f"{made.settings.public_url}/connect/start/{link.secret}"
+    return models.AttemptLink(id=ticket_id, connect_url=url, expires_at=link.expires_at)
 
 
 async def reconnect_of(made: Services, scope: Scope, account_id: str, slug: str, connection_id: str) -> Reconnect:

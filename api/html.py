@@ -107,19 +107,19 @@ def failed(request: Request, failure: ConnectFailed, place: Place = SOMEWHERE) -
     return message(request, failure.status, title, text, Mark.BAD, place, failure.trouble)
 
 
-def connected(request: Request, application: str, place: Place = SOMEWHERE, *, closes: bool = False) -> HTMLResponse:
+def connected(request: Request, application: str, place: Place, *, closes: bool = False) -> HTMLResponse:
     """The end; `closes` where another page of ours has opened this window, and shows by itself what came of it."""
     words = words_of(request, place)
     text = f"{words('page.connected_text', application=application)} {words('page.close')}"
     return message(request, 200, words("page.connected"), text, Mark.GOOD, place, closes=closes)
 
 
-def link_done(request: Request, place: Place = SOMEWHERE) -> HTMLResponse:
+def link_done(request: Request, place: Place) -> HTMLResponse:
     words = words_of(request, place)
     return message(request, 200, words("page.connected"), words("page.link_done"), Mark.GOOD, place)
 
 
-def leaving(request: Request, application: str, url: str, place: Place = SOMEWHERE) -> HTMLResponse:
+def leaving(request: Request, application: str, url: str, place: Place) -> HTMLResponse:
     """On the way to a provider. A redirect would be the form's own, which goes nowhere else."""
     words = words_of(request, place)
     text = words("page.leaving_words", application=application)
@@ -132,9 +132,8 @@ def returning(request: Request, application: str, url: str, place: Place) -> HTM
     """On the way back to the product, by the same means."""
     words = words_of(request, place)
     text = words("page.connected_text", application=application)
-    answer = message(
-        request, 200, words("page.connected"), text, Mark.GOOD, Place(place.look, place.locale, False, url)
-    )
+    there = replace(place, has_list=False, return_url=url)
+    answer = message(request, 200, words("page.connected"), text, Mark.GOOD, there)
     answer.headers["refresh"] = f"1; url={url}"
     return answer
 
@@ -144,8 +143,8 @@ def disconnected(request: Request, status: int) -> HTMLResponse:
     return message(request, status, words("page.disconnected"), words("page.close_page"), Mark.GOOD, SOMEWHERE)
 
 
-def unavailable(request: Request) -> HTMLResponse:
-    return failed(request, ConnectFailed(503, Trouble.BUSY))
+def unavailable(request: Request, place: Place = SOMEWHERE) -> HTMLResponse:
+    return failed(request, ConnectFailed(503, Trouble.BUSY), place)
 
 
 def message(

@@ -154,9 +154,7 @@ def draw(began: datetime, transitions: Sequence[TransitionRow], renewals: Renewa
     events = [(one.at, one.what) for one in changes(transitions)]
     if renewals is not None:
         events += [(one.at, Happening.TRIED) for one in renewals.tries]
-        granted = max(
-            (at for at, what in events if what in (Happening.CONNECTED, Happening.RECONNECTED)), default=began
-        )
+        granted = max((at for at, what in events if what in GRANTS), default=began)
         if renewals.updated_at > granted:  # a grant is stored before its transition is written
             events.append((renewals.updated_at, Happening.REFRESHED))
     return Picture(

@@ -30,9 +30,6 @@ def refusal(
     at = {
         name: words(key, application=application) for given, key in SAID.items() for name in error.fields.get(given, ())
     }
-    known = error.error_code in Trouble.__members__.values()
-    trouble = Trouble(error.error_code) if known else Trouble.BUSY
     typed = {field.name: form[field.name] for field in fields if field.type != "password" and form.get(field.name)}
-    return Refusal(
-        error.status, error.error_code, card_id, words(f"trouble.{trouble}", application=application), at, typed
-    )
+    said = words(f"trouble.{Trouble.of(error.error_code)}", application=application)
+    return Refusal(error.status, error.error_code, card_id, said, at, typed)

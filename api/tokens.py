@@ -85,7 +85,7 @@ async def _reconnect_url(made: Services, scope: Scope, connection_id: str, read:
     account_id = read.linked_account_id
 
     async def make() -> str:
-        return (await start_link(made, scope, account_id, entry, reconnect=Reconnect(connection_id))).url
+        return (await start_link(made, scope, account_id, entry, reconnect=Reconnect(connection_id))).connect_url
 
     with suppress(ApiError, StoreUnavailable):  # no client here, say: the reason is what matters
         return await made.links.get((connection_id, read.sequence), make)

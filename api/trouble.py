@@ -43,3 +43,8 @@ class Trouble(StrEnum):
     # of what the customer typed in
     INVALID_FIELDS = "invalid_fields"
     CREDENTIALS_REFUSED = "credentials_refused"
+
+    @classmethod
+    def of(cls, error_code: str) -> Trouble:
+        """An error of the API as customers read it: `BUSY` where it is nothing that concerns them."""
+        return cls(error_code) if error_code in cls.__members__.values() else cls.BUSY

@@ -14,7 +14,8 @@ from store.connect_sessions import ConnectSession
 
 async def place_of(made: Services, session: ConnectSession) -> Place:
     wishes = session.wishes
-    return Place(await look_of(made, session.scope), wishes.locale, True, wishes.return_url)
+    look = await look_of(made, session.scope)
+    return Place(look, wishes.locale, has_list=True, return_url=wishes.return_url)
 
 
 async def next_url(made: Services, session: ConnectSession, place: Place, slug: str, connection_id: str) -> str:

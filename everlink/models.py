@@ -115,7 +115,7 @@ class AttemptLink(BaseModel):
     """A connect attempt that has just been made."""
 
     id: str
-    connect_url: str = Field(description="For the customer's browser; good once, until `expires_at`")
+    connect_url: str = Field(repr=False, description="For the customer's browser; good once, until `expires_at`")
     expires_at: datetime
 
 

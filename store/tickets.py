@@ -219,20 +219,19 @@ def _attempt(row: Row[Any]) -> Attempt:
     return Attempt(row.id, row.slug, row.expires_at, row.connected_id, row.error_code, row.locale)
 
 
-def _ticket(row: object) -> Ticket:
-    columns = row._mapping  # type: ignore[attr-defined]
+def _ticket(row: Row[Any]) -> Ticket:
     return Ticket(
-        id=columns["id"],
-        scope=Scope(columns["org_id"], Environment(columns["environment"])),
-        linked_account_id=columns["linked_account_id"],
-        slug=columns["slug"],
-        connection_id=columns["connection_id"],
-        used=columns["used_at"] is not None,
-        connected_id=columns["connected_id"],
-        error_code=columns["error_code"],
-        switch_account=columns["switch_account"],
-        given=columns["given"],
-        session_id=columns["session_id"],
-        return_url=columns["return_url"],
-        locale=columns["locale"],
+        id=row.id,
+        scope=Scope(row.org_id, Environment(row.environment)),
+        linked_account_id=row.linked_account_id,
+        slug=row.slug,
+        connection_id=row.connection_id,
+        used=row.used_at is not None,
+        connected_id=row.connected_id,
+        error_code=row.error_code,
+        switch_account=row.switch_account,
+        given=row.given,
+        session_id=row.session_id,
+        return_url=row.return_url,
+        locale=row.locale,
     )

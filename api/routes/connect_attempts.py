@@ -46,9 +46,8 @@ async def start(made: Made, session: Session, body: AttemptInput, response: Resp
     account_id, reconnect = session.linked_account_id, None
     if connection_id:
         reconnect = await reconnect_of(made, session.scope, account_id, entry.slug, connection_id)
-    attempt = await start_link(made, session.scope, account_id, entry, body.fields, reconnect)
     response.headers["cache-control"] = "no-store"
-    return models.AttemptLink(id=attempt.id, connect_url=attempt.url, expires_at=attempt.expires_at)
+    return await start_link(made, session.scope, account_id, entry, body.fields, reconnect)
 
 
 @router.get("/{attempt_id}")

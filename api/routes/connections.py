@@ -231,8 +231,8 @@ async def reconnect(
         raise ApiError(409, "connection_disconnected", "the connection has ended")
     again = Reconnect(row.id, body.switch_account)
     back = Back(return_url=allowed(body.return_url, (await made.tenants.settings(scope)).return_urls))
-    attempt = await start_link(made, scope, row.linked_account_id, entry, body.fields, again, back)
-    return models.ReconnectLink(connect_url=attempt.url)
+    link = await start_link(made, scope, row.linked_account_id, entry, body.fields, again, back)
+    return models.ReconnectLink(connect_url=link.connect_url)
 
 
 @router.delete("/{connection_id}")

@@ -14,7 +14,7 @@ from api.attempts import look
 from api.auth import Made
 from api.connecting import ConnectFailed
 from api.framing import FRAME, FRAME_COOKIE, frame_of
-from api.html import SOMEWHERE, Place, failed, headers
+from api.html import SOMEWHERE, Place, failed, headers, unavailable
 from api.routes.hosted import not_connected, of_browser, shown, submitted
 from api.services import Services
 from api.trouble import Trouble
@@ -39,7 +39,7 @@ async def show(
     except ConnectFailed as failure:
         return failed(request, failure, place)
     except StoreUnavailable:
-        return failed(request, ConnectFailed(503, Trouble.BUSY), place)
+        return unavailable(request, place)
 
 
 @router.post("/{slug}")

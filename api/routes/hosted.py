@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from api.auth import Made
 from api.cards import cards_of, shows
-from api.connecting import Attempt, Back, ConnectFailed, Reconnect, reconnect_of, start_link
+from api.connecting import Back, ConnectFailed, Reconnect, reconnect_of, start_link
 from api.errors import ApiError, not_found, render
 from api.fields import of_form
 from api.framing import frame_of, in_frame, open_in_frame
@@ -37,6 +37,7 @@ from api.services import Services
 from api.trouble import Trouble
 from api.ways import next_url, place_of
 from everlink.contract import AuthType
+from everlink.models import AttemptLink
 from providers.entry import CatalogEntry
 from store.connect_sessions import ConnectSession
 from store.database import StoreUnavailable
@@ -75,12 +76,10 @@ async def connect(request: Request, made: Made, slug: str, browser: Hosted = Non
 @router.get("/connect/{secret}")
 async def open_link(request: Request, made: Made, secret: str, browser: Hosted = None) -> Response:
     """Trade the link for a cookie. The browser that has done so may open it again: people click twice."""
-    place = SOMEWHERE
     try:
         framed = await made.connect_sessions.of_link(secret) if in_frame(request) else None
         if framed is not None:
-            place = await frame_of(made, framed)
-            return await open_in_frame(request, made, framed, place, secret)
+            return await open_in_frame(request, made, framed, await frame_of(made, framed), secret)
         opened = await made.connect_sessions.open(secret, made.clock())
         again = browser and await made.connect_sessions.of_browser(browser, made.clock(), secret=secret)
         if opened is None and not again:
@@ -167,15 +166,15 @@ async def _start(
     entry: CatalogEntry,
     fields: Form,
     reconnect: Reconnect | None,
-) -> Attempt:
+) -> AttemptLink:
     back = Back(session.id, place.return_url, place.locale)
     return await start_link(made, session.scope, session.linked_account_id, entry, fields, reconnect, back)
 
 
-def _leave(request: Request, place: Place, entry: CatalogEntry, attempt: Attempt) -> Response:
+def _leave(request: Request, place: Place, entry: CatalogEntry, link: AttemptLink) -> Response:
     if _by_script(request):
-        return JSONResponse({"id": attempt.id, "connect_url": attempt.url}, 201, headers(request))
-    return leaving(request, entry.name, attempt.url, place)
+        return JSONResponse({"id": link.id, "connect_url": link.connect_url}, 201, headers(request))
+    return leaving(request, entry.name, link.connect_url, place)
 
 
 async def _refuse(

@@ -33,6 +33,7 @@ from store.settings import Settings
 from store.tables import CREDENTIALS
 from store.tenants import Tenants
 from tests.api.provider import Provider, running_provider, write_entries
+from tests.api.visitor import Visitor
 from tests.sandbox_process import running_sandbox, write_catalog
 from worker import make_worker, plugin
 
@@ -160,6 +161,26 @@ async def everlink(
 @pytest.fixture
 async def product(everlink: Everlink) -> httpx.AsyncClient:
     return await everlink.product()
+
+
+@pytest.fixture
+async def ada(everlink: Everlink) -> AsyncIterator[Visitor]:
+    """In a browser of her own."""
+    async with Visitor(everlink.sandbox, "ada", "ada-password") as visitor:
+        yield visitor
+
+
+@pytest.fixture
+async def grace(everlink: Everlink) -> AsyncIterator[Visitor]:
+    """In a browser of her own."""
+    async with Visitor(everlink.sandbox, "grace", "grace-password") as visitor:
+        yield visitor
+
+
+@pytest.fixture
+async def link(product: httpx.AsyncClient) -> str:
+    """To consent at the sandbox."""
+    return str((await product.get(OAUTH_URL)).json()["auth_url"])
 
 
 async def age(everlink: Everlink, connection_id: str, seconds_left: float) -> None:

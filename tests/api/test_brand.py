@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from api.brand import DARK, LIGHT, MAX_LOGO_BYTES, READABLE, Colours, contrast
+from api.html import PAGES
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0"/></svg>'
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0" * 17
@@ -81,6 +82,10 @@ async def test_what_is_no_colour_is_refused(product: httpx.AsyncClient, colour: 
 async def test_colour_is_kept_in_small_letters(product: httpx.AsyncClient) -> None:
     assert await saved(product, "brand_colour", "#2C52D6") == (200, "#2c52d6")
     assert await saved(product, "brand_colour", None) == (200, None)
+
+
+def test_grounds_are_those_of_the_pages() -> None:
+    assert LIGHT == "#ffffff" and f"--card: light-dark(#fff, {DARK});" in (PAGES / "style.css").read_text()
 
 
 def test_contrast_is_that_of_wcag() -> None:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
 import pytest
 
 from everlink.contract import Environment
-from store.api_keys import ApiKeys
 from store.database import utc_now
 from store.scope import Scope
 from tests.api.conftest import OAUTH_URL, Everlink
+from tests.api.removing import scope_of
 from tests.api.visitor import Visitor
-
-
-@pytest.fixture
-async def ada(everlink: Everlink) -> AsyncIterator[Visitor]:
-    async with Visitor(everlink.sandbox, "ada", "ada-password") as visitor:
-        yield visitor
-
-
-@pytest.fixture
-async def grace(everlink: Everlink) -> AsyncIterator[Visitor]:
-    async with Visitor(everlink.sandbox, "grace", "grace-password") as visitor:
-        yield visitor
 
 
 async def twin(everlink: Everlink, product: httpx.AsyncClient) -> httpx.AsyncClient:
     """The same organization in production."""
-    scope = (await ApiKeys(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())).scope
-    assert scope is not None
+    scope = await scope_of(everlink.made, product)
     return await everlink.client(Scope(scope.org_id, Environment.PRODUCTION))
 
 

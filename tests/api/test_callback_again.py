@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -14,19 +13,8 @@ import pytest
 from api import arriving, waiting
 from store.database import utc_now
 from store.tickets import Ticket
-from tests.api.conftest import OAUTH_URL, Everlink
+from tests.api.conftest import Everlink
 from tests.api.visitor import Visitor
-
-
-@pytest.fixture
-async def ada(everlink: Everlink) -> AsyncIterator[Visitor]:
-    async with Visitor(everlink.sandbox, "ada", "ada-password") as visitor:
-        yield visitor
-
-
-@pytest.fixture
-async def link(product: httpx.AsyncClient) -> str:
-    return str((await product.get(OAUTH_URL)).json()["auth_url"])
 
 
 async def only_connection(product: httpx.AsyncClient) -> dict[str, object]:

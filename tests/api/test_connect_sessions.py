@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime, timedelta
+from textwrap import indent
 from typing import Any
 
 import httpx
 import pytest
 
+from dev.config import ROOT
 from everlink import Client
 from store.database import utc_now
-from tests.api.conftest import Everlink, until_status
+from tests.api.conftest import Everlink
+from tests.api.test_connect_attempts import broken
 from tests.api.test_hosted import KEYS, PAGE, browser, card, cards, new_key, submit
 
 SESSIONS = "/v1/connect-sessions"
 BACK = "https://app.acme.example/integrations"
+LOGO = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4="
 
 __all__ = ["browser"]  # a fixture
 
@@ -38,6 +44,19 @@ async def test_client_makes_a_link_that_opens_once(
     assert cards(page) == ["Sandbox"] and "Ihre Verbindungen" in page.text
     async with httpx.AsyncClient(follow_redirects=True) as other:
         assert (await other.get(made.url)).status_code == 404
+
+
+async def test_code_of_the_documentation_runs(everlink: Everlink, product: httpx.AsyncClient) -> None:
+    page = (ROOT / "docs" / "reconnect.md").read_text()
+    for wishes in re.findall(r"```http\nPUT /v1/settings\n\n(.*?)```", page, re.DOTALL):
+        wishes = wishes.replace("data:image/svg+xml;base64,...", LOGO)
+        assert (await product.put("/v1/settings", json=json.loads(wishes))).status_code == 200
+    hosted, embedded = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = f"async def documented():\n{indent(hosted + indent(embedded, '    '), '    ')}    return session\n"
+    code = code.replace("https://everlink.internal", everlink.url).replace("pk_...", product.headers["x-api-key"])
+    named: dict[str, Any] = {}
+    exec(code, named)
+    assert (await named["documented"]()).url.startswith(f"{everlink.url}/connect/")
 
 
 async def test_answer_is_kept_nowhere_and_says_when_the_link_ends(product: httpx.AsyncClient) -> None:
@@ -110,12 +129,11 @@ async def test_page_is_in_the_language_of_the_session_or_of_the_browser(
 
 
 async def test_page_looks_like_the_organization(product: httpx.AsyncClient, browser: httpx.AsyncClient) -> None:
-    logo = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4="
-    await product.put("/v1/settings", json={"brand_colour": "#FFCC00", "logo": logo, "return_urls": [BACK]})
+    await product.put("/v1/settings", json={"brand_colour": "#FFCC00", "logo": LOGO, "return_urls": [BACK]})
     page = await open_session(product, browser, return_url=BACK)
     nonce = page.headers["content-security-policy"].split("'nonce-")[1].split("'")[0]
     assert f'<style nonce="{nonce}">:root {{ --brand: #ffcc00; --on-brand: #000000;' in page.text
-    assert f'<img src="{logo}" alt="">' in page.text and f'<a href="{BACK}">Back to Acme</a>' in page.text
+    assert f'<img src="{LOGO}" alt="">' in page.text and f'<a href="{BACK}">Back to Acme</a>' in page.text
     assert nonce not in (await browser.get(PAGE)).text  # each page has one of its own
 
 
@@ -139,11 +157,7 @@ async def test_customer_stays_while_something_else_needs_them(
     everlink: Everlink, product: httpx.AsyncClient, browser: httpx.AsyncClient
 ) -> None:
     await product.put("/v1/settings", json={"return_urls": [BACK]})
-    broken = await everlink.connect(product)
-    async with everlink.customer() as ada:
-        await ada.revoke()
-    await product.post(f"/v1/connections/{broken}/report", json={})
-    await until_status(product, broken, "reauth_required")
+    await broken(everlink, product)
     key = {"api_key": (await new_key(everlink))[1]}
     page = await open_session(product, browser, return_url=BACK)
     assert 'datetime="' in card(page, "Sandbox") and "Stopped working" in card(page, "Sandbox")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
@@ -12,25 +11,8 @@ from sqlalchemy import select
 
 from store.database import utc_now
 from store.tables import CREDENTIALS
-from tests.api.conftest import OAUTH_URL, Everlink
+from tests.api.conftest import Everlink
 from tests.api.visitor import Visitor
-
-
-@pytest.fixture
-async def ada(everlink: Everlink) -> AsyncIterator[Visitor]:
-    async with Visitor(everlink.sandbox, "ada", "ada-password") as visitor:
-        yield visitor
-
-
-@pytest.fixture
-async def grace(everlink: Everlink) -> AsyncIterator[Visitor]:
-    async with Visitor(everlink.sandbox, "grace", "grace-password") as visitor:
-        yield visitor
-
-
-@pytest.fixture
-async def link(product: httpx.AsyncClient) -> str:
-    return str((await product.get(OAUTH_URL)).json()["auth_url"])
 
 
 async def connections(product: httpx.AsyncClient) -> list[dict[str, object]]:

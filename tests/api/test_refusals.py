@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from store.api_keys import ApiKeys
-from store.database import utc_now
 from store.tables import CONNECT_TICKETS
 from tests.api.conftest import OAUTH_URL, Everlink
 from tests.api.provider import OUR_CLIENT, Provider
+from tests.api.removing import scope_of
 from tests.api.test_sites import SHOP_URL, consent, reconnect
 from tests.api.visitor import Visitor
-
-
-@pytest.fixture
-async def ada(everlink: Everlink) -> AsyncIterator[Visitor]:
-    async with Visitor(everlink.sandbox, "ada", "ada-password") as visitor:
-        yield visitor
 
 
 @pytest.fixture
@@ -36,9 +28,7 @@ async def link_to_shop(product: httpx.AsyncClient) -> str:
 
 async def error_codes(everlink: Everlink, product: httpx.AsyncClient) -> list[str | None]:
     """What the product's attempts say, of all that it began."""
-    known = await ApiKeys(everlink.made.database).authenticate(product.headers["x-api-key"], utc_now())
-    assert known.scope is not None
-    query = CONNECT_TICKETS.select().where(known.scope.owns(CONNECT_TICKETS))
+    query = CONNECT_TICKETS.select().where((await scope_of(everlink.made, product)).owns(CONNECT_TICKETS))
     async with everlink.made.database.reading() as reading:
         return [row.error_code for row in await reading.execute(query)]
 

@@ -11,6 +11,7 @@ import pytest
 from everlink import Client
 from tests.api.conftest import OAUTH_URL, Everlink
 from tests.api.provider import OUR_CLIENT, Provider
+from tests.api.test_refusals import error_codes
 from tests.api.test_sites import SHOP_URL, consent
 
 SANDBOX = "/v1/applications/sandbox"
@@ -118,20 +119,12 @@ async def test_refresh_that_comes_with_fewer_scopes_flags_nobody(
     assert (same["status"], same["sequence"]) == ("active", only["sequence"])
 
 
-async def test_attempt_remembers_what_was_the_matter(
-    everlink: Everlink, product: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failures: list[str] = []
-
-    async def noted(ticket: object, error_code: str) -> None:
-        failures.append(error_code)
-
-    monkeypatch.setattr(everlink.made.tickets, "fail", noted)
+async def test_attempt_remembers_what_was_the_matter(everlink: Everlink, product: httpx.AsyncClient) -> None:
     await set_up(product, scopes=["read"], required_scopes=["write"])
     link = (await product.get(OAUTH_URL)).json()["auth_url"]
     async with everlink.customer() as ada:
         await ada.consent(link)
-    assert failures == ["scopes_missing"]
+    assert await error_codes(everlink, product) == ["scopes_missing"]
 
 
 async def test_required_scopes_are_kept_until_they_are_taken_back(

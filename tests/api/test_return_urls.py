@@ -88,9 +88,7 @@ async def test_settings_take_no_address_that_browsers_read_otherwise(product: ht
 
 
 @pytest.mark.parametrize("url", [*HOSTILE, *UNLIKE])
-async def test_session_and_reconnect_lead_only_where_the_settings_say(
-    everlink: Everlink, product: httpx.AsyncClient, url: str
-) -> None:
+async def test_session_leads_only_where_the_settings_say(product: httpx.AsyncClient, url: str) -> None:
     await product.put("/v1/settings", json={"return_urls": [LIKE]})
     session = await product.post(SESSIONS, json={"linked_account_id": "acme", "return_url": url})
     assert session.status_code == 422

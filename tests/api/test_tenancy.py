@@ -54,7 +54,7 @@ OPEN = {
     "GET /sdk/everlink.d.ts": "a file",
     "GET /sdk/everlink.json": "says what the files are",
     "GET /console/style.css": "a file",
-    "POST /console": "the API key in the form is the right to it: test_console.py",
+    "POST /console": "the API key in the form is the right to it: test_console_sign_in.py",
     **{
         f"{method} /console{path}": "the operator's cookie is the right to it: test_console.py"
         for method, path in (

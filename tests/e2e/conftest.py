@@ -49,6 +49,6 @@ async def browser(launched: Browser) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def axe_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """axe-core's."""
     return axe.unpack(tmp_path_factory.mktemp("axe"))

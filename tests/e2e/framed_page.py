@@ -13,7 +13,8 @@ import httpx
 from playwright.async_api import Frame, FrameLocator, Locator, Page
 
 from dev.stack import Stack
-from tests.e2e.cobalt import serving
+from tests.e2e.hosted import connections
+from tests.e2e.origins import serving
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -99,17 +100,7 @@ class FramedPage:
         return self.frame.get_by_role("article", name=name, exact=True)
 
     async def connections(self) -> list[dict[str, Any]]:
-        listed = await self.product.get("/v1/connections", params={"linked_account_id": self.account})
-        found: list[dict[str, Any]] = listed.json()["connections"]
-        return found
-
-    async def until_broken(self) -> str:
-        [connection] = await self.connections()
-        await self.product.post(f"/v1/connections/{connection['id']}/report", json={})
-        async with asyncio.timeout(40):
-            while (await self.connections())[0]["status"] != "reauth_required":
-                await asyncio.sleep(0.1)
-        return str(connection["id"])
+        return await connections(self.product, self.account)
 
 
 @contextmanager

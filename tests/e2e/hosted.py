@@ -27,32 +27,24 @@ class Linked:
         return str(made.json()["url"])
 
     async def connections(self) -> list[dict[str, Any]]:
-        params = {"linked_account_id": self.account}
-        found: list[dict[str, Any]] = (await self.product.get("/v1/connections", params=params)).json()["connections"]
-        return found
+        return await connections(self.product, self.account)
 
     async def connect(self, name: str = "ada") -> str:
         """By consent, without a browser; answers the connection's id."""
-        link = (await self.product.get(f"{PATH}/oauth-url/sandbox", headers=self._headers)).json()["auth_url"]
         async with self.customer(name) as customer:
-            assert (await customer.consent(link)).status_code == 200
+            assert (await customer.consent(await oauth_url(self.product, self.account))).status_code == 200
         return await self._id("sandbox")
 
     async def save_key(self, key: str) -> str:
         path = f"{PATH}/save-key-credentials/sandbox-key"
-        assert (await self.product.put(path, json={"api_key": key}, headers=self._headers)).status_code == 200
+        headers = {"linked_account_id": self.account}
+        assert (await self.product.put(path, json={"api_key": key}, headers=headers)).status_code == 200
         return await self._id("sandbox-key")
 
     async def break_consent(self, connection_id: str, name: str = "ada") -> None:
         async with self.customer(name) as customer:
             await customer.revoke()
-        await self.until_broken(connection_id)
-
-    async def until_broken(self, connection_id: str) -> None:
-        path = f"/v1/connections/{connection_id}"
-        assert (await self.product.post(f"{path}/report", json={})).status_code == 202
-        waited = await self.product.get(f"{path}/wait", params={"status": "reauth_required", "timeout": 30})
-        assert waited.json()["status"] == "reauth_required"
+        await until_broken(self.product, connection_id)
 
     def customer(self, name: str = "ada") -> Customer:
         return Customer(self.stack.addresses.sandbox, name, f"{name}-password")
@@ -60,14 +52,30 @@ class Linked:
     async def _id(self, slug: str) -> str:
         return str(next(one["id"] for one in await self.connections() if one["slug"] == slug))
 
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"linked_account_id": self.account}
-
 
 async def linked(stack: Stack, product: httpx.AsyncClient, account: str) -> Linked:
     await product.post("/api/v2/public/linked-account", json={"account_id": account, "name": "Globex Ltd."})
     return Linked(stack, product, account)
+
+
+async def oauth_url(product: httpx.AsyncClient, account: str) -> str:
+    """A link to the provider that comes from none of our pages."""
+    answer = await product.get(f"{PATH}/oauth-url/sandbox", headers={"linked_account_id": account})
+    return str(answer.json()["auth_url"])
+
+
+async def connections(product: httpx.AsyncClient, account: str) -> list[dict[str, Any]]:
+    listed = await product.get("/v1/connections", params={"linked_account_id": account})
+    found: list[dict[str, Any]] = listed.json()["connections"]
+    return found
+
+
+async def until_broken(product: httpx.AsyncClient, connection_id: str) -> None:
+    """The product reports what its provider has refused."""
+    path = f"/v1/connections/{connection_id}"
+    assert (await product.post(f"{path}/report", json={})).status_code == 202
+    waited = await product.get(f"{path}/wait", params={"status": "reauth_required", "timeout": 30})
+    assert waited.json()["status"] == "reauth_required"
 
 
 def card(page: Page, name: str = "Sandbox") -> Locator:

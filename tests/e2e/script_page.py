@@ -10,6 +10,8 @@ import httpx
 import pytest
 from playwright.async_api import Page
 
+from tests.e2e.hosted import connections, until_broken
+
 PAGE = """<!doctype html>
 <title>A product's page</title>
 <script src="{url}" integrity="{integrity}" crossorigin="anonymous"></script>
@@ -92,29 +94,8 @@ class ScriptPage:
                 await asyncio.sleep(0.05)
 
     async def connections(self) -> list[dict[str, Any]]:
-        listed = await self.product.get("/v1/connections", params={"linked_account_id": self.account})
-        found: list[dict[str, Any]] = listed.json()["connections"]
-        return found
+        return await connections(self.product, self.account)
 
-    async def until_broken(self, slug: str = "sandbox") -> None:
+    async def until_broken(self) -> None:
         [connection] = await self.connections()
-        await self.product.post(f"/v1/connections/{connection['id']}/report", json={})
-        async with asyncio.timeout(40):
-            while not (await self.call("getApp", slug))["reauth_required"]:
-                await asyncio.sleep(0.1)
-
-
-async def at_consent(window: Page, name: str = "ada") -> None:
-    """The customer has signed in at the provider, which asks them now."""
-    password, allow = window.locator("input[name=password]"), window.locator("button[name=allow]")
-    await password.or_(allow).wait_for()
-    if await password.count():
-        await window.fill("input[name=username]", name)
-        await password.fill(f"{name}-password")
-        await window.click("button.primary")
-    await allow.wait_for()
-
-
-async def answer(window: Page, name: str = "ada", *, allow: bool = True) -> None:
-    await at_consent(window, name)
-    await window.click("button[name=allow]" if allow else "button:not([name=allow])")
+        await until_broken(self.product, connection["id"])

@@ -14,13 +14,15 @@ from playwright.async_api import Browser, Page
 from dev.stack import Stack
 from sandbox.customer import Customer
 from tests.e2e import cobalt
+from tests.e2e.hosted import log_in
+from tests.e2e.origins import serving
 
 
 @pytest.fixture(scope="session")
 def page_origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("cobalt")
     cobalt.unpack(folder)
-    with cobalt.serving(folder) as origin:
+    with serving(folder) as origin:
         yield origin
 
 
@@ -42,16 +44,11 @@ class Sdk:
         async with self.page.expect_popup() as opened:
             await self.page.evaluate("() => { window.outcome = cobalt.connect('sandbox') }")
         window = await opened.value
-        password, consent = window.locator("input[name=password]"), window.locator("button[name=allow]")
-        await password.or_(consent).wait_for()
-        if await password.count():
-            await window.fill("input[name=username]", name)
-            await window.fill("input[name=password]", f"{name}-password")
-            await window.click("button.primary")
+        await log_in(window, name)
         if not allow:
             await window.close()
             return await self._outcome(window)
-        await consent.click()
+        await window.click("button[name=allow]")
         outcome = await self._outcome(window)
         if not window.is_closed():  # the SDK has asked for it
             await window.wait_for_event("close")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -13,8 +13,8 @@ from playwright.async_api import Browser, Page, Route, expect
 
 from dev.listener import Listener
 from dev.stack import Stack
-from sandbox.customer import Customer
 from tests.e2e import axe
+from tests.e2e.hosted import linked
 
 ACCOUNT = "console"
 ELSEWHERE = "http://chat.example/"
@@ -32,19 +32,11 @@ async def page(stack: Stack, browser: Browser) -> AsyncIterator[Page]:
     assert [text for text in complaints if "status of 40" not in text] == []
 
 
-async def revoked_connection(stack: Stack, product: httpx.AsyncClient, account: str) -> dict[str, str]:
+async def revoked_connection(stack: Stack, product: httpx.AsyncClient, account: str) -> dict[str, Any]:
     """Connected through real consent, revoked at the sandbox, and known to need its customer."""
-    of = {"linked_account_id": account}
-    await product.post("/api/v2/public/linked-account", json={"account_id": account})
-    async with Customer(stack.addresses.sandbox, "ada", "ada-password") as ada:
-        link = await product.get("/api/v2/public/linked-account/integration/oauth-url/sandbox", headers=of)
-        await ada.consent(link.json()["auth_url"])
-        await ada.revoke()
-    [found] = (await product.get("/v1/connections", params=of)).json()["connections"]
-    assert (await product.post(f"/v1/connections/{found['id']}/report", json={})).status_code == 202
-    waited = await product.get(f"/v1/connections/{found['id']}/wait", params={"status": "reauth_required"})
-    connection: dict[str, str] = waited.json()
-    assert connection["status"] == "reauth_required"
+    customer = await linked(stack, product, account)
+    await customer.break_consent(await customer.connect())
+    [connection] = await customer.connections()
     return connection
 
 
@@ -151,7 +143,7 @@ async def test_pages_are_for_everybody_on_every_screen(
     stack: Stack,
     product: httpx.AsyncClient,
     browser: Browser,
-    script: Path,
+    axe_script: Path,
     width: int,
     colours: Literal["light", "dark"],
 ) -> None:
@@ -166,12 +158,12 @@ async def test_pages_are_for_everybody_on_every_screen(
     async with Listener() as listener:
         endpoint = await listener.subscribe(product)
         await page.goto("/console")
-        assert await axe.violations(page, script) == []
+        assert await axe.violations(page, axe_script) == []
         await sign_in(page, product.headers["x-api-key"], allow_changes=True)
         of = f"/connections/{connection['id']}"
         for path in ("", of, "/applications", "/endpoints", f"/endpoints/{endpoint}", "/connections/con_0"):
             await page.goto(f"/console{path}")
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-            assert await axe.violations(page, script) == [], path
+            assert await axe.violations(page, axe_script) == [], path
         await product.delete(f"/v1/webhook-endpoints/{endpoint}")
     await context.close()

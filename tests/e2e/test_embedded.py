@@ -16,9 +16,9 @@ from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
 from tests.chromium import CHROMIUM, QUIET
-from tests.e2e.cobalt import serving
 from tests.e2e.framed_page import PAGE, FramedPage, product_origin
-from tests.e2e.hosted import log_in
+from tests.e2e.hosted import log_in, until_broken
+from tests.e2e.origins import serving
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ async def test_customer_connects_in_a_window_and_reconnects_what_was_revoked(sta
 
     async with Customer(stack.addresses.sandbox, "ada", "ada-password") as ada:
         await ada.revoke()
-    await framed.until_broken()
+    await until_broken(framed.product, connection["id"])
     await framed.show((await framed.session())["session"])
     await expect(framed.card("Sandbox").get_by_text("Access was revoked at the provider.")).to_be_visible()
     await answer(await framed.opened("Sandbox", "Reconnect"))

@@ -18,8 +18,9 @@ from dev.config import ROOT
 from dev.stack import Stack
 from sandbox.customer import Customer
 from tests.chromium import CHROMIUM, chromium
-from tests.e2e import cobalt
-from tests.e2e.script_page import PAGE, ScriptPage, answer, at_consent
+from tests.e2e.hosted import consent, log_in
+from tests.e2e.origins import serving
+from tests.e2e.script_page import PAGE, ScriptPage
 
 POLLS = "**/v1/connect-attempts/*"
 EVERYTHING = "**/v1/connect-attempts*"
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page_origin(folder: Path) -> Iterator[str]:
-    with cobalt.serving(folder) as origin:
+    with serving(folder) as origin:
         yield origin
 
 
@@ -76,7 +77,7 @@ async def revoke(stack: Stack, name: str = "ada") -> None:
 
 
 async def connect(script: ScriptPage) -> str:
-    await answer(await script.open())
+    await consent(await script.open())
     return str((await script.outcome())["connectionId"])
 
 
@@ -89,7 +90,7 @@ async def test_customer_connects_loses_access_and_gets_back_in(stack: Stack, scr
     apps = await script.call("getApps")
     assert [app["slug"] for app in apps] == ["sandbox", "sandbox-key"] and apps[0]["connected"] is False
     window = await script.open()
-    await answer(window)
+    await consent(window)
     connected = await script.outcome()
     await until_closed(window)
     [connection] = await script.connections()
@@ -99,7 +100,7 @@ async def test_customer_connects_loses_access_and_gets_back_in(stack: Stack, scr
     await revoke(stack)
     await script.until_broken()
     window = await script.open()
-    await answer(window)
+    await consent(window)
     assert await script.outcome() == connected
     [again] = await script.connections()
     assert (again["id"], again["status"]) == (connection["id"], "active")
@@ -112,7 +113,7 @@ async def test_customer_connects_loses_access_and_gets_back_in(stack: Stack, scr
 
 async def test_customer_who_denies_is_told_of_and_may_try_again(script: ScriptPage) -> None:
     window = await script.open()
-    await answer(window, allow=False)
+    await consent(window, allow=False)
     failure = await script.outcome()
     assert (failure["name"], failure["code"], failure["application"]) == ("EverlinkError", "access_denied", "sandbox")
     assert failure["message"] == Words("en")("trouble.access_denied", application="Sandbox")
@@ -126,7 +127,7 @@ async def test_another_account_does_not_take_the_place_of_the_one_before(stack: 
     await revoke(stack)
     await script.until_broken()
     await script.page.context.clear_cookies()
-    await answer(await script.open(), "grace")
+    await consent(await script.open(), "grace")
     assert (await script.outcome())["code"] == "different_account"
     await script.page.context.clear_cookies()
     assert await connect(script) == before
@@ -137,7 +138,7 @@ async def test_another_account_does_not_take_the_place_of_the_one_before(stack: 
 async def test_named_connection_is_mended(stack: Stack, script: ScriptPage) -> None:
     before = await connect(script)
     await script.page.context.clear_cookies()
-    await answer(await script.open(connectionId=before), "grace")
+    await consent(await script.open(connectionId=before), "grace")
     assert (await script.outcome())["code"] == "different_account"
     assert (await script.failure("connect", "sandbox", {}, {"connectionId": "con_none"}))["status"] == 404
 
@@ -153,7 +154,7 @@ async def test_window_that_the_browser_blocks_is_told_of(script: ScriptPage, kno
 
 async def test_window_that_is_closed_is_told_of(script: ScriptPage) -> None:
     window = await script.open()
-    await at_consent(window)
+    await log_in(window)
     await window.close()
     assert (await script.outcome())["code"] == "window_closed"
     assert await script.told() == [["error", "window_closed"]]
@@ -164,7 +165,7 @@ async def test_customer_who_finishes_in_a_window_that_looked_closed_is_told_of(s
     """As a provider's cross-origin opener policy makes it look."""
     await isolate(script)
     window = await script.open()
-    await at_consent(window)
+    await log_in(window)
     assert (await script.outcome())["code"] == "window_closed"
     await window.click("button[name=allow]")
     connected = await script.until_told("connected")
@@ -175,7 +176,7 @@ async def test_customer_who_finishes_in_a_window_that_looked_closed_is_told_of(s
 async def test_window_that_looks_closed_is_waited_for_while_the_customer_is_not_back(script: ScriptPage) -> None:
     await script.page.evaluate("document.hasFocus = () => false")
     await isolate(script)
-    await answer(await script.open())
+    await consent(await script.open())
     assert set(await script.outcome()) == {"application", "connectionId"}
 
 
@@ -197,7 +198,7 @@ async def test_signal_that_is_aborted_ends_it_and_closes_the_window(script: Scri
     async with script.page.expect_popup() as opened:
         await script.page.evaluate("connect('sandbox', {}, { signal: aborts.signal })")
     window = await opened.value
-    await at_consent(window)
+    await log_in(window)
     await script.page.evaluate("aborts.abort()")
     assert (await script.outcome())["name"] == "AbortError"
     await until_closed(window)
@@ -230,7 +231,7 @@ async def test_polls_that_fail_are_sent_again(script: ScriptPage, trouble: str) 
             await route.fulfill(status=status, headers={**headers, "retry-after": "1"}, body="<h1>Oh</h1>")
 
     await script.page.route(POLLS, fail)
-    await answer(await script.open())
+    await consent(await script.open())
     assert set(await script.outcome()) == {"application", "connectionId"} and failed == 3
 
 
@@ -255,7 +256,7 @@ async def test_server_that_is_away_is_told_of(script: ScriptPage) -> None:
 async def test_second_connect_shows_the_window_of_the_first(script: ScriptPage) -> None:
     window = await script.open()
     await script.page.evaluate("first = outcome; 0")
-    await at_consent(window)
+    await log_in(window)
     await script.click()
     assert len(script.page.context.pages) == 2
     await window.click("button[name=allow]")
@@ -265,7 +266,7 @@ async def test_second_connect_shows_the_window_of_the_first(script: ScriptPage) 
 
 async def test_connect_right_after_its_window_was_closed_opens_another(script: ScriptPage) -> None:
     window = await script.open()
-    await at_consent(window)
+    await log_in(window)
     await script.page.evaluate("first = outcome; 0")
     await window.close()
     assert await connect(script)
@@ -349,7 +350,7 @@ async def test_session_token_that_ends_while_the_customer_consents_is_renewed(sc
     ended = {"error_code": "invalid_session_token", "message": "it has ended"}
     headers = {"access-control-allow-origin": "*"}
     await script.page.route(POLLS, lambda route: route.fulfill(status=401, json=ended, headers=headers), times=1)
-    await answer(await script.open())
+    await consent(await script.open())
     assert set(await script.outcome()) == {"application", "connectionId"}
     assert [event for event, *_ in await script.told()] == ["tokens", "connected"]
 
@@ -401,11 +402,11 @@ async def test_many_windows_at_once_are_each_their_own(script: ScriptPage) -> No
     token = await session_token(script)
     await script.page.evaluate("(token) => { other = new Everlink({ token }) }", token)
     window = await script.open()
-    await at_consent(window)
+    await log_in(window)
     async with script.page.expect_popup() as opened:
         await script.page.evaluate("second = other.connect('sandbox').catch(seen); 0")
     second = await opened.value
-    await at_consent(second)
+    await log_in(second)
     await asyncio.gather(second.click("button[name=allow]"), window.click("button[name=allow]"))
     assert await script.outcome() == await script.page.evaluate("second")
 
@@ -423,7 +424,7 @@ async def test_code_of_the_documentation_runs(stack: Stack, script: ScriptPage, 
     row = page.get_by_role("listitem").filter(has_text=re.compile("^Sandbox (?!.API)"))
     async with page.expect_popup() as opened:
         await row.get_by_role("button", name="Connect").click()
-    await answer(await opened.value)
+    await consent(await opened.value)
     await expect(page.get_by_role("status")).to_have_text("Sandbox is connected.")
     await expect(row.get_by_role("button")).to_have_text("Connect another")
     page.on("dialog", lambda dialog: dialog.accept("sk_sandbox_wrong"))

@@ -155,8 +155,7 @@ async def test_page_fits_a_phone(page: Page) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth") == 320
 
 
-async def test_page_is_not_hard_to_use(example: str, browser: Browser, tmp_path: Path) -> None:
-    script = axe.unpack(tmp_path)
+async def test_page_is_not_hard_to_use(example: str, browser: Browser, axe_script: Path) -> None:
     context = await browser.new_context(bypass_csp=True)
     page = await context.new_page()
     await page.goto(example)
@@ -164,10 +163,10 @@ async def test_page_is_not_hard_to_use(example: str, browser: Browser, tmp_path:
     await page.get_by_role("button", name="Play the customer").click()
     await page.get_by_role("button", name="Sync now").click()
     await shows(page, "Reconnect needed")
-    assert await axe.violations(page, script) == []
+    assert await axe.violations(page, axe_script) == []
     await page.emulate_media(color_scheme="dark")
-    assert await axe.violations(page, script) == []
+    assert await axe.violations(page, axe_script) == []
     await connect(page, IN_A_POP_UP)
     await disconnect(page)
-    assert await axe.violations(page, script) == []
+    assert await axe.violations(page, axe_script) == []
     await context.close()

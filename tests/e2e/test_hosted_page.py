@@ -15,8 +15,8 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Response, Route, expect
 
 from dev.stack import Stack
-from tests.e2e.cobalt import serving
 from tests.e2e.hosted import KEYS, SESSION, Linked, card, consent, linked, log_in
+from tests.e2e.origins import serving
 
 PHONE = {"viewport": {"width": 320, "height": 640}, "is_mobile": True, "has_touch": True}
 LIGHT_ENOUGH = 60_000  # bytes, without icons

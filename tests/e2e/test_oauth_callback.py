@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from dev.stack import Stack
+from tests.e2e.hosted import connections, log_in, oauth_url
 
 CONNECTED = "Connected"
 NOT_CONNECTED = "Not connected"
@@ -28,7 +28,7 @@ async def account(product: httpx.AsyncClient) -> str:
 
 @pytest.fixture
 async def link(product: httpx.AsyncClient, account: str) -> str:
-    return await new_link(product, account)
+    return await oauth_url(product, account)
 
 
 @pytest.fixture
@@ -49,27 +49,10 @@ async def another_browser(browser: Browser) -> AsyncIterator[NewContext]:
     assert [text for text in complaints if "Content Security Policy" in text] == []
 
 
-async def new_link(product: httpx.AsyncClient, account: str) -> str:
-    path, headers = "/api/v2/public/linked-account/integration/oauth-url/sandbox", {"linked_account_id": account}
-    return str((await product.get(path, headers=headers)).json()["auth_url"])
-
-
-async def connections(product: httpx.AsyncClient, account: str) -> list[dict[str, object]]:
-    listed = await product.get("/v1/connections", params={"linked_account_id": account})
-    found: list[dict[str, object]] = listed.json()["connections"]
-    return found
-
-
 async def to_consent(page: Page, link: str, name: str = "ada") -> None:
     """Up to the question whether to allow, logged in on the way."""
     await page.goto(link)
-    password, allow = page.locator("input[name=password]"), page.locator("button[name=allow]")
-    await password.or_(allow).wait_for()
-    if await password.count():
-        await page.fill("input[name=username]", name)
-        await password.fill(f"{name}-password")
-        await page.click("button.primary")
-    await allow.wait_for()
+    await log_in(page, name)
 
 
 async def allow(page: Page) -> None:
@@ -107,7 +90,7 @@ async def test_another_browsers_state_connects_nothing_and_spoils_nothing(
     answer = await answered(page)
     await thief.goto(answer)  # it was never marked
     await shows(thief, NOT_CONNECTED)
-    await to_consent(thief, await new_link(product, account), "grace")
+    await to_consent(thief, await oauth_url(product, account), "grace")
     await thief.goto(answer)  # it has a mark of its own
     await shows(thief, NOT_CONNECTED)
     assert await connections(product, account) == []
@@ -176,7 +159,7 @@ async def test_html_in_error_description_is_neither_shown_nor_run(
 
 
 async def test_a_different_account_on_reconnect_is_named_and_changes_nothing(
-    stack: Stack, product: httpx.AsyncClient, account: str, link: str, another_browser: NewContext
+    product: httpx.AsyncClient, account: str, link: str, another_browser: NewContext
 ) -> None:
     page = await (await another_browser()).new_page()
     await to_consent(page, link)

@@ -12,7 +12,7 @@ import httpx
 from playwright.async_api import Browser, BrowserContext, Error, Request, Response, expect
 
 from dev.stack import Stack
-from tests.e2e.hosted import KEYS, PATH, card, consent, linked
+from tests.e2e.hosted import KEYS, card, consent, linked, oauth_url
 
 LOGS = ("api", "worker")
 START = "/connect/start/"
@@ -84,8 +84,7 @@ async def test_no_secret_is_seen_where_it_has_no_business(
     await consent(page)
     await expect(page.get_by_role("status").filter(has_text="Sandbox is connected.")).to_be_visible()
     # Plain: a link without a page, and its end loaded again.
-    answer = await product.get(f"{PATH}/oauth-url/sandbox", headers={"linked_account_id": customer.account})
-    plain = str(answer.json()["auth_url"])
+    plain = await oauth_url(product, customer.account)
     await page.goto(plain)
     await consent(page)
     await expect(page.get_by_role("heading", name="Connected", exact=True)).to_be_visible()

@@ -40,8 +40,8 @@ async def oauth_url(
     """
     _, entry = await enabled(made, scope, slug)
     response.headers["cache-control"] = "no-store"
-    attempt = await start_link(made, scope, account_id, entry, among(entry, query))
-    return AuthUrl(auth_url=attempt.url)
+    link = await start_link(made, scope, account_id, entry, among(entry, query))
+    return AuthUrl(auth_url=link.connect_url)
 
 
 @router.put("/save-key-credentials/{slug}", responses={status: {"model": ErrorBody} for status in (409, 502)})

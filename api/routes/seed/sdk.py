@@ -62,8 +62,8 @@ async def auth_url(made: Made, session: Session, slug: str, response: Response, 
     _, entry = await enabled(made, session.scope, slug)
     response.headers["cache-control"] = "no-store"
     given = among(entry, query)
-    attempt = await start_link(made, session.scope, session.linked_account_id, entry, given)
-    return AuthUrl(auth_url=attempt.url)
+    link = await start_link(made, session.scope, session.linked_account_id, entry, given)
+    return AuthUrl(auth_url=link.connect_url)
 
 
 @router.post("/api/v1/{slug}/integrate", responses={status: {"model": ErrorBody} for status in (400, 409, 502)})
