@@ -212,7 +212,7 @@ async def test_wrong_client_secret_is_a_page_that_does_not_blame_the_customer(
     await product.put("/v1/applications/sandbox", json={"client_secret": "wrong", "previous_secret_seconds": 0})
     async with everlink.customer() as ada:
         page = await ada.consent((await product.get(OAUTH_URL)).json()["auth_url"])
-    assert page.status_code == 502 and "did not accept" in page.text
+    assert page.status_code == 502 and "You cannot mend it" in page.text
     assert (await product.get("/v1/connections")).json()["connections"] == []
 
 

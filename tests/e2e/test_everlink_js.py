@@ -88,7 +88,8 @@ async def until_closed(window: Page) -> None:
 
 async def test_customer_connects_loses_access_and_gets_back_in(stack: Stack, script: ScriptPage) -> None:
     apps = await script.call("getApps")
-    assert [app["slug"] for app in apps] == ["sandbox", "sandbox-key"] and apps[0]["connected"] is False
+    [sandbox] = [app for app in apps if app["slug"] == "sandbox"]
+    assert sandbox["connected"] is False
     window = await script.open()
     await consent(window)
     connected = await script.outcome()
@@ -369,7 +370,7 @@ async def test_page_of_an_origin_that_was_not_named_gets_nothing(script: ScriptP
         assert (await script.failure("getApps"))["code"] == "network_error"
         origin = await script.page.evaluate("location.origin")
         await script.product.put("/v1/settings", json={"allowed_origins": [origin]})
-        assert len(await script.call("getApps")) == 2
+        assert "sandbox" in {app["slug"] for app in await script.call("getApps")}
     finally:
         await script.product.put("/v1/settings", json={"allowed_origins": []})
 

@@ -136,7 +136,7 @@ async def test_fault_expires_no_living_connection(case: Case, suffered: dict[Cas
     assert what.during["status"] == "active"
     assert max(what.seconds) < DEADLINE_SECONDS + SLACK_SECONDS
     if case.fault.is_slow:
-        assert max(what.seconds) > DEADLINE_SECONDS - 1  # it was the deadline that ended it
+        assert max(what.seconds) > DEADLINE_SECONDS - 3  # it was the deadline that ended it
     if case.moment is Moment.AFTER and case.rotation is Rotation.STRICT:  # the one case that nobody can save
         assert (what.after["status"], what.after["reason"]) == ("reauth_required", "refresh_outcome_unknown")
         assert not what.token_accepted
