@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test long chaos kills demo example bench lint types histories reference providers schema lock clean
+.PHONY: help run test e2e long chaos kills demo example bench lint types histories reference providers schema lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,10 @@ run: .venv/.installed  ## start everything on this machine, until Ctrl-C
 	@exec $(BIN)/python -m dev.run
 
 test: .venv/.installed  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long'  # most of a test is waiting for servers
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long and not e2e'  # most of a test waits
+
+e2e: .venv/.installed  ## run the tests of the whole of Everlink, most of them in a real browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'e2e and not long'
 
 long: .venv/.installed  ## run the tests that take half a minute or more each
 	$(BIN)/python -m pytest -n 2 -m long

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api.brand import look_of
 from api.connecting import ConnectFailed
-from api.html import Place, headers, page
+from api.html import Place, headers, page, words_of
 from api.services import Services
 from api.trouble import Trouble
 from store.connect_sessions import SESSION_LIFETIME, ConnectSession
@@ -58,10 +58,16 @@ async def open_in_frame(
             _keep(response, FRAME_COOKIE, browser, page_of(session), int(SESSION_LIFETIME.total_seconds()))
         return response
     if PROBED in request.query_params:
-        return page(request, "window.html", {"link": f"/connect/{secret}"}, place=place)
+        text = words_of(request, place)("frame.own_window_text")
+        return window_link(request, place, f"/connect/{secret}", text, back=False)
     response = RedirectResponse(f"/connect/{secret}?{PROBED}", 303, headers(request))
     _keep(response, PROBE_COOKIE, "1", "/connect", 60)
     return response
+
+
+def window_link(request: Request, place: Place, link: str, text: str, *, back: bool) -> Response:
+    """What cannot take place in a frame, by a plain link; `back` to the list."""
+    return page(request, "window.html", {"link": link, "text": text, "back": back}, place=place)
 
 
 def _keep(response: Response, name: str, value: str, path: str, seconds: int) -> None:

@@ -18,7 +18,8 @@ from tests.postgres import Postgres, binaries
 from tests.servers import start_dev_server, start_skipping
 
 NOTHING_SKIPPED = "EVERLINK_TEST_NOTHING_SKIPPED"
-SLOW = ("tests/e2e/", "tests/faults/", "tests/conformance/")
+WHOLE = "tests/e2e/"
+SLOW = (WHOLE, "tests/faults/", "tests/conformance/")
 
 
 @pytest.hookimpl(trylast=True)
@@ -32,11 +33,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files of few tests that take long come first: at the end, one process would wait for the other."""
     items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+    for item in items:
+        if item.nodeid.startswith(WHOLE):
+            item.add_marker("e2e")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.getoption("markexpr") == "not long":
-        terminalreporter.write_line("The tests that take half a minute or more each were left out: make long")
+    if config.getoption("markexpr") == "not long and not e2e":
+        terminalreporter.write_line("Left out: the whole of Everlink in a real browser (make e2e),")
+        terminalreporter.write_line("and the tests that take half a minute or more each (make long)")
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,7 @@
   document.documentElement.style.colorScheme = location.hash.slice(1);
   document.addEventListener("connected", ({ detail }) => post("connected", detail));
   document.addEventListener("refused", ({ detail }) => post("error", detail));
-  // Before page.js, which would leave.
-  document.addEventListener("submit", inWindow, { capture: true });
+  document.addEventListener("submit", inWindow);
   document.getElementById("done")?.addEventListener("click", () => post("closed"));
   addEventListener("pagehide", () => current.abort());
   new ResizeObserver(([{ target }]) => post("resize", { height: target.offsetHeight })).observe(document.body);
@@ -37,7 +36,6 @@
     const form = event.target;
     if (!form.matches("[data-elsewhere]")) return;
     event.preventDefault();
-    event.stopPropagation();
     if (form.ariaBusy !== "true") connect(form, openWindow());
   }
 

@@ -4,7 +4,7 @@
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (!form.matches("form[data-waiting]")) return;
+  if (!form.matches("form[data-waiting]:not([data-elsewhere])")) return; // frame.js opens a window for those
   event.preventDefault();
   if (form.ariaBusy !== "true") send(form); // a double click is one click
 });

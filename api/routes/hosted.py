@@ -13,7 +13,7 @@ from api.cards import cards_of, shows
 from api.connecting import Back, ConnectFailed, Reconnect, reconnect_of, start_link
 from api.errors import ApiError, not_found, render
 from api.fields import of_form
-from api.framing import frame_of, in_frame, open_in_frame
+from api.framing import frame_of, in_frame, open_in_frame, window_link
 from api.html import (
     HOSTED_COOKIE,
     SESSION,
@@ -174,6 +174,9 @@ async def _start(
 def _leave(request: Request, place: Place, entry: CatalogEntry, link: AttemptLink) -> Response:
     if _by_script(request):
         return JSONResponse({"id": link.id, "connect_url": link.connect_url}, 201, headers(request))
+    if place.embed_origin:  # sent before its script was there: providers refuse to be framed
+        text = words_of(request, place)("frame.consent_text", application=entry.name)
+        return window_link(request, place, link.connect_url, text, back=True)
     return leaving(request, entry.name, link.connect_url, place)
 
 

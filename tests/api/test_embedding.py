@@ -185,6 +185,16 @@ async def test_customer_connects_in_a_window_and_the_frame_is_told(
     assert "Sandbox is connected." in shown.text and "close this window" not in shown.text
 
 
+async def test_form_that_comes_before_its_script_leads_to_a_window_and_not_into_the_frame(
+    product: httpx.AsyncClient, frame: Frame
+) -> None:
+    await frame.load((await session(product))["url"])
+    answer = await frame.submit("sandbox", {}, accept="text/html")
+    assert answer.status_code == 200 and "refresh" not in answer.headers
+    [link] = re.findall('href="([^"]+)" target="_blank" rel="noopener"', answer.text)
+    assert "/connect/start/" in link and f'<a href="{frame.url.path}">' in answer.text
+
+
 async def test_only_windows_that_a_page_of_ours_has_opened_close_themselves(
     everlink: Everlink, product: httpx.AsyncClient
 ) -> None:

@@ -62,8 +62,8 @@ class FramedPage:
         found: dict[str, Any] = made.json()
         return found
 
-    async def show(self, session: str, *, color_scheme: str = "") -> None:
-        """Put the element on the page, and listen to it."""
+    async def show(self, session: str, *, color_scheme: str = "", loads: bool = True) -> None:
+        """Put the element on the page, and listen to it, until the frame's script is there."""
         await self.page.goto(self.origin)
         await self.page.evaluate(
             """([session, scheme]) => {
@@ -77,6 +77,11 @@ class FramedPage:
             }""",
             [session, color_scheme],
         )
+        if loads:
+            frame = 'document.querySelector("everlink-connect").shadowRoot.querySelector("iframe")'
+            await self.page.wait_for_function(
+                f'() => {{ const frame = {frame}; return frame && frame.style.height !== "20rem"; }}'
+            )
 
     async def told(self) -> list[list[Any]]:
         told: list[list[Any]] = await self.page.evaluate("() => told")

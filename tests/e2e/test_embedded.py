@@ -76,6 +76,7 @@ async def test_customer_connects_in_a_window_and_reconnects_what_was_revoked(sta
     [mended] = await framed.connections()
     assert (mended["id"], mended["status"]) == (connection["id"], "active")
 
+    await expect(framed.frame.get_by_text("Sandbox is connected.")).to_be_focused()
     await framed.frame.get_by_role("button", name="Done").click()
     assert await framed.until_told("closed") == {}
     assert [event for event, _ in await framed.told()] == ["connected", "closed"]
@@ -150,7 +151,7 @@ async def test_page_of_another_origin_cannot_frame_it(framed: FramedPage, stack:
     with serving(tmp_path) as other:
         framed.origin = other
         async with framed.page.expect_event("console", lambda message: "frame-ancestors" in message.text):
-            await framed.show(session)
+            await framed.show(session, loads=False)
         assert await framed.frame.locator("main").count() == 0
 
 
@@ -272,7 +273,7 @@ async def test_another_session_is_another_page_and_two_live_side_by_side(framed:
 async def test_frame_that_does_not_load_is_told_and_shows_what_the_element_holds(framed: FramedPage) -> None:
     await framed.page.clock.install()
     await framed.page.context.route("**/connect/*", lambda route: route.abort())
-    await framed.show((await framed.session())["session"])
+    await framed.show((await framed.session())["session"], loads=False)
     await framed.page.clock.fast_forward(15_001)
     told = await framed.until_told("error")
     assert (told["application"], told["error_code"]) == (None, "frame_timeout")
@@ -328,6 +329,7 @@ async def test_code_of_the_documentation_runs(stack: Stack, framed: FramedPage, 
         await framed.page.goto(origin)
         async with framed.page.expect_console_message(lambda said: said.text.startswith("sandbox con_")):
             await answer(await framed.opened("Sandbox", "Connect"))
+        await expect(framed.frame.get_by_text("Sandbox is connected.")).to_be_focused()
         await framed.frame.get_by_role("button", name="Done").click()
         await expect(framed.page.locator("everlink-connect")).to_have_count(0)
 
