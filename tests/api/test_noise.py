@@ -124,7 +124,7 @@ async def test_outage_of_a_provider_arrives_once_and_so_does_its_end(
         result = await everlink.made.temporal.execute_workflow(
             Workflow.UPKEEP, state, id=uuid4().hex, task_queue=TASK_QUEUE, result_type=UpkeepState
         )
-        assert (result.mended, result.failed) == (1, 0)
+        assert result.mended >= 1 and result.failed == 0  # a round is for all tenants
         back = await listener.wait_for("Application Recovered", "sandbox", None)
         assert (back["degraded_connections"], back["connections"]) == (0, 12)
         assert (await product.get("/v1/applications/sandbox")).json()["outage_since"] is None
