@@ -360,7 +360,8 @@ class Settings(BaseModel):
 
     allowed_origins: list[str] = Field(
         examples=[["https://app.acme.example", "http://localhost:3000"]],
-        description="Whose pages may use session tokens. While it is empty, the pages of any origin",
+        description="Whose pages may use session tokens, and frame the connect page. While it is empty, pages of any "
+        "origin may use tokens, and none may frame",
     )
     reminder_days: list[float] = Field(
         examples=[[1.0, 3.0, 7.0]],
