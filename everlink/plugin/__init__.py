@@ -1,0 +1,1 @@
+"""The plugin for a user's own worker."""

@@ -1,0 +1,47 @@
+"""What an activity that met a dead connection tells its workflow, recorded in the workflow's history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from everlink.contract import Message, ReauthReason
+
+FAILURE_TYPE = "ReauthRequired"
+
+
+class DeadConnection(Message):
+    """Which connection is dead, and how its workflow is to wait.
+
+    The plugin's settings stand in it as they were when the activity failed: a replay decides from what is recorded.
+    """
+
+    connection_id: str
+    application: str  # its slug
+    linked_account_id: str
+    reason: ReauthReason | None
+    since: datetime | None
+    generation: int | None
+    endpoint: str | None  # the Nexus endpoint to wait through; None: by asking the API
+    at_most: float | None  # seconds to wait; None: for ever; 0: not at all
+
+    def failure(self) -> ApplicationError:
+        """The activity's failure. Its one detail is a plain dict, so that any data converter takes it."""
+        words = f": {self.reason.words}" if self.reason else ""
+        return ApplicationError(
+            f"{self.linked_account_id} has to reconnect {self.application}{words}",
+            self.model_dump(mode="json"),
+            type=FAILURE_TYPE,
+            non_retryable=True,
+        )
+
+    @classmethod
+    def of(cls, error: BaseException) -> DeadConnection | None:
+        """What such a failure says, of a normal activity or a local one; None for any other."""
+        cause = error.cause if isinstance(error, ActivityError) else error
+        if not isinstance(cause, ApplicationError) or cause.type != FAILURE_TYPE:
+            return None
+        if not cause.details or not isinstance(cause.details[0], dict):
+            return None
+        return cls.model_validate(cause.details[0])
