@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import ValidationError
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from everlink.contract import Message, ReauthReason
@@ -42,6 +43,7 @@ class DeadConnection(Message):
         cause = error.cause if isinstance(error, ActivityError) else error
         if not isinstance(cause, ApplicationError) or cause.type != FAILURE_TYPE:
             return None
-        if not cause.details or not isinstance(cause.details[0], dict):
+        try:
+            return cls.model_validate(cause.details[0]) if cause.details else None
+        except ValidationError:  # another's failure of the same name
             return None
-        return cls.model_validate(cause.details[0])

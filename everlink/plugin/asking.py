@@ -1,0 +1,64 @@
+"""How a workflow asks when a connection is active again: through Nexus, or by an activity."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from nexusrpc import HandlerError
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import NexusOperationError
+
+from everlink.contract import ConnectionStatus
+from everlink.plugin.checking import AWAIT_ACTIVE
+from everlink.plugin.failures import DeadConnection
+
+# A day: heals what a reset or a lost wait left behind, and stays under Temporal Cloud's limit for an operation.
+OPERATION_TIMEOUT = timedelta(days=1)
+LOOK_TIMEOUT = timedelta(minutes=1)
+# Between looks that failed; one that saw a dead connection says itself when to look again.
+LOOK_RETRIES = RetryPolicy(
+    initial_interval=timedelta(seconds=5), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=5)
+)
+
+
+async def ask_by_nexus(dead: DeadConnection, endpoint: str) -> ConnectionStatus:
+    """The connection's status once it needs to be waited for no longer.
+
+    Raises:
+        NexusOperationError: nobody could say; `is_refused` tells whether asking again is of use.
+    """
+    client: workflow.NexusClient[Any] = workflow.create_nexus_client(service="Everlink", endpoint=endpoint)
+    operation = await client.start_operation(
+        "await_active",
+        {"connection_id": dead.connection_id},
+        output_type=dict[str, Any],
+        schedule_to_close_timeout=OPERATION_TIMEOUT,
+        cancellation_type=workflow.NexusOperationCancellationType.TRY_CANCEL,
+        summary=_summary(dead),
+    )
+    return ConnectionStatus((await operation)["status"])
+
+
+async def ask_by_activity(dead: DeadConnection, task_queue: str) -> ConnectionStatus:
+    """The same by an activity on the task queue on which the connection was used."""
+    status: str = await workflow.execute_activity(
+        AWAIT_ACTIVE,
+        dead.connection_id,
+        task_queue=task_queue,
+        result_type=str,
+        start_to_close_timeout=LOOK_TIMEOUT,
+        retry_policy=LOOK_RETRIES,
+        summary=_summary(dead),
+    )
+    return ConnectionStatus(status)
+
+
+def is_refused(error: NexusOperationError) -> bool:
+    """Whether the service will not answer, however often it is asked: unknown to it, or not ours to ask."""
+    return isinstance(error.cause, HandlerError) and not error.cause.retryable
+
+
+def _summary(dead: DeadConnection) -> str:
+    return f"until {dead.linked_account_id} has reconnected {dead.application}"
