@@ -14,7 +14,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    CreateNexusEndpointRequest,
+    ListNexusEndpointsRequest,
+    ListSearchAttributesRequest,
+)
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
@@ -22,7 +28,17 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment, KeyScope, RemovalKind, Workflow
+from everlink.contract import (
+    NEXUS_ENDPOINT,
+    NEXUS_TASK_QUEUE,
+    SEARCH_ATTRIBUTES,
+    TASK_QUEUE,
+    Environment,
+    KeyScope,
+    RemovalKind,
+    Workflow,
+    nexus_endpoint,
+)
 from store.api_keys import ApiKeys
 from store.custom_headers import seal_what_is_clear
 from store.database import Database, StoreUnavailable, utc_now
@@ -123,6 +139,17 @@ def erase_organization(org_id: str) -> None:
     print("erased")
 
 
+@app.command("create-nexus-endpoint")
+def create_nexus_endpoint(
+    organization: Annotated[str | None, typer.Option(help="Reach only its connections, by default everybody's")] = None,
+    environment: Annotated[Environment, typer.Option(help="The environment of that organization")] = Environment.TEST,
+) -> None:
+    """Make the Nexus endpoint by which workflows elsewhere ask about connections, and print its name. Idempotent."""
+    name = NEXUS_ENDPOINT if organization is None else nexus_endpoint(organization, environment)
+    _run(_create_endpoint(Settings(), name))
+    print(name)
+
+
 @app.command("check-worker")
 def check_worker() -> None:
     """Exit 0 where a worker of this host polls Temporal; for container health checks."""
@@ -158,6 +185,7 @@ async def _dev_seed(settings: Settings) -> dict[str, str]:
         seed = await _make_dev_seed(settings)
         file.touch(mode=0o600)
         file.write_text(json.dumps(seed))
+    await _create_endpoint(settings, NEXUS_ENDPOINT)
     seed = json.loads(file.read_text())
     headers = f"-H 'x-api-key: {seed['api_key']}' -H 'linked_account_id: {seed['linked_account_id']}'"
     link = f"{settings.public_url}/api/v2/public/linked-account/integration/oauth-url/sandbox"
@@ -209,6 +237,17 @@ async def _register_search_attributes(settings: Settings) -> None:
     missing = {key.name: keyword for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes}
     if missing:
         await operator.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
+
+
+async def _create_endpoint(settings: Settings, name: str) -> None:
+    client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+    worker = EndpointTarget.Worker(namespace=settings.temporal_namespace, task_queue=NEXUS_TASK_QUEUE)
+    wanted = EndpointSpec(name=name, target=EndpointTarget(worker=worker))
+    found = await client.operator_service.list_nexus_endpoints(ListNexusEndpointsRequest(name=name))
+    if not found.endpoints:
+        await client.operator_service.create_nexus_endpoint(CreateNexusEndpointRequest(spec=wanted))
+    elif found.endpoints[0].spec.target != wanted.target:
+        sys.exit(f"everlink: there is a Nexus endpoint {name} already, which leads elsewhere")
 
 
 async def _with_organization(org_id: str, work: Callable[[Database], Awaitable[None]]) -> None:

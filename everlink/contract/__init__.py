@@ -20,6 +20,14 @@ from everlink.contract.messages import (
     ProviderEvent,
     RefreshCommand,
 )
+from everlink.contract.nexus import (
+    ConnectionAsked,
+    ConnectionStanding,
+    EverlinkService,
+    ReconnectOffer,
+    RejectionReport,
+    Waiter,
+)
 from everlink.contract.removal import (
     RemovalPage,
     RemovalPageTask,
@@ -67,6 +75,8 @@ from everlink.contract.tasks import (
     UpkeepState,
 )
 from everlink.contract.words import (
+    NEXUS_ENDPOINT,
+    NEXUS_TASK_QUEUE,
     SUBSCRIBABLE,
     TASK_QUEUE,
     UPKEEP_SCHEDULE,
@@ -92,11 +102,15 @@ from everlink.contract.words import (
     connection_workflow_id,
     delivery_workflow_id,
     inbox_workflow_id,
+    nexus_endpoint,
     removal_workflow_id,
     replay_workflow_id,
+    waiting_workflow_id,
 )
 
 __all__ = [
+    "NEXUS_ENDPOINT",
+    "NEXUS_TASK_QUEUE",
     "REAUTH_REASON",
     "SEARCH_ATTRIBUTES",
     "SEEN_LENGTH",
@@ -114,7 +128,9 @@ __all__ = [
     "CloseDeliveryTask",
     "ConnectAttemptStatus",
     "ConnectCommand",
+    "ConnectionAsked",
     "ConnectionRef",
+    "ConnectionStanding",
     "ConnectionState",
     "ConnectionStatus",
     "ConnectionView",
@@ -129,6 +145,7 @@ __all__ = [
     "DispatchTask",
     "Environment",
     "EventType",
+    "EverlinkService",
     "FinishReplayTask",
     "Health",
     "InboxState",
@@ -141,8 +158,10 @@ __all__ = [
     "ProviderEventKind",
     "Query",
     "ReauthReason",
+    "ReconnectOffer",
     "Recorded",
     "RefreshCommand",
+    "RejectionReport",
     "Reminder",
     "RemovalKind",
     "RemovalPage",
@@ -163,6 +182,7 @@ __all__ = [
     "Update",
     "UpkeepState",
     "Verdict",
+    "Waiter",
     "Workflow",
     "connect_update_id",
     "connection_workflow_id",
@@ -171,6 +191,7 @@ __all__ = [
     "inbox_attributes",
     "inbox_workflow_id",
     "is_searchable",
+    "nexus_endpoint",
     "removal_attributes",
     "removal_workflow_id",
     "replay_attributes",
@@ -178,4 +199,5 @@ __all__ = [
     "search_attributes",
     "static_details",
     "static_summary",
+    "waiting_workflow_id",
 ]

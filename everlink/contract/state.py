@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from everlink.contract.messages import ConnectionRef, Lifetimes, Message
+from everlink.contract.nexus import Waiter
 from everlink.contract.words import ConnectionStatus, Environment, EventType, Health, ReauthReason
 
 TIMELINE_LENGTH = 20
@@ -75,6 +76,7 @@ class ConnectionState(BaseModel):
     unrecorded: list[Transition] = []  # changes that are not in the store yet
     timeline: list[Transition] = []  # the last ones, for the Web UI
     seen: list[str] = []  # request ids of the last signals
+    waiters: list[Waiter] = []  # workflows that want to be told when the connection is active
 
     @property
     def remind_at(self) -> datetime | None:
