@@ -2,5 +2,6 @@
 
 from everlink.client import Client
 from everlink.errors import EverlinkError, NotFound, ReauthRequired, Unavailable
+from everlink.plugin import Credential, credential, http
 
-__all__ = ["Client", "EverlinkError", "NotFound", "ReauthRequired", "Unavailable"]
+__all__ = ["Client", "Credential", "EverlinkError", "NotFound", "ReauthRequired", "Unavailable", "credential", "http"]

@@ -18,8 +18,8 @@ class DeadConnection(Message):
     """
 
     connection_id: str
-    application: str  # its slug
-    linked_account_id: str
+    application: str  # its slug; empty where Everlink could not be asked
+    linked_account_id: str  # the same
     reason: ReauthReason | None
     since: datetime | None
     generation: int | None
@@ -30,7 +30,7 @@ class DeadConnection(Message):
         """The activity's failure. Its one detail is a plain dict, so that any data converter takes it."""
         words = f": {self.reason.words}" if self.reason else ""
         return ApplicationError(
-            f"{self.linked_account_id} has to reconnect {self.application}{words}",
+            f"{self.linked_account_id or 'the customer'} has to reconnect {self.application or 'an account'}{words}",
             self.model_dump(mode="json"),
             type=FAILURE_TYPE,
             non_retryable=True,
