@@ -2,15 +2,18 @@
 
 from everlink.client import Client
 from everlink.errors import EverlinkError, NotFound, ReauthRequired, Unavailable
-from everlink.plugin import EverlinkPlugin, Wait, waiting
+from everlink.plugin import Credential, EverlinkPlugin, Wait, credential, http, waiting
 
 __all__ = [
     "Client",
+    "Credential",
     "EverlinkError",
     "EverlinkPlugin",
     "NotFound",
     "ReauthRequired",
     "Unavailable",
     "Wait",
+    "credential",
+    "http",
     "waiting",
 ]

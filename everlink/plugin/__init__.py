@@ -13,10 +13,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from everlink.client import Client
 from everlink.plugin.checking import Checking
+from everlink.plugin.credentials import Credential, credential
+from everlink.plugin.http import http
+from everlink.plugin.inbound import ActivitySide
 from everlink.plugin.outbound import WorkflowSide
 from everlink.plugin.policy import Wait, waiting
 
-__all__ = ["EverlinkPlugin", "Wait", "waiting"]
+__all__ = ["Credential", "EverlinkPlugin", "Wait", "credential", "http", "waiting"]
 
 # Deterministic, and costly to load again for every workflow; what `waiting` says has to reach the interceptor.
 PASSED_THROUGH = ("everlink", "httpx", "pydantic")
@@ -47,7 +50,7 @@ class EverlinkPlugin(SimplePlugin):
         self._workers = 0
         super().__init__(
             "everlink.EverlinkPlugin",
-            interceptors=[WorkflowSide()],
+            interceptors=[ActivitySide(self._client, nexus_endpoint, wait.seconds), WorkflowSide()],
             activities=self._with_checking,
             workflow_runner=_passing_through,
         )

@@ -8,9 +8,9 @@ from typing import Any
 from nexusrpc import HandlerError
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import NexusOperationError
+from temporalio.exceptions import ApplicationError, NexusOperationError
 
-from everlink.contract import ConnectionStatus
+from everlink.contract import ConnectionAsked, ConnectionStatus
 from everlink.plugin.checking import AWAIT_ACTIVE
 from everlink.plugin.failures import DeadConnection
 
@@ -27,12 +27,12 @@ async def ask_by_nexus(dead: DeadConnection, endpoint: str) -> ConnectionStatus:
     """The connection's status once it needs to be waited for no longer.
 
     Raises:
-        NexusOperationError: nobody could say; `is_refused` tells whether asking again is of use.
+        NexusOperationError: nobody could say; `is_final` tells whether asking again is of use.
     """
     client: workflow.NexusClient[Any] = workflow.create_nexus_client(service="Everlink", endpoint=endpoint)
     operation = await client.start_operation(
         "await_active",
-        {"connection_id": dead.connection_id},
+        ConnectionAsked(connection_id=dead.connection_id).model_dump(),  # plain, for any data converter
         output_type=dict[str, Any],
         schedule_to_close_timeout=OPERATION_TIMEOUT,
         cancellation_type=workflow.NexusOperationCancellationType.TRY_CANCEL,
@@ -55,10 +55,13 @@ async def ask_by_activity(dead: DeadConnection, task_queue: str) -> ConnectionSt
     return ConnectionStatus(status)
 
 
-def is_refused(error: NexusOperationError) -> bool:
-    """Whether the service will not answer, however often it is asked: unknown to it, or not ours to ask."""
-    return isinstance(error.cause, HandlerError) and not error.cause.retryable
+def is_final(error: NexusOperationError) -> bool:
+    """Whether asking again is of no use: the connection has ended, or the service knows of none that is ours."""
+    cause = error.cause
+    return (isinstance(cause, HandlerError) and not cause.retryable) or (
+        isinstance(cause, ApplicationError) and cause.non_retryable
+    )
 
 
 def _summary(dead: DeadConnection) -> str:
-    return f"until {dead.linked_account_id} has reconnected {dead.application}"
+    return f"until {dead.whose} is reconnected"

@@ -32,8 +32,7 @@ def line(dead: DeadConnection, began: datetime, deadline: datetime | None) -> st
     since = f"since {_words(dead.since or began)}"
     reason = f" ({dead.reason.words})" if dead.reason else ""
     until = f", waiting until {_words(deadline)}" if deadline else ""
-    name = dead.application[:1].upper() + dead.application[1:]
-    return f"Waiting for {dead.linked_account_id}'s {name} to be reconnected {since}{reason}{until}"
+    return f"Waiting for {dead.whose} to be reconnected {since}{reason}{until}"
 
 
 def _words(at: datetime) -> str:

@@ -30,6 +30,10 @@ class Wait:
             raise ValueError("a wait cannot be shorter than nothing")
         return cls(limit)
 
+    @property
+    def seconds(self) -> float | None:
+        return None if self.limit is None else self.limit.total_seconds()
+
 
 Wait.FOREVER = Wait(None)
 Wait.NEVER = Wait(timedelta())

@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, NexusOperationError
 
 from everlink.contract import ConnectionStatus
-from everlink.plugin.asking import ask_by_activity, ask_by_nexus, is_refused
+from everlink.plugin.asking import ask_by_activity, ask_by_nexus, is_final
 from everlink.plugin.details import Details, line
 from everlink.plugin.failures import DeadConnection
 
@@ -63,9 +63,7 @@ class Waits:
         wait.deadlines.append(deadline)
         self._show()
         try:
-            await workflow.wait_condition(
-                wait.task.done, timeout=remaining, timeout_summary=f"give up on {dead.linked_account_id}"
-            )
+            await workflow.wait_condition(wait.task.done, timeout=remaining, timeout_summary=f"give up on {dead.whose}")
             return wait.task.result()
         except TimeoutError:
             return False
@@ -93,7 +91,7 @@ class Waits:
         try:
             if pause:
                 # Everlink found that the connection works, and yet the activity failed again.
-                await workflow.sleep(pause, summary=f"{wait.dead.application} was refused again")
+                await workflow.sleep(pause, summary=f"{wait.dead.whose} was refused again")
             status = await self._ask(wait, task_queue)
         finally:
             self._close(wait)
@@ -119,11 +117,11 @@ class Waits:
             except ActivityError:
                 return None
             except NexusOperationError as error:
-                if is_refused(error) or not wait.deadlines:
+                if is_final(error) or not wait.deadlines:
                     return None
             finally:
                 wait.by_nexus = False
-            await workflow.sleep(pause, summary=f"before {wait.dead.application} is asked about again")
+            await workflow.sleep(pause, summary=f"before asking again about {wait.dead.whose}")
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _show(self) -> None:
