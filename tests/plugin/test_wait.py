@@ -89,10 +89,16 @@ async def test_many_activities_on_one_dead_connection_make_one_wait(
     assert await events(handle, SCHEDULED) == 101
 
 
-async def test_details_that_are_set_meanwhile_stay(client: Client, api: Api, queue: str, one: str) -> None:
+async def test_details_that_are_set_meanwhile_stand_below(client: Client, api: Api, queue: str, one: str) -> None:
     handle = await start(client, users.Telling.run, one, queue=queue)
     await waits(handle)
     await handle.signal(users.Telling.tell, "nearly there")
+
+    async def told() -> bool:
+        return (await details(handle)).endswith("\n\nnearly there")
+
+    await until(told)
+    await waits(handle)
     api.statuses[one] = ACTIVE
     await handle.result()
     assert await details(handle) == "nearly there"

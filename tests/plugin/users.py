@@ -127,6 +127,15 @@ class Hasty:
 
 
 @workflow.defn
+class Elsewhere:
+    """Its activity has workers of its own."""
+
+    @workflow.run
+    async def run(self, connection_id: str, task_queue: str) -> str:
+        return await start(connection_id, task_queue=task_queue)
+
+
+@workflow.defn
 class Leaving:
     """Ends while an activity of its waits."""
 
