@@ -37,6 +37,7 @@ from activities import activities
 from activities.shared import Shared, open_shared
 from everlink.contract import TASK_QUEUE, UPKEEP_SCHEDULE, UpkeepState, Workflow
 from providers.catalog import CatalogError
+from store.codec import client_plugin
 from store.settings import Settings
 from store.vault import VaultError
 from workflows import WORKFLOWS
@@ -123,7 +124,9 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_shared(settings) as shared:
         shared.temporal = await Client.connect(
-            settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin(shared, sandboxed=False)]
+            settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            plugins=[plugin(shared, sandboxed=False), client_plugin(settings)],
         )
         await schedule_upkeep(shared.temporal)
         async with make_worker(shared.temporal, settings):

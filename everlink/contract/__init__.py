@@ -36,6 +36,7 @@ from everlink.contract.replay import (
     replay_attributes,
 )
 from everlink.contract.state import (
+    LINKED_ACCOUNT,
     REAUTH_REASON,
     SEARCH_ATTRIBUTES,
     SEEN_LENGTH,
@@ -97,6 +98,7 @@ from everlink.contract.words import (
 )
 
 __all__ = [
+    "LINKED_ACCOUNT",
     "REAUTH_REASON",
     "SEARCH_ATTRIBUTES",
     "SEEN_LENGTH",
