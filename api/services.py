@@ -14,6 +14,7 @@ import httpx
 from fastapi import Request
 from temporalio.client import Client as TemporalClient
 
+from api.codec_server import CodecServer
 from api.limits import RateLimits
 from api.links import Links
 from api.waiting import Waiting
@@ -83,6 +84,7 @@ class Services:
         self.connect_sessions = ConnectSessions(self.database)
         self.console_sessions = ConsoleSessions(self.database)
         self.answers = Answers(self.database)
+        self.codec_server = CodecServer.from_settings(self.settings)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
         self.reminders = Reminders(self.database)
