@@ -86,6 +86,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
     500: {"internal_error": "a defect: its `request_id` is in the service's log"},
     502: {"provider_unreachable": "send it again, after `retry-after` where there is one"},
     503: {
+        "codec_key_invalid": "`EVERLINK_CODEC_KEY` of the API and the workers differ: its log names the key",
         "database_unavailable": "send it again",
         "keys_unavailable": "the provider sends its event again: its keys cannot be fetched now",
         "refresh_failed": "the provider does not renew the token now: send it again",
