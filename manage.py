@@ -24,7 +24,6 @@ from temporalio.api.operatorservice.v1 import (
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
@@ -40,6 +39,7 @@ from everlink.contract import (
     nexus_endpoint,
 )
 from store.api_keys import ApiKeys
+from store.codec import Pseudonyms, client_plugin, codec_keys
 from store.custom_headers import seal_what_is_clear
 from store.database import Database, StoreUnavailable, utc_now
 from store.erasing import Erasing
@@ -150,6 +150,16 @@ def create_nexus_endpoint(
     print(name)
 
 
+@app.command("search-value")
+def search_value(account_id: str) -> None:
+    """Print what `LinkedAccount` is in Temporal's lists for a linked account: a pseudonym, where the codec is on."""
+    try:
+        keys = codec_keys(Settings())
+    except VaultError as error:
+        sys.exit(f"everlink: {error}")
+    print(Pseudonyms(keys).of(account_id) if keys is not None else account_id)
+
+
 @app.command("check-worker")
 def check_worker() -> None:
     """Exit 0 where a worker of this host polls Temporal; for container health checks."""
@@ -210,7 +220,7 @@ async def _erase(database: Database, org_id: str) -> None:
     """The workers do it; here it is begun, and watched."""
     settings, removals = Settings(), Removals(database)
     client = await Client.connect(
-        settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
+        settings.temporal_address, namespace=settings.temporal_namespace, plugins=[client_plugin(settings)]
     )
     for environment in Environment:
         scope = Scope(org_id, environment)

@@ -44,6 +44,7 @@ from everlink.contract.replay import (
     replay_attributes,
 )
 from everlink.contract.state import (
+    LINKED_ACCOUNT,
     REAUTH_REASON,
     SEARCH_ATTRIBUTES,
     SEEN_LENGTH,
@@ -109,6 +110,7 @@ from everlink.contract.words import (
 )
 
 __all__ = [
+    "LINKED_ACCOUNT",
     "NEXUS_ENDPOINT",
     "NEXUS_TASK_QUEUE",
     "REAUTH_REASON",
