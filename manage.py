@@ -205,8 +205,11 @@ async def _register_search_attributes(settings: Settings) -> None:
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     operator, namespace = client.operator_service, settings.temporal_namespace
     known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
-    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    missing = {key.name: keyword for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes}
+    missing = {
+        key.name: IndexedValueType.ValueType(key.indexed_value_type)
+        for key in SEARCH_ATTRIBUTES
+        if key.name not in known.custom_attributes
+    }
     if missing:
         await operator.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
 

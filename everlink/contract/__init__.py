@@ -7,6 +7,7 @@ from everlink.contract.inbox import (
     InboxTask,
     inbox_attributes,
 )
+from everlink.contract.markdown import verbatim
 from everlink.contract.messages import (
     ApplicationDeleted,
     ConnectCommand,
@@ -36,6 +37,8 @@ from everlink.contract.replay import (
     replay_attributes,
 )
 from everlink.contract.state import (
+    GRANT_ENDS_AT,
+    HEALTH,
     REAUTH_REASON,
     SEARCH_ATTRIBUTES,
     SEEN_LENGTH,
@@ -97,6 +100,8 @@ from everlink.contract.words import (
 )
 
 __all__ = [
+    "GRANT_ENDS_AT",
+    "HEALTH",
     "REAUTH_REASON",
     "SEARCH_ATTRIBUTES",
     "SEEN_LENGTH",
@@ -178,4 +183,5 @@ __all__ = [
     "search_attributes",
     "static_details",
     "static_summary",
+    "verbatim",
 ]
