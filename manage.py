@@ -22,6 +22,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from doctor import examine, report
+from doctor.findings import Finding, Standing
 from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment, KeyScope, RemovalKind, Workflow
 from store.api_keys import ApiKeys
 from store.custom_headers import seal_what_is_clear
@@ -121,6 +123,21 @@ def erase_organization(org_id: str) -> None:
     """
     _run(_with_organization(org_id, lambda database: _erase(database, org_id)))
     print("erased")
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
+) -> None:
+    """Look at everything that Everlink needs, and say how to mend what is wrong. Exits 1 at a failure."""
+
+    async def work() -> list[Finding]:
+        return [finding async for finding in examine(Settings())]
+
+    findings = _run(work())
+    print(report.as_json(findings)) if as_json else report.show(findings)
+    if any(finding.standing is Standing.FAILURE for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command("check-worker")
