@@ -11,11 +11,11 @@ WARN_FROM, FAIL_FROM = 5.0, 60.0  # seconds; workflows take five for the differe
 MEND = "sudo timedatectl set-ntp true, on both machines"
 
 
-def compared(check: str, theirs: datetime, precision: float = 1.0) -> Finding:
-    """`theirs` was read a moment ago; `precision` is how many seconds it may be off by itself."""
+def compared(check: str, theirs: datetime) -> Finding:
+    """`theirs` was read a moment ago, to the second."""
     seconds = (utc_now() - theirs).total_seconds()
     off = abs(seconds)
-    if off <= max(precision, 1.0):
+    if off <= 1.5:
         return ok(check, "they agree to the second")
     said = f"this machine's is {off:.0f} s {'ahead' if seconds > 0 else 'behind'}"
     if off < WARN_FROM:
