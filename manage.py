@@ -27,6 +27,8 @@ from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from doctor import examine, report
+from doctor.findings import Finding, Standing
 from everlink.contract import (
     NEXUS_ENDPOINT,
     NEXUS_TASK_QUEUE,
@@ -160,6 +162,21 @@ def search_value(account_id: str) -> None:
     print(Pseudonyms(keys).of(account_id) if keys is not None else account_id)
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
+) -> None:
+    """Look at everything that Everlink needs, and say how to mend what is wrong. Exits 1 at a failure."""
+
+    async def work() -> list[Finding]:
+        return [finding async for finding in examine(Settings())]
+
+    findings = _run(work())
+    print(report.as_json(findings)) if as_json else report.show(findings)
+    if any(finding.standing is Standing.FAILURE for finding in findings):
+        raise typer.Exit(1)
+
+
 @app.command("check-worker")
 def check_worker() -> None:
     """Exit 0 where a worker of this host polls Temporal; for container health checks."""
@@ -243,8 +260,11 @@ async def _register_search_attributes(settings: Settings) -> None:
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     operator, namespace = client.operator_service, settings.temporal_namespace
     known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
-    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    missing = {key.name: keyword for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes}
+    missing = {
+        key.name: IndexedValueType.ValueType(key.indexed_value_type)
+        for key in SEARCH_ATTRIBUTES
+        if key.name not in known.custom_attributes
+    }
     if missing:
         await operator.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
 

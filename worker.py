@@ -100,7 +100,7 @@ def make_worker(client: Client, settings: Settings) -> Worker:
 
 
 def make_nexus_worker(client: Client, shared: Shared, settings: Settings) -> Worker:
-    """The worker that answers through Nexus, over the connection that the client has. Its callers read what it writes."""
+    """The worker that answers through Nexus, over the client's connection. Its callers read what it writes."""
     service = EverlinkServiceHandler(shared, settings.public_url)
     plugins = [nexus_plugin(service, sandboxed=False), client_plugin(settings, encrypts=False)]
     return Worker(
