@@ -17,7 +17,7 @@ from everlink.cli.importing.shapes import NangoAccount, Reader
 from everlink.cli.session import ask, fail, in_words, target
 from everlink.cli.showing import printable
 from everlink.client import Client
-from everlink.errors import EverlinkError
+from everlink.errors import EverlinkError, Unavailable
 
 MOST_AT_ONCE = 64
 
@@ -58,8 +58,10 @@ def import_connections(
                 with Done(file, chosen.url, chosen.api_key) as done, _bar(console) as bar:
                     importer = Importer(client, reader, done, tally, at_once=at_once, failed=tell)
                     await importer.run(_followed(rows, bar, tally))
+        except Unavailable as away:
+            return tally, f"{in_words(away)}; run it again to go on"
         except EverlinkError as error:
-            return tally, f"{in_words(error)}; run it again to go on"
+            return tally, in_words(error)
         except FileRefused as refused:
             return tally, str(refused)
         return tally, ""
