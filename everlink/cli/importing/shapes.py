@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, ValidationError
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from everlink.catalog import CatalogField, CatalogItem
 from everlink.cli.importing.reading import Row, RowRefused
@@ -182,17 +182,10 @@ class NangoEndUser(NangoOrganization):
     organization: NangoOrganization | None = None
 
 
-OF_A_TYPE = Discriminator(
-    "type",
-    custom_error_type="credentials_type",  # in our words: pydantic's have what was given
-    custom_error_message="not of the type OAUTH2, API_KEY or BASIC, or not there: Nango leaves them out for some keys",
-)
-
-
 class Nango(BaseModel):
     connection_id: AccountId
     provider_config_key: Text
-    credentials: Annotated[NangoOAuth2 | NangoApiKey | NangoBasic, Field(discriminator=OF_A_TYPE)]
+    credentials: Annotated[NangoOAuth2 | NangoApiKey | NangoBasic, Field(discriminator="type")]
     connection_config: dict[str, Any] | None = None
     end_user: NangoEndUser | None = None
     tags: dict[str, str] | None = None
@@ -249,10 +242,18 @@ def _names(fields: list[CatalogField]) -> str:
     return ", ".join(one.name for one in fields)
 
 
+# Where pydantic's words have what was given.
+NO_TYPE = "not of the type OAUTH2, API_KEY or BASIC, or not there: Nango leaves them out for some of its keys"
+WORDS = {"union_tag_invalid": NO_TYPE, "union_tag_not_found": NO_TYPE}
+
+
 def _parsed(shape: type[Given], row: Mapping[str, Any]) -> Given:
     """The row in its shape; what is wrong is said without what was given."""
     try:
         return shape.model_validate(row)
     except ValidationError as error:
-        wrong = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+        wrong = [
+            f"{'.'.join(str(part) for part in one['loc'])}: {WORDS.get(one['type'], one['msg'])}"
+            for one in error.errors()
+        ]
         raise RowRefused("; ".join(wrong)) from None
