@@ -25,13 +25,13 @@ from everlink.contract import (
     NEXUS_ENDPOINT,
     NEXUS_TASK_QUEUE,
     ConnectionStatus,
-    Environment,
     Signal,
     connection_workflow_id,
     nexus_endpoint,
 )
 from store.database import utc_now
 from tests.api.conftest import Everlink, until_status
+from tests.api.removing import scope_of
 
 THEIRS = "product"  # a namespace that is not Everlink's, with the SDK's own converter
 
@@ -83,12 +83,15 @@ async def ask(
 
 
 async def until_waited_for(client: Client, handle: WorkflowHandle[Any, Any]) -> str:
-    """The id of the workflow that waits on the other side."""
+    """The id of the workflow that waits on the other side, once the caller knows that it does."""
     async with asyncio.timeout(20):
         while True:
+            waiting = None
             async for event in handle.fetch_history_events():
                 if event.event_type == EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED:
-                    return event.links[0].workflow_event.workflow_id
+                    waiting = event.links[0].workflow_event.workflow_id
+                elif waiting is not None and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                    return waiting
             await asyncio.sleep(0.05)
 
 
@@ -160,7 +163,7 @@ async def test_cancelled_wait_is_forgotten(everlink: Everlink, theirs: Client, t
         waiting = temporal.client.get_workflow_handle(await until_waited_for(theirs, waits))
         await waits.cancel()
         with pytest.raises(WorkflowFailureError):
-            await waiting.result()
+            await asyncio.wait_for(waiting.result(), 20)
         connection = temporal.client.get_workflow_handle(connection_workflow_id(connection_id))
         told = [
             event.workflow_execution_signaled_event_attributes.signal_name
@@ -196,9 +199,8 @@ async def test_link_leads_the_customer_to_the_page(everlink: Everlink, theirs: C
 async def test_endpoint_of_one_tenant_reaches_no_other(everlink: Everlink, theirs: Client, operation: str) -> None:
     product, stranger = await everlink.product(), await everlink.product("Stranger")
     connection_id = await everlink.connect(product)
-    mine, other = [
-        nexus_endpoint((await one.get("/v1/api-keys")).json()["org_id"], Environment.TEST) for one in (product, stranger)
-    ]
+    scopes = [await scope_of(everlink.made, one) for one in (product, stranger)]
+    mine, other = (nexus_endpoint(scope.org_id, scope.environment) for scope in scopes)
     await _endpoint(theirs, mine)
     await _endpoint(theirs, other)
     assert "no such connection" in await refused(await ask(theirs, operation, connection_id, endpoint=other))
