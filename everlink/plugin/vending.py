@@ -74,6 +74,7 @@ class Vending:
             self._accepted.keep(connection_id, generation, LIFE)
             return None
         token = await self._ask(connection_id)
+        self._accepted.keep(connection_id, token.generation, LIFE)  # the provider gave it out, or was asked, just now
         return token if token.generation > generation else None
 
     async def _once(self, ask: Callable[..., Awaitable[Answer]], *of: Any) -> Answer:

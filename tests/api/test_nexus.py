@@ -197,7 +197,8 @@ async def test_endpoint_of_one_tenant_reaches_no_other(everlink: Everlink, their
     product, stranger = await everlink.product(), await everlink.product("Stranger")
     connection_id = await everlink.connect(product)
     mine, other = [
-        nexus_endpoint((await one.get("/v1/api-keys")).json()["org_id"], Environment.TEST) for one in (product, stranger)
+        nexus_endpoint((await one.get("/v1/api-keys")).json()["org_id"], Environment.TEST)
+        for one in (product, stranger)
     ]
     await _endpoint(theirs, mine)
     await _endpoint(theirs, other)
