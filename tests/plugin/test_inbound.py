@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -40,8 +41,7 @@ class Runs:
         try:
             await workflow.execute_activity(name, start_to_close_timeout=timedelta(seconds=20), retry_policy=RETRY)
         except ActivityError as error:
-            assert isinstance(error.cause, ApplicationError)
-            return error.cause.type or ""
+            return getattr(error.cause, "type", None) or ""
         return "done"
 
 
@@ -218,8 +218,6 @@ def api() -> Everlink:
 @pytest.fixture(params=["default", "pydantic"])
 async def run(server: WorkflowEnvironment, api: Everlink, request: pytest.FixtureRequest) -> AsyncIterator[Run]:
     """Runs an activity in a workflow; answers how it failed, and the history."""
-    from concurrent.futures import ThreadPoolExecutor
-
     converter = DataConverter.default if request.param == "default" else pydantic_data_converter
     config = {**server.client.config(), "data_converter": converter}
     temporal = type(server.client)(**config)
@@ -249,6 +247,7 @@ async def test_an_activity_uses_its_credential(run: Run) -> None:
     assert (await run(uses))[0] == "done"
 
 
+@pytest.mark.filterwarnings("ignore:The `dict` method")  # by which the default converter writes a model in a dataclass
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
 async def test_no_credential_comes_into_a_history(
     run: Run, leak: Callable[..., Any], caplog: pytest.LogCaptureFixture
@@ -258,13 +257,15 @@ async def test_no_credential_comes_into_a_history(
     history = b"".join([event.SerializeToString() async for event in handle.fetch_history_events()])
     for text in (history.decode(errors="replace"), caplog.text):
         assert "planted" not in text
-    attempts = [
-        event.activity_task_started_event_attributes.attempt
-        async for event in handle.fetch_history_events()
-        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED
-    ]
     is_retried = leak in (raises, raises_repr, raises_with_cause, raises_for_status)
-    assert attempts == [2 if is_retried else 1]
+    assert await attempts(handle) == (2 if is_retried else 1)
+
+
+async def attempts(handle: WorkflowHandle[Any, Any]) -> int:
+    async for event in handle.fetch_history_events():
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+            return event.activity_task_started_event_attributes.attempt
+    raise AssertionError("no activity ran")
 
 
 async def dead_in(handle: WorkflowHandle[Any, Any]) -> DeadConnection:
@@ -296,14 +297,11 @@ async def test_a_dead_connection_that_cannot_be_looked_up_is_waited_for_as_well(
     assert (dead.connection_id, dead.application, dead.reason) == ("con_1", "", ReauthReason.ACCESS_REVOKED)
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "attempt"), [(409, "connection_disconnected", 1), (404, "connection_not_found", 1)]
-)
-async def test_what_never_lives_again_is_not_waited_for(
-    run: Run, api: Everlink, status: int, code: str, attempt: int
-) -> None:
+@pytest.mark.parametrize(("status", "code"), [(409, "connection_disconnected"), (404, "connection_not_found")])
+async def test_what_never_lives_again_is_not_waited_for(run: Run, api: Everlink, status: int, code: str) -> None:
     api.token = httpx.Response(status, json={"error_code": code, "message": "it has ended"})
-    assert (await run(uses))[0] == code
+    kind, handle = await run(uses)
+    assert kind == code and await attempts(handle) == 1
 
 
 async def test_a_thread_gets_none(run: Run) -> None:
