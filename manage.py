@@ -24,10 +24,11 @@ from temporalio.api.operatorservice.v1 import (
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from doctor import examine, report
+from doctor.findings import Finding, Standing
 from everlink.contract import (
     NEXUS_ENDPOINT,
     NEXUS_TASK_QUEUE,
@@ -40,6 +41,7 @@ from everlink.contract import (
     nexus_endpoint,
 )
 from store.api_keys import ApiKeys
+from store.codec import Pseudonyms, client_plugin, codec_keys
 from store.custom_headers import seal_what_is_clear
 from store.database import Database, StoreUnavailable, utc_now
 from store.erasing import Erasing
@@ -150,6 +152,31 @@ def create_nexus_endpoint(
     print(name)
 
 
+@app.command("search-value")
+def search_value(account_id: str) -> None:
+    """Print what `LinkedAccount` is in Temporal's lists for a linked account: a pseudonym, where the codec is on."""
+    try:
+        keys = codec_keys(Settings())
+    except VaultError as error:
+        sys.exit(f"everlink: {error}")
+    print(Pseudonyms(keys).of(account_id) if keys is not None else account_id)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
+) -> None:
+    """Look at everything that Everlink needs, and say how to mend what is wrong. Exits 1 at a failure."""
+
+    async def work() -> list[Finding]:
+        return [finding async for finding in examine(Settings())]
+
+    findings = _run(work())
+    print(report.as_json(findings)) if as_json else report.show(findings)
+    if any(finding.standing is Standing.FAILURE for finding in findings):
+        raise typer.Exit(1)
+
+
 @app.command("check-worker")
 def check_worker() -> None:
     """Exit 0 where a worker of this host polls Temporal; for container health checks."""
@@ -210,7 +237,7 @@ async def _erase(database: Database, org_id: str) -> None:
     """The workers do it; here it is begun, and watched."""
     settings, removals = Settings(), Removals(database)
     client = await Client.connect(
-        settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
+        settings.temporal_address, namespace=settings.temporal_namespace, plugins=[client_plugin(settings)]
     )
     for environment in Environment:
         scope = Scope(org_id, environment)
@@ -233,8 +260,11 @@ async def _register_search_attributes(settings: Settings) -> None:
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     operator, namespace = client.operator_service, settings.temporal_namespace
     known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
-    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    missing = {key.name: keyword for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes}
+    missing = {
+        key.name: IndexedValueType.ValueType(key.indexed_value_type)
+        for key in SEARCH_ATTRIBUTES
+        if key.name not in known.custom_attributes
+    }
     if missing:
         await operator.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
 

@@ -38,6 +38,7 @@ from activities.nexus import EverlinkServiceHandler
 from activities.shared import Shared, open_shared
 from everlink.contract import NEXUS_TASK_QUEUE, TASK_QUEUE, UPKEEP_SCHEDULE, UpkeepState, Workflow
 from providers.catalog import CatalogError
+from store.codec import client_plugin
 from store.settings import Settings
 from store.vault import VaultError
 from workflows import NEXUS_WORKFLOWS, WORKFLOWS
@@ -99,10 +100,11 @@ def make_worker(client: Client, settings: Settings) -> Worker:
 
 
 def make_nexus_worker(client: Client, shared: Shared, settings: Settings) -> Worker:
-    """The worker that answers through Nexus, over the connection that the client has."""
+    """The worker that answers through Nexus, over the client's connection. Its callers read what it writes."""
     service = EverlinkServiceHandler(shared, settings.public_url)
+    plugins = [nexus_plugin(service, sandboxed=False), client_plugin(settings, encrypts=False)]
     return Worker(
-        Client(client.service_client, namespace=client.namespace, plugins=[nexus_plugin(service, sandboxed=False)]),
+        Client(client.service_client, namespace=client.namespace, plugins=plugins),
         task_queue=NEXUS_TASK_QUEUE,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         nexus_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -150,7 +152,9 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_shared(settings) as shared:
         shared.temporal = await Client.connect(
-            settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin(shared, sandboxed=False)]
+            settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            plugins=[plugin(shared, sandboxed=False), client_plugin(settings)],
         )
         await schedule_upkeep(shared.temporal)
         async with make_worker(shared.temporal, settings), make_nexus_worker(shared.temporal, shared, settings):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from everlink.contract import (
@@ -32,15 +34,16 @@ class WaitingWorkflow:
         me = Waiter(workflow_id=info.workflow_id, until=None if lives is None else info.workflow_start_time + lives)
         try:
             await connection.signal(Signal.AWAIT_ACTIVE, me)
-        except FailureError as error:
-            if is_cancelled_exception(error):
+        except FailureError:
+            if workflow.cancellation_reason() is not None:
                 raise
             raise ApplicationError("the connection has ended", type="Disconnected", non_retryable=True) from None
         try:
+            if workflow.cancellation_reason() is not None:  # it came while the signal was on its way, which swallows it
+                raise asyncio.CancelledError
             await workflow.wait_condition(lambda: self._standing is not None)
-        except BaseException as error:
-            if is_cancelled_exception(error):
-                await connection.signal(Signal.STOP_AWAITING, me)
+        except asyncio.CancelledError:
+            await connection.signal(Signal.STOP_AWAITING, me)
             raise
         assert self._standing is not None
         return self._standing

@@ -7,6 +7,7 @@ from everlink.contract.inbox import (
     InboxTask,
     inbox_attributes,
 )
+from everlink.contract.markdown import verbatim
 from everlink.contract.messages import (
     ApplicationDeleted,
     ConnectCommand,
@@ -44,6 +45,9 @@ from everlink.contract.replay import (
     replay_attributes,
 )
 from everlink.contract.state import (
+    GRANT_ENDS_AT,
+    HEALTH,
+    LINKED_ACCOUNT,
     REAUTH_REASON,
     SEARCH_ATTRIBUTES,
     SEEN_LENGTH,
@@ -109,6 +113,9 @@ from everlink.contract.words import (
 )
 
 __all__ = [
+    "GRANT_ENDS_AT",
+    "HEALTH",
+    "LINKED_ACCOUNT",
     "NEXUS_ENDPOINT",
     "NEXUS_TASK_QUEUE",
     "REAUTH_REASON",
@@ -199,5 +206,6 @@ __all__ = [
     "search_attributes",
     "static_details",
     "static_summary",
+    "verbatim",
     "waiting_workflow_id",
 ]

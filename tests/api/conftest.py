@@ -27,6 +27,7 @@ from api.services import Services
 from everlink.contract import Environment
 from sandbox.customer import Customer
 from store.api_keys import ApiKeys
+from store.codec import client_plugin
 from store.database import utc_now
 from store.scope import Scope
 from store.settings import Settings
@@ -111,7 +112,9 @@ async def running(settings: Settings, sandbox: str, *, worker: bool = True) -> A
     try:
         if worker:
             async with open_shared(settings) as shared:
-                shared.temporal = await Client.connect(settings.temporal_address, plugins=[plugin(shared)])
+                shared.temporal = await Client.connect(
+                    settings.temporal_address, plugins=[plugin(shared), client_plugin(settings)]
+                )
                 nexus = make_nexus_worker(shared.temporal, shared, settings)
                 async with make_worker(shared.temporal, settings), nexus:
                     yield everlink

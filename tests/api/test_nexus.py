@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,13 +26,13 @@ from everlink.contract import (
     NEXUS_ENDPOINT,
     NEXUS_TASK_QUEUE,
     ConnectionStatus,
-    Environment,
     Signal,
     connection_workflow_id,
     nexus_endpoint,
 )
 from store.database import utc_now
 from tests.api.conftest import Everlink, until_status
+from tests.api.removing import scope_of
 
 THEIRS = "product"  # a namespace that is not Everlink's, with the SDK's own converter
 
@@ -155,19 +156,26 @@ async def test_wait_ends_with_the_connection(everlink: Everlink, theirs: Client)
 
 
 async def test_cancelled_wait_is_forgotten(everlink: Everlink, theirs: Client, temporal: WorkflowEnvironment) -> None:
+    """Ten at a time: some are cancelled while they register."""
     async with dead(everlink) as (_, connection_id):
-        waits = await ask(theirs, "await_active", connection_id)
-        waiting = temporal.client.get_workflow_handle(await until_waited_for(theirs, waits))
-        await waits.cancel()
-        with pytest.raises(WorkflowFailureError):
-            await waiting.result()
+
+        async def wait_and_cancel() -> None:
+            waits = await ask(theirs, "await_active", connection_id)
+            waiting = temporal.client.get_workflow_handle(await until_waited_for(theirs, waits))
+            await waits.cancel()
+            with pytest.raises(WorkflowFailureError):
+                await asyncio.wait_for(waiting.result(), 20)
+
+        await asyncio.gather(*(wait_and_cancel() for _ in range(10)))
         connection = temporal.client.get_workflow_handle(connection_workflow_id(connection_id))
-        told = [
-            event.workflow_execution_signaled_event_attributes.signal_name
-            async for event in connection.fetch_history_events()
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
-        ]
-        assert told[-2:] == [Signal.AWAIT_ACTIVE, Signal.STOP_AWAITING]
+        told = Counter(
+            [
+                event.workflow_execution_signaled_event_attributes.signal_name
+                async for event in connection.fetch_history_events()
+                if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+            ]
+        )
+        assert told[Signal.AWAIT_ACTIVE] == told[Signal.STOP_AWAITING] > 0
 
 
 async def test_report_is_verified_before_the_wait_ends(everlink: Everlink, theirs: Client) -> None:
@@ -196,10 +204,8 @@ async def test_link_leads_the_customer_to_the_page(everlink: Everlink, theirs: C
 async def test_endpoint_of_one_tenant_reaches_no_other(everlink: Everlink, theirs: Client, operation: str) -> None:
     product, stranger = await everlink.product(), await everlink.product("Stranger")
     connection_id = await everlink.connect(product)
-    mine, other = [
-        nexus_endpoint((await one.get("/v1/api-keys")).json()["org_id"], Environment.TEST)
-        for one in (product, stranger)
-    ]
+    scopes = [await scope_of(everlink.made, one) for one in (product, stranger)]
+    mine, other = (nexus_endpoint(scope.org_id, scope.environment) for scope in scopes)
     await _endpoint(theirs, mine)
     await _endpoint(theirs, other)
     assert "no such connection" in await refused(await ask(theirs, operation, connection_id, endpoint=other))
