@@ -14,7 +14,7 @@ import everlink as user
 from everlink import Client, Credential, EverlinkError, ReauthRequired
 from everlink.contract import ConnectionStatus, ReauthReason
 from everlink.plugin import vending
-from everlink.plugin.credentials import Handout, handout
+from everlink.plugin.credentials import Handout, in_activity
 from everlink.plugin.vending import Vending
 from tests.api.conftest import Everlink
 from tests.api.provider import Provider
@@ -31,14 +31,14 @@ async def odd() -> AsyncIterator[Odd]:
 async def client(everlink: Everlink, product: httpx.AsyncClient) -> AsyncIterator[Client]:
     """As inside of an activity: of one worker."""
     async with Client(everlink.url, product.headers["x-api-key"]) as one:
-        handout.set(Handout(Vending(one)))
+        in_activity.set(Handout(Vending(one)))
         yield one
 
 
 @pytest.fixture(autouse=True)
 def _inside(client: Client) -> None:
     """Fixtures run in another context than tests."""
-    handout.set(Handout(Vending(client)))
+    in_activity.set(Handout(Vending(client)))
 
 
 async def connect(client: Client, odd: Odd, slug: str, key: str | None = None) -> str:
@@ -124,7 +124,7 @@ async def test_nothing_is_sent_in_the_clear(
 
 
 async def test_only_activities_get_credentials() -> None:
-    handout.set(None)
+    in_activity.set(None)
     with pytest.raises(RuntimeError, match="EverlinkPlugin"):
         user.http("con_1")
     with pytest.raises(RuntimeError, match="EverlinkPlugin"):
@@ -271,6 +271,28 @@ async def test_what_cannot_be_verified_now_is_waited_for(client: Client, odd: Od
         with pytest.raises(ReauthRequired) as told:
             await http.get("/shop/admin")
     assert (told.value.connection_id, told.value.reason, told.value.generation) == (connection_id, None, 1)
+    assert (await client.connections.get(connection_id)).status is ConnectionStatus.ACTIVE
+
+
+async def test_a_refusal_that_another_library_met(
+    everlink: Everlink, product: httpx.AsyncClient, client: Client
+) -> None:
+    connection_id = await everlink.connect(product)
+    async with user.credential(connection_id) as credential, everlink.customer() as ada:
+        await ada.revoke()
+        with pytest.raises(ReauthRequired):
+            await credential.rejected()
+        await ada.consent(await client.connections.reconnect_link(connection_id))
+    async with user.credential(connection_id) as newer:
+        assert newer.generation > credential.generation  # the dead one is not kept
+
+
+async def test_a_refusal_that_was_none_of_the_credential(
+    everlink: Everlink, product: httpx.AsyncClient, client: Client
+) -> None:
+    connection_id = await everlink.connect(product)
+    async with user.credential(connection_id) as credential:
+        await credential.rejected()
     assert (await client.connections.get(connection_id)).status is ConnectionStatus.ACTIVE
 
 

@@ -169,6 +169,11 @@ async def raises_with_cause() -> None:
 
 
 @activity.defn
+async def raises_group() -> None:
+    raise ExceptionGroup("some", [ValueError(await secret())])
+
+
+@activity.defn
 async def raises_with_details() -> None:
     raise ApplicationError("cannot", {"token": await secret()}, type="Mine", non_retryable=True)
 
@@ -190,6 +195,7 @@ LEAKS = {
     raises: "ValueError",
     raises_repr: "KeyError",
     raises_with_cause: "ValueError",
+    raises_group: "ExceptionGroup",
     raises_with_details: "Mine",
     raises_for_status: "HTTPStatusError",
 }
@@ -257,7 +263,7 @@ async def test_no_credential_comes_into_a_history(
     history = b"".join([event.SerializeToString() async for event in handle.fetch_history_events()])
     for text in (history.decode(errors="replace"), caplog.text):
         assert "planted" not in text
-    is_retried = leak in (raises, raises_repr, raises_with_cause, raises_for_status)
+    is_retried = leak in (raises, raises_repr, raises_with_cause, raises_group, raises_for_status)
     assert await attempts(handle) == (2 if is_retried else 1)
 
 
