@@ -153,6 +153,7 @@ async def test_it_is_switched_on_and_its_key_rotated_while_workflows_run(
             await refresh(product, connection_id)
 
 
+@pytest.mark.long  # Temporal lets a task that has failed wait
 async def test_missing_key_is_named_and_nothing_is_lost(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     async with running(place.with_key(OLD), place.sandbox) as everlink:
         product = await account_of(everlink)
