@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from asyncio.subprocess import PIPE, create_subprocess_exec
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 import httpx
@@ -12,9 +14,10 @@ from playwright.async_api import Browser, Page, expect
 from dev.config import StackConfig
 from dev.stack import Stack
 from sandbox.customer import Customer
-from store.codec import Pseudonyms, codec_keys
+from store.codec import ENCODING, Pseudonyms, codec_keys
 from store.settings import Settings
 from store.vault import new_master_key
+from tests.servers import BIN
 
 ACCOUNT, TOKEN, KEY = "initech-4711", "operators-token-of-this-test", new_master_key("c1")
 
@@ -83,3 +86,20 @@ async def test_list_is_filtered_by_a_pseudonym(sealed: Stack, browser: Browser, 
     page = await browser.new_page()
     await page.goto(f'{page_url.rpartition("/")[0]}?query=LinkedAccount%3D"{pseudonym}"')
     await expect(page.get_by_role("row").filter(has_text="connection/con_")).to_have_count(1)
+
+
+async def test_command_line_reads_with_the_token(sealed: Stack, page_url: str) -> None:
+    workflow = f"connection/{page_url.rpartition('%2F')[2]}"
+    command = ["workflow", "show", "-w", workflow, "--output", "json", "--address", sealed.addresses.temporal]
+    codec = ["--codec-endpoint", f"{sealed.addresses.api}/codec", "--codec-auth", f"Bearer {TOKEN}"]
+    opened, as_kept = await temporal(*command, *codec), await temporal(*command)
+    for encoding, is_sealed in ((b"json/plain", False), (ENCODING, True)):
+        shown = b64encode(encoding).decode()
+        assert (shown in as_kept, shown in opened) == (is_sealed, not is_sealed)
+
+
+async def temporal(*arguments: str) -> str:
+    process = await create_subprocess_exec(BIN / "temporal", *arguments, stdout=PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
