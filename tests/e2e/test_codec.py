@@ -19,6 +19,7 @@ from store.settings import Settings
 from store.vault import new_master_key
 from tests.servers import BIN
 
+SLOW = 30_000  # milliseconds: the Web UI asks many things before it shows a page
 ACCOUNT, TOKEN, KEY = "initech-4711", "operators-token-of-this-test", new_master_key("c1")
 
 
@@ -62,7 +63,9 @@ async def test_operator_reads_after_signing_in_and_not_before(sealed: Stack, bro
     page = await context.new_page()
     await page.goto(page_url)
     shown = page.get_by_role("textbox", name="Input")
-    await expect(shown).to_contain_text("AQJjM")  # sealed, in base64: the format, the length of the key's id, the id
+    await expect(shown).to_contain_text(
+        "AQJjM", timeout=SLOW
+    )  # sealed, in base64: the format, the length of the key's id, the id
     assert ACCOUNT not in await page.content()
 
     await page.goto(f"{sealed.addresses.api}/codec")
@@ -73,7 +76,7 @@ async def test_operator_reads_after_signing_in_and_not_before(sealed: Stack, bro
     await use_codec_server(page, endpoint)
 
     await page.goto(page_url)
-    await expect(shown).to_contain_text(f'"linked_account_id": "{ACCOUNT}"')
+    await expect(shown).to_contain_text(f'"linked_account_id": "{ACCOUNT}"', timeout=SLOW)
     await page.get_by_text("User Metadata").first.click()
     details = page.frame_locator("iframe").nth(2)
     await expect(details.get_by_text("Account: ada@acme.example")).to_be_visible()
@@ -85,7 +88,7 @@ async def test_list_is_filtered_by_a_pseudonym(sealed: Stack, browser: Browser, 
     pseudonym = Pseudonyms(keys).of(ACCOUNT)
     page = await browser.new_page()
     await page.goto(f'{page_url.rpartition("/")[0]}?query=LinkedAccount%3D"{pseudonym}"')
-    await expect(page.get_by_role("row").filter(has_text="connection/con_")).to_have_count(1)
+    await expect(page.get_by_role("row").filter(has_text="connection/con_")).to_have_count(1, timeout=SLOW)
 
 
 async def test_command_line_reads_with_the_token(sealed: Stack, page_url: str) -> None:
@@ -93,9 +96,8 @@ async def test_command_line_reads_with_the_token(sealed: Stack, page_url: str) -
     command = ["workflow", "show", "-w", workflow, "--output", "json", "--address", sealed.addresses.temporal]
     codec = ["--codec-endpoint", f"{sealed.addresses.api}/codec", "--codec-auth", f"Bearer {TOKEN}"]
     opened, as_kept = await temporal(*command, *codec), await temporal(*command)
-    for encoding, is_sealed in ((b"json/plain", False), (ENCODING, True)):
-        shown = b64encode(encoding).decode()
-        assert (shown in as_kept, shown in opened) == (is_sealed, not is_sealed)
+    sealed_by_us = b64encode(ENCODING).decode()
+    assert sealed_by_us in as_kept and sealed_by_us not in opened
 
 
 async def temporal(*arguments: str) -> str:
