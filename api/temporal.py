@@ -115,7 +115,8 @@ async def _start(made: Services, row: Connection) -> dict[str, Any]:
     lifetimes = None
     if entry is not None and stored is not None:
         lifetimes = entry.lifetimes(**stored.left(now))
-    options = start_options(row, stored, lifetimes, await made.reminders.plan(row), now)
+    reminders = await made.reminders.plan(row)
+    options = start_options(row, stored, lifetimes, reminders, now, made.settings.public_url)
     return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}
 
 

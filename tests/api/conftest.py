@@ -36,7 +36,7 @@ from store.tenants import Tenants
 from tests.api.provider import Provider, running_provider, write_entries
 from tests.api.visitor import Visitor
 from tests.sandbox_process import running_sandbox, write_catalog
-from worker import make_worker, plugin
+from worker import make_nexus_worker, make_worker, plugin
 
 OAUTH_URL = "/api/v2/public/linked-account/integration/oauth-url/sandbox"
 SAVE_KEY = "/api/v2/public/linked-account/integration/save-key-credentials/sandbox-key"
@@ -115,7 +115,8 @@ async def running(settings: Settings, sandbox: str, *, worker: bool = True) -> A
                 shared.temporal = await Client.connect(
                     settings.temporal_address, plugins=[plugin(shared), client_plugin(settings)]
                 )
-                async with make_worker(shared.temporal, settings):
+                nexus = make_nexus_worker(shared.temporal, shared, settings)
+                async with make_worker(shared.temporal, settings), nexus:
                     yield everlink
         else:
             yield everlink
