@@ -20,6 +20,7 @@ from store.vault import new_master_key
 from tests.servers import BIN
 
 SLOW = 30_000  # milliseconds: the Web UI asks many things before it shows a page
+SEALED = "AQJjM"  # how it begins, in base64: the format, the length of the key's id, the id
 ACCOUNT, TOKEN, KEY = "initech-4711", "operators-token-of-this-test", new_master_key("c1")
 
 
@@ -63,9 +64,7 @@ async def test_operator_reads_after_signing_in_and_not_before(sealed: Stack, bro
     page = await context.new_page()
     await page.goto(page_url)
     shown = page.get_by_role("textbox", name="Input")
-    await expect(shown).to_contain_text(
-        "AQJjM", timeout=SLOW
-    )  # sealed, in base64: the format, the length of the key's id, the id
+    await expect(shown).to_contain_text(SEALED, timeout=SLOW)
     assert ACCOUNT not in await page.content()
 
     await page.goto(f"{sealed.addresses.api}/codec")
