@@ -82,8 +82,8 @@ async def test_show_tells_a_life(everlink: Everlink, product: httpx.AsyncClient,
         await ada.revoke()
     assert (await product.post(f"/v1/connections/{connection}/report")).status_code == 202
     found = await until_status(product, connection, "reauth_required")
-    ended = await cli("connections", "show", connection)
-    assert ended.code == 0
+    ended = await replace(cli, url=everlink.url.replace("//", "//me:password@"))("connections", "show", connection)
+    assert ended.code == 0 and "password" not in ended.out
     said = {line.split("  ")[0]: line for line in ended.out.splitlines()}
     assert "reauth_required" in said["Status"] and "access was revoked at the provider" in said["Reason"]
     assert "the customer reconnects" in said["Next"] and "access was revoked" in said["Last failure"]
