@@ -52,7 +52,7 @@ class Api:
         tally, told = Tally(), list[str]()
         client = Client("https://everlink.example", "tk_x_y", http=self.http())
         with Done(file, "https://everlink.example", "tk_x_y") as done:
-            one = Importer(client, reader(), done, tally, at_once=at_once, failed=lambda line, why: told.append(why))
+            one = Importer(client, reader(), done, tally, at_once=at_once, failed=lambda _, why: told.append(why))
             try:
                 await one.run(rows)
             except EverlinkError as error:
@@ -81,6 +81,7 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "PAUSES", (0.0,) * len(importer.PAUSES))
 
 
+@pytest.mark.long
 async def test_ten_thousand_rows_go_once_and_eight_at_a_time(tmp_path: Path) -> None:
     api = Api()
     assert await api.imports(tmp_path / "held", rows(10_000)) == (Tally(imported=10_000), [])
@@ -111,10 +112,10 @@ async def test_provider_that_is_away_for_a_moment_fails_no_row_and_later_only_it
 )
 async def test_what_concerns_all_rows_ends_it(tmp_path: Path, answer: httpx.Response, words: str) -> None:
     api, read = Api(lambda account: accepted(account) if account in ("a0", "a1") else answer), list[int]()
-    tally, told = await api.imports(tmp_path / "held", rows(1000, read), at_once=2)
+    tally, told = await api.imports(tmp_path / "held", rows(100, read), at_once=2)
     assert (tally, told) == (Tally(imported=2), [f"ended: {words}"]) and len(read) < 10
     mended = Api()
-    assert (await mended.imports(tmp_path / "held", rows(1000)))[0] == Tally(imported=998, known=2)
+    assert (await mended.imports(tmp_path / "held", rows(100)))[0] == Tally(imported=98, known=2)
 
 
 async def test_state_that_cannot_be_kept_ends_it(tmp_path: Path) -> None:
@@ -126,8 +127,8 @@ async def test_state_that_cannot_be_kept_ends_it(tmp_path: Path) -> None:
     with Done(tmp_path / "other", "", "") as done:
         done._execute("DROP TABLE done")
         async with Client("https://everlink.example", "tk_x_y", http=api.http()) as client:
-            one = Importer(client, reader(), done, Tally(), at_once=2, failed=lambda line, why: None)
+            one = Importer(client, reader(), done, Tally(), at_once=2, failed=lambda *_: None)
             with pytest.raises(FileRefused, match="other.everlink-import cannot be written, or is something else"):
-                await one.run(rows(1000))
+                await one.run(rows(100))
     with pytest.raises(FileRefused, match="held.everlink-import cannot be written, or is something else"):
         Done(tmp_path / "held", "", "")

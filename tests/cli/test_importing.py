@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import os
 import stat
 import sys
 from collections.abc import Callable
@@ -254,6 +255,23 @@ async def test_what_fails_is_told_by_line_and_without_a_secret(
     file.write_text(json_lines([fine, {**fine, "linked_account_id": "Müller & Söhne / 7"}]))
     assert (await cli("import", file)).out == "1 imported, 1 imported before, 0 failed\n"
     assert {one["linked_account_id"] for one in await connections(product)} == {"acme", "Müller & Söhne / 7"}
+
+
+async def test_at_a_terminal_a_bar_follows(everlink: Everlink, cli: Cli, tmp_path: Path) -> None:
+    """It says what has become of the rows; what fails stands above it."""
+    key = {"slug": "sandbox-key", "fields": {"api_key": await new_key(everlink)}}
+    file = tmp_path / "held.jsonl"
+    file.write_text(json_lines([{"linked_account_id": "acme", **key}, {"linked_account_id": "acme"}]))
+    terminal, theirs = os.openpty()
+    async with cli.started("import", file, stderr=theirs) as importing:
+        os.close(theirs)
+        async with asyncio.timeout(60):
+            assert await importing.wait() == 1
+    shown = os.read(terminal, 65_536).decode()
+    os.close(terminal)
+    assert "line 2: it is of no shape that is known" in shown
+    last = shown.rsplit("\r", 2)[-2]
+    assert "100% 1 imported, 1 failed" in last
 
 
 async def test_nothing_but_a_file_and_a_key_that_may(
