@@ -13,6 +13,7 @@ COPY store store
 COPY activities activities
 COPY workflows workflows
 COPY api api
+COPY doctor doctor
 COPY worker.py manage.py ./
 
 USER everlink

@@ -54,6 +54,7 @@ class Shared:
     vault: Vault
     catalog: Catalog
     http: httpx.AsyncClient
+    public_url: str
     clock: Clock = utc_now
     temporal: TemporalClient | None = None  # set when the worker has connected
     limiter: Limiter = field(default_factory=Limiter)
@@ -178,7 +179,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
     database = Database(settings.database_url.get_secret_value())
     guard = TargetGuard(settings.allowed_targets.split())
     async with make_client(guard) as http:
-        shared = Shared(database, Vault(database, master_keys), catalog, http)
+        shared = Shared(database, Vault(database, master_keys), catalog, http, settings.public_url)
         try:
             yield shared
         finally:

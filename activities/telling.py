@@ -37,5 +37,5 @@ async def connection_options(shared: Shared, row: Connection) -> dict[str, Any]:
     stored = await shared.credentials.read(scope, row.id)
     entry = await shared.find_entry(scope, row.slug)
     lifetimes = entry.lifetimes(**stored.left(now)) if entry is not None and stored is not None else None
-    options = start_options(row, stored, lifetimes, await shared.reminders.plan(row), now)
+    options = start_options(row, stored, lifetimes, await shared.reminders.plan(row), now, shared.public_url)
     return {**options, "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING}

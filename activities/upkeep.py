@@ -165,8 +165,9 @@ class UpkeepActivities:
         return True
 
     async def _options(self, held: Held, lifetimes: Lifetimes | None) -> dict[str, Any]:
-        reminders = await self._shared.reminders.plan(held.connection)
-        return start_options(held.connection, held.stored, lifetimes, reminders, self._shared.clock())
+        shared = self._shared
+        reminders = await shared.reminders.plan(held.connection)
+        return start_options(held.connection, held.stored, lifetimes, reminders, shared.clock(), shared.public_url)
 
     async def _lifetimes(self, held: Held) -> Lifetimes | None:
         connection, stored = held.connection, held.stored

@@ -167,7 +167,7 @@ class Site:
                 task_queue=TASK_QUEUE,
                 search_attributes=search_attributes(state.ref, state.status),
                 static_summary=static_summary(state.ref),
-                static_details=static_details(state.ref),
+                static_details=static_details(state.ref, "http://127.0.0.1:8080"),
             )
             return handle
 
@@ -196,7 +196,7 @@ class Lab:
         command += ["--log-level", "never"]
         for name in NAMESPACES:
             command += ["--namespace", name]
-        command += [f"--search-attribute={key.name}=Keyword" for key in SEARCH_ATTRIBUTES]
+        command += [f"--search-attribute={key.name}={key.indexed_value_type.name.title()}" for key in SEARCH_ATTRIBUTES]
         log = self.folder / "temporal.log"
         self.server = await self._stack.enter_async_context(running(*command, log=log))
 

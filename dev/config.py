@@ -165,7 +165,7 @@ class StackConfig:
         server = [temporal, "server", "start-dev", "--db-filename", database, "--log-level", "warn"]
         server += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]
         server += ["--ip", "127.0.0.1", "--port", f"{self.temporal_port}", "--ui-port", f"{self.web_ui_port}"]
-        server += [f"--search-attribute={key.name}=Keyword" for key in SEARCH_ATTRIBUTES]
+        server += [f"--search-attribute={key.name}={key.indexed_value_type.name.title()}" for key in SEARCH_ATTRIBUTES]
         retain = [temporal, "operator", "namespace", "update", "-n", "default", "--retention", "30d"]
         retain += ["--address", at.temporal]
         sandbox = Process("sandbox", [python, "-m", "sandbox"], answers(f"{at.sandbox}/healthz"), at.sandbox)

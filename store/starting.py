@@ -51,6 +51,7 @@ def start_options(
     lifetimes: Lifetimes | None,
     reminders: ReminderPlan | None,
     now: datetime,
+    public_url: str,
 ) -> dict[str, Any]:
     """The arguments of the client's `start_workflow`; lifetimes are those of the stored credential."""
     ref = connection_ref(row)
@@ -63,7 +64,7 @@ def start_options(
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": search_attributes(ref, None if never_lived else row.status),
         "static_summary": static_summary(ref),
-        "static_details": static_details(ref),
+        "static_details": static_details(ref, public_url),
     }
 
 

@@ -20,11 +20,9 @@ async def start_skipping() -> WorkflowEnvironment:
     environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(BIN / "temporal-test-server"), plugins=[plugin()]
     )
-    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    types = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in SEARCH_ATTRIBUTES}
     await environment.client.operator_service.add_search_attributes(
-        AddSearchAttributesRequest(
-            namespace="default", search_attributes={key.name: keyword for key in SEARCH_ATTRIBUTES}
-        )
+        AddSearchAttributesRequest(namespace="default", search_attributes=types)
     )
     return environment
 

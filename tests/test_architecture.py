@@ -18,14 +18,15 @@ MAY_IMPORT = {
     "workflows": {"workflows", "everlink"},
     "api": {"api", "providers", "store", "everlink"},
     "worker": {"activities", "workflows", "providers", "store", "everlink"},
-    "manage": {"store", "everlink"},
+    "doctor": {"doctor", "providers", "store", "everlink"},
+    "manage": {"doctor", "store", "everlink"},
     "sandbox": {"sandbox"},
     "examples": {"examples", "everlink"},
     # The reference page is made of the API's description, the editors' schema of the catalog's model.
     "dev": {"dev", "sandbox", "everlink", "api", "providers"},
 }
 ROOMS = tuple(MAY_IMPORT)
-SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "manage")
+SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "doctor", "manage")
 
 
 def modules(room: str) -> list[Path]:

@@ -6,11 +6,15 @@ Runs inside the workflow, by its clock and its random numbers; knows no activity
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
+from temporalio.common import SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
     from everlink.contract import (
+        GRANT_ENDS_AT,
+        HEALTH,
         REAUTH_REASON,
         SEEN_LENGTH,
         STATUS,
@@ -186,9 +190,11 @@ class Life:
     def _set_end(self, ends_at: datetime) -> None:
         """When the grant ends. A refresh that prolongs it clearly takes a notice back."""
         state = self.state
-        if state.ends_at is not None and ends_at > state.ends_at + timing.PROLONGED:
-            state.last_notice = None
+        prolonged = state.ends_at is not None and ends_at > state.ends_at + timing.PROLONGED
         state.ends_at = ends_at
+        if prolonged and state.last_notice is not None:
+            state.last_notice = None
+            self._show_in_lists()
         self._plan_notice()
 
     def _plan_notice(self) -> None:
@@ -333,13 +339,28 @@ class Life:
         state.unrecorded.append(transition)
         state.timeline = [*state.timeline, transition][-TIMELINE_LENGTH:]
         if (previous, previous_reason) != (status, reason):
-            workflow.upsert_search_attributes(
-                [
-                    STATUS.value_set(status.value),
-                    REAUTH_REASON.value_set(reason.value) if reason else REAUTH_REASON.value_unset(),
-                ]
-            )
+            workflow.upsert_search_attributes(self._listed())
+        else:
+            self._show_in_lists()
         self.show()
+
+    def _show_in_lists(self) -> None:
+        """What has changed without the status; each write costs, so a refresh makes none."""
+        listed, shown = self._listed(), workflow.info().typed_search_attributes
+        if any(shown.get(update.key) != update.value for update in listed) and workflow.patched("health-in-lists"):
+            workflow.upsert_search_attributes(listed)
+
+    def _listed(self) -> list[SearchAttributeUpdate[Any]]:
+        """What the lists of Temporal's Web UI can be filtered by."""
+        state = self.state
+        announced = state.status is ConnectionStatus.ACTIVE and state.last_notice is not None
+        ends_at = state.ends_at if announced else None
+        return [
+            STATUS.value_set(state.status.value),
+            REAUTH_REASON.value_set(state.reason.value) if state.reason else REAUTH_REASON.value_unset(),
+            HEALTH.value_set(state.health.value),
+            GRANT_ENDS_AT.value_set(ends_at) if ends_at else GRANT_ENDS_AT.value_unset(),
+        ]
 
     def note(self, note: str) -> None:
         """A receipt in the timeline, without a change of status and without an event."""

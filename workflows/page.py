@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from everlink.contract import ConnectionState, ConnectionStatus, Transition
+from everlink.contract import ConnectionState, ConnectionStatus, ReauthReason, Transition, verbatim
 
 
 def clock(moment: datetime | None) -> str:
@@ -35,20 +35,49 @@ def _reminder(state: ConnectionState) -> str:
     return f", reminder {state.reminded + 1} of {len(state.reminder_days)} due {clock(state.remind_at)}"
 
 
+def next_step(state: ConnectionState) -> str:
+    """What whoever reads the page can do about it."""
+    match state.status:
+        case ConnectionStatus.REAUTH_REQUIRED if state.reason is ReauthReason.APPLICATION_DELETED:
+            return f"enable the application {state.ref.slug} again, then {_reconnect(state)}"
+        case ConnectionStatus.REAUTH_REQUIRED:
+            return _reconnect(state)
+        case ConnectionStatus.ACTIVE if state.failures and state.troubled_since is None:
+            return (
+                f"correct the client of the application {state.ref.slug}: the provider refuses it, whoever the customer"
+            )
+        case ConnectionStatus.ACTIVE if state.failures:
+            return "look whether the provider is out; it is tried again for as long as the grant may live"
+        case ConnectionStatus.ACTIVE if state.last_notice is not None:
+            return f"before {clock(state.ends_at)}, {_reconnect(state)}"
+        case ConnectionStatus.PENDING | ConnectionStatus.ACTIVE:
+            return "nothing"
+        case ConnectionStatus.DISCONNECTED:
+            return "nothing: this id never lives again, and the customer can connect anew"
+
+
+def _reconnect(state: ConnectionState) -> str:
+    return f"give the customer the link that `POST /v1/connections/{state.ref.connection_id}/reconnect` answers"
+
+
 def details(state: ConnectionState) -> str:
     """The current details, in Markdown."""
     lines = [
         f"**{state.status}** since {clock(state.since)}, health {state.health}",
         "",
         f"- Waiting for: {waiting_for(state)}",
-        f"- Account: {state.ref.identifier}",
+        f"- Next, for you: {next_step(state)}",
+        f"- Account: {verbatim(state.ref.identifier)}",
         f"- Credential: generation {state.generation}, expires {clock(state.expires_at)}, "
         f"refreshed {state.refreshes} times",
     ]
     if state.ends_at:
         lines.append(f"- The grant ends {clock(state.ends_at)}, unless it is renewed")
+    if state.waiters:
+        lines.append(f"- Workflows that wait for it to be active: {len(state.waiters)}")
     if state.last_failure:
-        lines.append(f"- Last failure: {state.last_failure}")
+        since = f" (nothing but failures since {clock(state.troubled_since)})" if state.troubled_since else ""
+        lines.append(f"- Last failure: {state.last_failure}{since}")
     if state.timeline:
         lines += ["", "**What happened**, the latest first:", ""]
         lines += [_line(transition) for transition in reversed(state.timeline)]

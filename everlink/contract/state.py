@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
+from everlink.contract.markdown import verbatim
 from everlink.contract.messages import ConnectionRef, Lifetimes, Message
+from everlink.contract.nexus import Waiter
 from everlink.contract.words import ConnectionStatus, Environment, EventType, Health, ReauthReason
 
 TIMELINE_LENGTH = 20
@@ -75,6 +78,7 @@ class ConnectionState(BaseModel):
     unrecorded: list[Transition] = []  # changes that are not in the store yet
     timeline: list[Transition] = []  # the last ones, for the Web UI
     seen: list[str] = []  # request ids of the last signals
+    waiters: list[Waiter] = []  # workflows that want to be told when the connection is active
 
     @property
     def remind_at(self) -> datetime | None:
@@ -90,8 +94,13 @@ LINKED_ACCOUNT = SearchAttributeKey.for_keyword("LinkedAccount")
 ENVIRONMENT = SearchAttributeKey.for_keyword("Environment")
 REAUTH_REASON = SearchAttributeKey.for_keyword("ReauthReason")
 ORGANIZATION = SearchAttributeKey.for_keyword("Organization")
+HEALTH = SearchAttributeKey.for_keyword("ConnectionHealth")
+GRANT_ENDS_AT = SearchAttributeKey.for_datetime("GrantEndsAt")  # from the first notice of it on
 MAX_SEARCH_ATTRIBUTE_BYTES = 2048  # Temporal's, by default; of the value as ASCII JSON
-SEARCH_ATTRIBUTES = (STATUS, APPLICATION, LINKED_ACCOUNT, ENVIRONMENT, REAUTH_REASON, ORGANIZATION)
+SEARCH_ATTRIBUTES: tuple[SearchAttributeKey[Any], ...] = (
+    *(STATUS, APPLICATION, LINKED_ACCOUNT, ENVIRONMENT, REAUTH_REASON, ORGANIZATION),
+    *(HEALTH, GRANT_ENDS_AT),
+)
 
 
 def is_searchable(value: str) -> bool:
@@ -120,11 +129,13 @@ def delivery_attributes(
 
 
 def static_summary(ref: ConnectionRef) -> str:
-    return f"{ref.linked_account_id} · {ref.slug} · {ref.identifier}"
+    return f"{verbatim(ref.linked_account_id)} · {ref.slug} · {verbatim(ref.identifier)}"
 
 
-def static_details(ref: ConnectionRef) -> str:
+def static_details(ref: ConnectionRef, public_url: str) -> str:
+    """In Markdown; what it was when the workflow began."""
     return (
-        f"Keeps the **{ref.slug}** connection of **{ref.linked_account_id}** ({ref.identifier}) alive "
-        f"in the {ref.environment.value} environment of organization `{ref.org_id}`."
+        f"Keeps the **{ref.slug}** connection of {verbatim(ref.linked_account_id)} ({verbatim(ref.identifier)}) alive "
+        f"in the {ref.environment.value} environment of organization {verbatim(ref.org_id)}.\n\n"
+        f"[Its whole life, and what was sent about it]({public_url}/console/connections/{ref.connection_id})"
     )

@@ -134,7 +134,7 @@ async def refreshing(database: Database, endpoint: Endpoint) -> AsyncIterator[Re
     await tenants.save_linked_account(scope, "acme", {}, now)
     async with make_client(TargetGuard(["127.0.0.1"])) as http:
         vault = Vault(database, MasterKeys(new_master_key()))
-        shared = Shared(database, vault, Catalog([entry]), http)
+        shared = Shared(database, vault, Catalog([entry]), http, "http://127.0.0.1:8080")
         application = await tenants.enable_application(scope, "test", {"client_id": "me"}, now)
         secret = await vault.seal(scope, Kind.CLIENT_SECRET, application, b"client-secret")
         await tenants.enable_application(scope, "test", {"client_secret": secret}, now)

@@ -86,5 +86,5 @@ class Sending:
 
 async def sending_on(database: Database, http: httpx.AsyncClient) -> Sending:
     scope = Scope(await Tenants(database).add_organization("Acme", utc_now()), Environment.TEST)
-    shared = Shared(database, Vault(database, MasterKeys(new_master_key())), Catalog([]), http)
+    shared = Shared(database, Vault(database, MasterKeys(new_master_key())), Catalog([]), http, "http://127.0.0.1:8080")
     return Sending(shared, scope, new_secret())

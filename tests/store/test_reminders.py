@@ -127,7 +127,7 @@ async def test_workflow_that_was_lost_is_started_with_what_is_left(
     row = await Connections(database).get(scope, connection.id)
     stored = await Credentials(database).read(scope, connection.id)
     assert row is not None
-    state = start_options(row, stored, LIFETIMES, reminders, NOW + 40 * DAY)["arg"]
+    state = start_options(row, stored, LIFETIMES, reminders, NOW + 40 * DAY, "http://127.0.0.1")["arg"]
     assert isinstance(state, ConnectionState)
     due = [NOW + days * DAY for days in (1, 3, 7)][reminded:]
     assert state.remind_at == (due[0] if due else None)

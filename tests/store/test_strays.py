@@ -209,7 +209,7 @@ async def test_restored_state_is_what_the_store_knows(
         await writing.execute(update(CONNECTIONS).values(values))
     [held] = await strays.part(0, 1, "", 10)
     lifetimes = Lifetimes(expires_in=60.0, renewable=True)
-    state = start_options(held.connection, held.stored, lifetimes, None, LATER)["arg"]
+    state = start_options(held.connection, held.stored, lifetimes, None, LATER, "http://127.0.0.1")["arg"]
     assert isinstance(state, ConnectionState)
     assert (state.status, state.reason) == (ConnectionStatus.REAUTH_REQUIRED, ReauthReason.ACCESS_REVOKED)
     assert (state.generation, state.sequence, state.granted_at, state.lifetimes) == (1, 4, NOW, lifetimes)
