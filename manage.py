@@ -14,18 +14,34 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    CreateNexusEndpointRequest,
+    ListNexusEndpointsRequest,
+    ListSearchAttributesRequest,
+)
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from doctor import examine, report
 from doctor.findings import Finding, Standing
-from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, Environment, KeyScope, RemovalKind, Workflow
+from everlink.contract import (
+    NEXUS_ENDPOINT,
+    NEXUS_TASK_QUEUE,
+    SEARCH_ATTRIBUTES,
+    TASK_QUEUE,
+    Environment,
+    KeyScope,
+    RemovalKind,
+    Workflow,
+    nexus_endpoint,
+)
 from store.api_keys import ApiKeys
+from store.codec import Pseudonyms, client_plugin, codec_keys
 from store.custom_headers import seal_what_is_clear
 from store.database import Database, StoreUnavailable, utc_now
 from store.erasing import Erasing
@@ -125,6 +141,27 @@ def erase_organization(org_id: str) -> None:
     print("erased")
 
 
+@app.command("create-nexus-endpoint")
+def create_nexus_endpoint(
+    organization: Annotated[str | None, typer.Option(help="Reach only its connections, by default everybody's")] = None,
+    environment: Annotated[Environment, typer.Option(help="The environment of that organization")] = Environment.TEST,
+) -> None:
+    """Make the Nexus endpoint by which workflows elsewhere ask about connections, and print its name. Idempotent."""
+    name = NEXUS_ENDPOINT if organization is None else nexus_endpoint(organization, environment)
+    _run(_create_endpoint(Settings(), name))
+    print(name)
+
+
+@app.command("search-value")
+def search_value(account_id: str) -> None:
+    """Print what `LinkedAccount` is in Temporal's lists for a linked account: a pseudonym, where the codec is on."""
+    try:
+        keys = codec_keys(Settings())
+    except VaultError as error:
+        sys.exit(f"everlink: {error}")
+    print(Pseudonyms(keys).of(account_id) if keys is not None else account_id)
+
+
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
@@ -175,6 +212,7 @@ async def _dev_seed(settings: Settings) -> dict[str, str]:
         seed = await _make_dev_seed(settings)
         file.touch(mode=0o600)
         file.write_text(json.dumps(seed))
+    await _create_endpoint(settings, NEXUS_ENDPOINT)
     seed = json.loads(file.read_text())
     headers = f"-H 'x-api-key: {seed['api_key']}' -H 'linked_account_id: {seed['linked_account_id']}'"
     link = f"{settings.public_url}/api/v2/public/linked-account/integration/oauth-url/sandbox"
@@ -199,7 +237,7 @@ async def _erase(database: Database, org_id: str) -> None:
     """The workers do it; here it is begun, and watched."""
     settings, removals = Settings(), Removals(database)
     client = await Client.connect(
-        settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
+        settings.temporal_address, namespace=settings.temporal_namespace, plugins=[client_plugin(settings)]
     )
     for environment in Environment:
         scope = Scope(org_id, environment)
@@ -229,6 +267,17 @@ async def _register_search_attributes(settings: Settings) -> None:
     }
     if missing:
         await operator.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
+
+
+async def _create_endpoint(settings: Settings, name: str) -> None:
+    client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+    worker = EndpointTarget.Worker(namespace=settings.temporal_namespace, task_queue=NEXUS_TASK_QUEUE)
+    wanted = EndpointSpec(name=name, target=EndpointTarget(worker=worker))
+    found = await client.operator_service.list_nexus_endpoints(ListNexusEndpointsRequest(name=name))
+    if not found.endpoints:
+        await client.operator_service.create_nexus_endpoint(CreateNexusEndpointRequest(spec=wanted))
+    elif found.endpoints[0].spec.target != wanted.target:
+        sys.exit(f"everlink: there is a Nexus endpoint {name} already, which leads elsewhere")
 
 
 async def _with_organization(org_id: str, work: Callable[[Database], Awaitable[None]]) -> None:

@@ -34,12 +34,14 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities import activities
+from activities.nexus import EverlinkServiceHandler
 from activities.shared import Shared, open_shared
-from everlink.contract import TASK_QUEUE, UPKEEP_SCHEDULE, UpkeepState, Workflow
+from everlink.contract import NEXUS_TASK_QUEUE, TASK_QUEUE, UPKEEP_SCHEDULE, UpkeepState, Workflow
 from providers.catalog import CatalogError
+from store.codec import client_plugin
 from store.settings import Settings
 from store.vault import VaultError
-from workflows import WORKFLOWS
+from workflows import NEXUS_WORKFLOWS, WORKFLOWS
 
 # Longer than a token request, its deadline and the write behind it; compose's grace period is longer still.
 GRACEFUL_SHUTDOWN = timedelta(seconds=45)
@@ -65,6 +67,17 @@ def plugin(shared: Shared | None = None, *, sandboxed: bool = True) -> SimplePlu
     )
 
 
+def nexus_plugin(service: EverlinkServiceHandler | None = None, *, sandboxed: bool = True) -> SimplePlugin:
+    """The same for what is asked through Nexus, on a task queue of its own."""
+    return SimplePlugin(
+        "everlink.nexus",
+        data_converter=pydantic_data_converter,
+        workflows=NEXUS_WORKFLOWS,
+        nexus_service_handlers=[service] if service is not None else None,
+        workflow_runner=_sandboxed if sandboxed else UnsandboxedWorkflowRunner(),
+    )
+
+
 def _sandboxed(runner: WorkflowRunner | None) -> WorkflowRunner:
     """Modules that are deterministic and costly to load again for every workflow pass through."""
     if not isinstance(runner, SandboxedWorkflowRunner):
@@ -76,20 +89,36 @@ def _sandboxed(runner: WorkflowRunner | None) -> WorkflowRunner:
 
 def make_worker(client: Client, settings: Settings) -> Worker:
     """A worker on a client that was connected with the plugin."""
-    versioning = None
-    if settings.build_id is not None:
-        versioning = WorkerDeploymentConfig(
-            version=WorkerDeploymentVersion(deployment_name=DEPLOYMENT, build_id=settings.build_id),
-            use_worker_versioning=True,
-            default_versioning_behavior=VersioningBehavior.PINNED,
-        )
     return Worker(
         client,
         task_queue=TASK_QUEUE,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-        deployment_config=versioning,
+        deployment_config=_versioning(settings),
+    )
+
+
+def make_nexus_worker(client: Client, shared: Shared, settings: Settings) -> Worker:
+    """The worker that answers through Nexus, over the client's connection. Its callers read what it writes."""
+    service = EverlinkServiceHandler(shared, settings.public_url)
+    plugins = [nexus_plugin(service, sandboxed=False), client_plugin(settings, encrypts=False)]
+    return Worker(
+        Client(client.service_client, namespace=client.namespace, plugins=plugins),
+        task_queue=NEXUS_TASK_QUEUE,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        nexus_task_poller_behavior=PollerBehaviorAutoscaling(),
+        deployment_config=_versioning(settings),
+    )
+
+
+def _versioning(settings: Settings) -> WorkerDeploymentConfig | None:
+    if settings.build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(deployment_name=DEPLOYMENT, build_id=settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
     )
 
 
@@ -123,10 +152,12 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_shared(settings) as shared:
         shared.temporal = await Client.connect(
-            settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin(shared, sandboxed=False)]
+            settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            plugins=[plugin(shared, sandboxed=False), client_plugin(settings)],
         )
         await schedule_upkeep(shared.temporal)
-        async with make_worker(shared.temporal, settings):
+        async with make_worker(shared.temporal, settings), make_nexus_worker(shared.temporal, shared, settings):
             log.info("worker ready on task queue %s at %s", TASK_QUEUE, settings.temporal_address)
             await stop.wait()
             log.info("worker stopping")

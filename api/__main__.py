@@ -7,6 +7,7 @@ import sys
 import uvicorn
 
 from api.app import create_app
+from api.codec_server import CodecServer
 from api.limits import RateLimitInvalid, RateLimits
 from api.server import server_options
 from providers.catalog import Catalog, CatalogError
@@ -18,6 +19,7 @@ def main() -> None:
     settings = Settings()
     try:  # a clear line in place of uvicorn's stack
         MasterKeys.from_settings(settings)
+        CodecServer.from_settings(settings)
         Catalog.load(settings.catalog_dir)
         RateLimits(settings)
     except (VaultError, CatalogError, RateLimitInvalid) as error:

@@ -14,12 +14,14 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "not_oauth2": "save the customer's new key instead (`save-key-credentials`)",
     },
     401: {
+        "codec_sign_in_needed": "sign in at `/codec`, and let the Web UI include credentials",
         "invalid_api_key": "show a living key in `x-api-key`; this route may take no session token",
         "invalid_refresh_token": "ask your server for a new session token",
         "invalid_signature": "see that `signing_secret` is what the provider signs with: its event was not believed",
         "invalid_session_token": "renew the session token, or ask your server for a new one",
     },
     403: {
+        "not_the_web_ui": "let `EVERLINK_WEB_UI_URL` say where Temporal's Web UI is opened",
         "insufficient_scope": "use a key that has `required_scopes`",
         "origin_not_allowed": "name the page's origin: `PUT /v1/settings`",
     },
@@ -62,6 +64,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
         "another_organization": "name the organization that the API key belongs to",
         "application_refused": "mend the application's client id or secret: the provider refuses them",
         "catalog_url_refused": "`details` names the addresses: give such as are https, resolve and are public",
+        "codec_key_invalid": "set the key that the message names: `EVERLINK_CODEC_KEY`",
         "credentials_refused": "ask the customer for another key or grant; `fields` and `reason` say what is refused",
         "embed_origin_not_allowed": "name the origin: `allowed_origins` of `PUT /v1/settings`",
         "idempotency_key_reused": "use a new idempotency key for another request",
@@ -83,6 +86,7 @@ ERROR_CODES: dict[int, dict[str, str]] = {
     500: {"internal_error": "a defect: its `request_id` is in the service's log"},
     502: {"provider_unreachable": "send it again, after `retry-after` where there is one"},
     503: {
+        "codec_key_invalid": "`EVERLINK_CODEC_KEY` of the API and the workers differ: its log names the key",
         "database_unavailable": "send it again",
         "keys_unavailable": "the provider sends its event again: its keys cannot be fetched now",
         "refresh_failed": "the provider does not renew the token now: send it again",

@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 import httpx
 from fastapi import Request
 from temporalio.client import Client as TemporalClient
-from temporalio.contrib.pydantic import pydantic_data_converter
 
+from api.codec_server import CodecServer
 from api.limits import RateLimits
 from api.links import Links
 from api.waiting import Waiting
@@ -26,6 +26,7 @@ from providers.http import make_client
 from providers.inbound.keysets import KeySets
 from store.answers import Answers
 from store.api_keys import ApiKeys
+from store.codec import client_plugin
 from store.connect_sessions import ConnectSessions
 from store.connections import Connections, CredentialRead
 from store.console_sessions import ConsoleSessions
@@ -83,6 +84,7 @@ class Services:
         self.connect_sessions = ConnectSessions(self.database)
         self.console_sessions = ConsoleSessions(self.database)
         self.answers = Answers(self.database)
+        self.codec_server = CodecServer.from_settings(self.settings)
         self.limits = RateLimits(self.settings)
         self.sessions = Sessions(self.database, self.vault)
         self.reminders = Reminders(self.database)
@@ -113,6 +115,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
     Raises:
         MasterKeyMissing: no master key is set, and this is not development.
+        KeyInvalid: what a setting holds is not a key.
         CatalogError: a catalog file is not valid.
     """
     master_keys = MasterKeys.from_settings(settings)
@@ -121,7 +124,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     temporal = await TemporalClient.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
-        data_converter=pydantic_data_converter,
+        plugins=[client_plugin(settings)],
         lazy=True,
     )
     async with make_client(guard) as http:

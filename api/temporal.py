@@ -6,6 +6,7 @@ Every message can start the workflow, from the state that the store has (`store/
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -36,8 +37,11 @@ from store.connections import connection_ref
 from store.scope import Scope
 from store.starting import start_options
 from store.tables import Connection
+from store.vault import KeyInvalid
 
 TIMEOUT = timedelta(seconds=30)
+
+log = logging.getLogger("everlink.api")
 
 
 async def connect(made: Services, row: Connection, command: ConnectCommand) -> ConnectionView:
@@ -124,6 +128,9 @@ async def _translated() -> AsyncIterator[None]:
             yield
     except (TimeoutError, RPCTimeoutOrCancelledError):  # the SDK gives a cancelled call its own error
         raise unavailable("still_working", "the work goes on, but took longer than this request may") from None
+    except KeyInvalid as error:
+        log.error("%s", error)  # it names the key
+        raise unavailable("codec_key_invalid", "the workflow's answer is sealed by a key that is not here") from None
     except WorkflowAlreadyStartedError:
         raise ApiError(409, "connection_disconnected", "the connection has ended") from None
     except WorkflowUpdateFailedError as error:

@@ -13,6 +13,7 @@ from api.lifecycle import find, refusal
 from api.services import Services
 from everlink.contract import AuthType, ConnectionStatus
 from providers.credential import Credential, from_bytes
+from providers.entry import CatalogEntry
 from store.connections import CredentialRead
 from store.credentials import StoredCredential
 from store.database import StoreUnavailable
@@ -28,6 +29,7 @@ class FreshToken:
 
     credential: Credential
     stored: StoredCredential
+    entry: CatalogEntry | None  # what is known of its application
 
 
 async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl: float) -> FreshToken:
@@ -52,7 +54,7 @@ async def fresh_token(made: Services, scope: Scope, connection_id: str, min_ttl:
     if not _lives(made, read, 0) or read.stored is None:
         raise unavailable("refresh_failed", "the provider did not give a fresh token; it will be tried again")
     secret = await made.vault.open(scope, Kind.CREDENTIAL, connection_id, read.stored.sealed)
-    return FreshToken(from_bytes(secret), read.stored)
+    return FreshToken(from_bytes(secret), read.stored, await made.entry(scope, read.slug))
 
 
 async def _read(made: Services, scope: Scope, connection_id: str) -> CredentialRead:

@@ -31,7 +31,20 @@ class Unavailable(EverlinkError):
 
 
 class ReauthRequired(EverlinkError):
-    """Only the customer can help: they have to reconnect."""
+    """Only the customer can help: they have to reconnect.
+
+    The plugin raises it, too, while it is being verified whether they have to.
+    """
+
+    @property
+    def connection_id(self) -> str | None:
+        """Whose credential is refused."""
+        return self.fields.get("connection_id")
+
+    @property
+    def generation(self) -> int | None:
+        """Of the credential that the provider refused, where that is how it came out."""
+        return self.fields.get("generation")
 
     @property
     def reason(self) -> str | None:

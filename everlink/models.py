@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from everlink.answers import Refusal
 from everlink.contract import (
     AuthType,
     ConnectAttemptStatus,
@@ -86,6 +87,16 @@ class Token(BaseModel):
     expires_at: datetime | None
     ends_at: datetime | None = Field(description="When the grant itself ends, which only the customer can renew")
     generation: int = Field(description="Name it when you report a refusal")
+    headers: dict[str, str] = Field(
+        default={}, description="What a request to the provider carries, so that it is accepted", repr=False
+    )
+    query: dict[str, str] = Field(default={}, description="The same in the query of its address", repr=False)
+    secret_fields: list[str] = Field(
+        default=[], examples=[["api_key"]], description="Which of `fields` nobody else may see"
+    )
+    refusals: list[Refusal] = Field(
+        default=[], description="By any of these answers the provider refuses the credential", repr=False
+    )
 
 
 class Refreshed(BaseModel):

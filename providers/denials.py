@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from everlink.answers import first_match
 from providers.entry import OAuth2
 from providers.rules import Denial, DenialRule
-from providers.verdict import first_match
 
 RFC = "RFC 6749 section 4.1.2.1"
 OIDC = "OpenID Connect Core 1.0 section 3.1.2.6"

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from everlink.answers import Body, texts_at
 from providers.credential import Credential, KeyCredential
 from providers.entry import Identity
-from providers.verdict import Body, texts_at
 
 MAX_LENGTH = 255  # of an id; a longer one is none
 MOST_KEYS = 1000  # of one name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from everlink.answers import NO_STATEMENT
 from everlink.contract import Verdict
 from providers.call import call
 from providers.credential import OAuthCredential
@@ -15,7 +16,7 @@ from providers.http import Answer, RequestFailed
 from providers.oauth2 import Client, revoke
 from providers.request import Request
 from providers.templates import CannotFill
-from providers.verdict import NO_STATEMENT, is_success, refuses_client
+from providers.verdict import is_success, refuses_client
 
 
 @dataclass(frozen=True)

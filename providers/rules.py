@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
+from everlink.answers import code_text
 from everlink.contract import ReauthReason
 
 
@@ -14,13 +15,6 @@ class Part(BaseModel):
     """A part of a catalog entry: nothing unknown in it, and never changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def code_text(value: Any) -> Any:
-    """A code as text, so that 190 and "190" are one; a truth value is a word, and never a number."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int) else value
 
 
 _WRITTEN = {"anyOf": [{"type": one} for one in ("string", "integer", "boolean")]}

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
+from everlink.answers import Body, first_match, matches, values_at
 from everlink.contract import ReauthReason, Verdict
 from providers.credential import OAuthCredential, bounded
 from providers.entry import OAuth2, Probe
 from providers.http import Answer
-from providers.rules import AnswerRule, TokenAnswer, code_text
-
-Rule = TypeVar("Rule", bound=AnswerRule)
-Body = dict[str, Any] | None
+from providers.rules import AnswerRule, TokenAnswer
 
 MAX_LIFETIME = 10 * 365 * 86400.0
 EPOCH = re.compile(r"\d+(\.\d+)?", re.ASCII)  # seconds, with a fraction or not
-NO_STATEMENT = frozenset({408, 425, 429})  # 4xx that speak of the moment, not of the request
 
 
 @dataclass(frozen=True)
@@ -116,60 +112,14 @@ def judge_introspection(answer: Answer, oauth2: OAuth2) -> ProbeVerdict:
     return ProbeVerdict(Verdict.TRANSIENT, _transient_words(answer), retry_after=answer.retry_after())
 
 
-def first_match(rules: Iterable[Rule], status: int, body: Body) -> Rule | None:
-    """The first rule that an answer is recognized by."""
-    return next((rule for rule in rules if _matches(rule, status, body)), None)
-
-
-def _matches(rule: AnswerRule, status: int, body: Body) -> bool:
-    if status != rule.status if rule.status is not None else not _is_statement(status):
-        return False
-    if rule.code is not None and not any(code_text(value) == rule.code for value in _items(body, rule.field)):
-        return False
-    if rule.contains is None:
-        return True
-    part = rule.contains.casefold()
-    return any(isinstance(value, str) and part in value.casefold() for value in _items(body, rule.contains_in))
-
-
-def _is_statement(status: int) -> bool:
-    """Whether an answer of this status says anything about the request that was sent."""
-    return 200 <= status < 300 or (400 <= status < 500 and status not in NO_STATEMENT)
-
-
 def is_success(demand: AnswerRule | None, answer: Answer) -> bool:
     """Whether an answer is 2xx, and shows what the entry demands of one."""
-    return 200 <= answer.status < 300 and (demand is None or _matches(demand, answer.status, answer.json))
-
-
-def _values(body: Any, path: str) -> Iterator[Any]:
-    """What stands at a path; a list on the way stands for each of its items."""
-    if not path:
-        yield body
-    elif isinstance(body, list):
-        for item in body:
-            yield from _values(item, path)
-    elif isinstance(body, dict):
-        name, _, rest = path.partition(".")
-        if name in body:
-            yield from _values(body[name], rest)
-
-
-def _items(body: Any, path: str) -> Iterator[Any]:
-    """What stands at a path, each item of it where it is a list."""
-    for value in _values(body, path):
-        yield from value if isinstance(value, list) else [value]
+    return 200 <= answer.status < 300 and (demand is None or matches(demand, answer.status, answer.json))
 
 
 def _value(body: Body, path: str | None) -> Any:
     """The first thing that stands at a path."""
-    return next(_values(body, path), None) if path is not None else None
-
-
-def texts_at(said: Any, path: str) -> list[str]:
-    """The texts and numbers that stand at a path."""
-    found = _items(said, path)
-    return [str(value) for value in found if isinstance(value, str | int) and not isinstance(value, bool)]
+    return next(values_at(body, path), None) if path is not None else None
 
 
 def _word(body: Body, path: str | None) -> str | None:

@@ -107,6 +107,13 @@ class Connections:
             row = (await connection.execute(query)).one_or_none()
         return Connection(**row._mapping) if row is not None else None
 
+    async def of_id(self, connection_id: str) -> Connection | None:
+        """One of any tenant: whoever asks has been let in for it otherwise."""
+        query = select(CONNECTIONS).where(CONNECTIONS.c.id == connection_id)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return Connection(**row._mapping) if row is not None else None
+
     async def page(
         self, scope: Scope, wanted: ConnectionFilter, *, after: str | None = None, limit: int = 100
     ) -> list[Connection]:

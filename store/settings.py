@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("sqlite+aiosqlite:///.everlink/everlink.sqlite3")
     master_key: SecretStr | None = None  # "id:base64 of 32 bytes", several separated by commas; the first writes
     master_key_file: Path | None = None
+    codec_key: SecretStr | None = None  # the same; payloads in Temporal are sealed by it, without one they are not
+    codec_token: SecretStr | None = None  # what operators show to read sealed payloads in the Web UI
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
     web_ui_url: str = "http://127.0.0.1:8233"  # Temporal's Web UI, for links

@@ -38,8 +38,8 @@ class MasterKeyMissing(VaultError):
     """No master key is set. Without one, nothing can be sealed or opened."""
 
 
-class MasterKeyInvalid(VaultError):
-    """A master key is not `id:base64 of 32 bytes`, or none of the keys opens a data key."""
+class KeyInvalid(VaultError):
+    """A setting's key is not `id:base64 of 32 bytes`, or none of its keys opens what it should."""
 
 
 class SealBroken(VaultError):
@@ -63,17 +63,60 @@ class Kind(StrEnum):
     CURSOR = "cursor"
 
 
-class MasterKeys:
-    """The key-encryption keys: the first wraps, all unwrap."""
+class Keyring:
+    """The named keys of a setting: the first seals, all open. What is sealed names its key."""
 
-    def __init__(self, text: str) -> None:
-        keys = [_parse(part) for part in text.split(",") if part.strip()]
+    def __init__(self, setting: str, text: str) -> None:
+        self._setting = setting
+        keys = [self._parse(part) for part in text.split(",") if part.strip()]
         if not keys:
-            raise MasterKeyMissing("EVERLINK_MASTER_KEY is empty")
+            raise KeyInvalid(f"{setting} is empty")
         self._keys = dict(keys)
         if len(self._keys) < len(keys):
-            raise MasterKeyInvalid("two master keys have one id")
+            raise KeyInvalid(f"{setting} has two keys of one id")
         self._writer = next(iter(self._keys))
+
+    def derive(self, purpose: bytes) -> bytes:
+        """A key for something else than sealing, from the first: a key has one use."""
+        return hmac.digest(self._keys[self._writer], purpose, "sha256")
+
+    def seal(self, text: bytes, context: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        name = self._writer.encode()
+        sealed = AESGCM(self._keys[self._writer]).encrypt(nonce, text, context + name)
+        return VERSION + bytes([len(name)]) + name + nonce + sealed
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """Raises:
+        KeyInvalid: it was sealed by a key that is not set, or is broken.
+        """
+        size = sealed[1] if sealed[:1] == VERSION and len(sealed) > 1 else 0
+        name, nonce, text = sealed[2 : 2 + size], sealed[2 + size : 14 + size], sealed[14 + size :]
+        shown = name.decode(errors="replace")
+        key = self._keys.get(shown)
+        if key is None:
+            raise KeyInvalid(f"{self._setting} has no key with the id {shown!r}")
+        try:
+            return AESGCM(key).decrypt(nonce, text, context + name)
+        except (InvalidTag, ValueError):  # a nonce cut short is the latter
+            raise KeyInvalid(f"the key {shown!r} of {self._setting} does not open what it should") from None
+
+    def _parse(self, part: str) -> tuple[str, bytes]:
+        name, _, text = part.strip().partition(":")
+        try:
+            key = base64.b64decode(text, validate=True)
+        except ValueError:
+            key = b""
+        if not name or len(name.encode()) > 64 or len(key) != KEY_BYTES:
+            raise KeyInvalid(f"{self._setting} is written as id:base64 of 32 bytes")
+        return name, key
+
+
+class MasterKeys(Keyring):
+    """The key-encryption keys: they seal the data keys."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("EVERLINK_MASTER_KEY", text)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> MasterKeys:
@@ -81,7 +124,7 @@ class MasterKeys:
 
         Raises:
             MasterKeyMissing: none is set or its file cannot be read, and this is not development.
-            MasterKeyInvalid: what is set is not a key.
+            KeyInvalid: what is set is not a key.
         """
         if settings.master_key is not None:
             return cls(settings.master_key.get_secret_value())
@@ -92,23 +135,6 @@ class MasterKeys:
         raise MasterKeyMissing(
             "set EVERLINK_MASTER_KEY or EVERLINK_MASTER_KEY_FILE; `python manage.py new-master-key` makes one"
         )
-
-    def wrap(self, data_key: bytes, context: bytes) -> bytes:
-        nonce = os.urandom(NONCE_BYTES)
-        name = self._writer.encode()
-        sealed = AESGCM(self._keys[self._writer]).encrypt(nonce, data_key, context + name)
-        return VERSION + bytes([len(name)]) + name + nonce + sealed
-
-    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
-        size = wrapped[1] if wrapped[:1] == VERSION and len(wrapped) > 1 else 0
-        name, nonce, sealed = wrapped[2 : 2 + size], wrapped[2 + size : 14 + size], wrapped[14 + size :]
-        key = self._keys.get(name.decode(errors="replace"))
-        if key is None:
-            raise MasterKeyInvalid("a data key is wrapped by a master key that is not set")
-        try:
-            return AESGCM(key).decrypt(nonce, sealed, context + name)
-        except (InvalidTag, ValueError):  # a nonce cut short is the latter
-            raise MasterKeyInvalid("the master key does not open a data key") from None
 
 
 class Vault:
@@ -142,7 +168,7 @@ class Vault:
 
         Raises:
             SealBroken: the blob was altered, truncated or moved.
-            MasterKeyInvalid: the data key is wrapped by a master key that is not set.
+            KeyInvalid: the data key is wrapped by a master key that is not set.
             StoreUnavailable: the data key is not in memory and the database cannot be reached.
         """
         if len(blob) < 1 + 16 + NONCE_BYTES + 16 or blob[:1] != VERSION:
@@ -176,7 +202,7 @@ class Vault:
             async with self._database.reading() as connection:
                 row = (await connection.execute(query)).one()
         key_id = UUID(row.id)
-        key = self._master_keys.unwrap(row.wrapped, _context(scope, "data_key", row.id, key_id))
+        key = self._master_keys.open(row.wrapped, _context(scope, "data_key", row.id, key_id))
         self._keys[scope, key_id] = AESGCM(key)
         self._signers[scope] = hmac.digest(key, b"signing", "sha256")  # a key has one use
         return key_id
@@ -187,7 +213,7 @@ class Vault:
         values = {
             "id": str(key_id),
             **scope.columns,
-            "wrapped": self._master_keys.wrap(os.urandom(KEY_BYTES), context),
+            "wrapped": self._master_keys.seal(os.urandom(KEY_BYTES), context),
             "created_at": self._clock(),
         }
         async with self._database.writing() as connection:
@@ -202,17 +228,6 @@ def new_master_key(name: str = "k1") -> str:
 def _context(scope: Scope, kind: str, owner_id: str, key_id: UUID) -> bytes:
     parts = [kind, scope.org_id, scope.environment.value, owner_id, VERSION.hex(), key_id.hex]
     return json.dumps(parts).encode()
-
-
-def _parse(part: str) -> tuple[str, bytes]:
-    name, _, text = part.strip().partition(":")
-    try:
-        key = base64.b64decode(text, validate=True)
-    except ValueError:
-        key = b""
-    if not name or len(name.encode()) > 64 or len(key) != KEY_BYTES:
-        raise MasterKeyInvalid("a master key is written as id:base64 of 32 bytes")
-    return name, key
 
 
 def _read(path: Path) -> str:

@@ -69,8 +69,10 @@ from tests.workflows.provider import (
     ok,
     transient,
     unsupported,
+    waiting_room,
     works,
 )
+from workflows.connection import REFRESHES_PER_RUN
 
 FOLDER = Path(__file__).parent / "histories"
 STACK, IDENTITY = (re.compile(rf'("{name}": )"(?:[^"\\]|\\.)*"') for name in ("stackTrace", "identity"))
@@ -118,6 +120,26 @@ async def dead_then_reconnected(life: Life, server: WorkflowEnvironment) -> None
     life.provider.refresh_answer = None
     await life.connect(generation=2)
     await server.sleep(timedelta(hours=1))
+
+
+async def die(life: Life, server: WorkflowEnvironment) -> None:
+    await life.connect()
+    life.provider.refresh_answer = dead
+    await life.refresh()
+
+
+async def waited_for(life: Life, server: WorkflowEnvironment) -> None:
+    """Two workflows wait, one of which gives up; the other's wait outlives the run."""
+    await die(life, server)
+    async with waiting_room(server.client):
+        told, given_up = await life.wait(), await life.wait()
+        await life.until_waited_for(2)
+        await given_up.cancel()
+        await life.until_waited_for(1)
+        for _ in range(REFRESHES_PER_RUN):
+            await life.refresh()
+        await life.connect(generation=2)
+        await told.result()
 
 
 async def suspected(life: Life, server: WorkflowEnvironment) -> None:
@@ -280,6 +302,7 @@ async def reminded_of_what_lost_its_application(life: Life, server: WorkflowEnvi
 
 
 SCENARIOS: list[Scenario] = [
+    waited_for,
     connected,
     refreshed,
     continued_as_new,
@@ -345,6 +368,7 @@ ATTEMPTS_BEFORE = {"delivery_resumed": 2}
 
 UPKEEP = "upkeep_round"
 REMOVAL = "removal"
+WAITING = "waiting"
 INBOX = "inbox"
 REPLAYS = {
     "replay": [
@@ -359,6 +383,22 @@ REPLAYS = {
         ReplayPage(position=100, until=250, replayed=60, is_over=True, note="stopped: the endpoint was disabled"),
     ],
 }
+
+
+async def record_waiting(server: WorkflowEnvironment) -> None:
+    """A wait that is told, and one that is given up."""
+    async with living(server.client, Provider()) as life, waiting_room(server.client):
+        await die(life, server)
+        given_up = await life.wait()
+        await life.until_waited_for(1)
+        await given_up.cancel()
+        await life.until_waited_for(0)
+        await _save(given_up, "waiting_given_up")
+        told = await life.wait()
+        await life.until_waited_for(1)
+        await life.connect(generation=2)
+        await told.result()
+        await _save(told, WAITING)
 
 
 async def record_connection(server: WorkflowEnvironment, scenario: Scenario) -> None:
@@ -513,6 +553,9 @@ async def main() -> None:
     if not (FOLDER / f"{INBOX}.json").exists():
         async with await start_skipping() as server:
             await record_inbox(server)
+    if not (FOLDER / f"{WAITING}.json").exists():
+        async with await start_skipping() as server:
+            await record_waiting(server)
     for name, pages in REPLAYS.items():
         if not (FOLDER / f"{name}.json").exists():
             async with await start_skipping() as server:

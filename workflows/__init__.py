@@ -6,10 +6,13 @@ from workflows.inbox import InboxWorkflow
 from workflows.removal import RemovalWorkflow
 from workflows.replay import ReplayWorkflow
 from workflows.upkeep import UpkeepWorkflow
+from workflows.waiting import WaitingWorkflow
 
 WORKFLOWS = [ConnectionWorkflow, DeliveryWorkflow, InboxWorkflow, RemovalWorkflow, ReplayWorkflow, UpkeepWorkflow]
+NEXUS_WORKFLOWS = [WaitingWorkflow]  # on the task queue of what is asked through Nexus
 
 __all__ = [
+    "NEXUS_WORKFLOWS",
     "WORKFLOWS",
     "ConnectionWorkflow",
     "DeliveryWorkflow",
@@ -17,4 +20,5 @@ __all__ = [
     "RemovalWorkflow",
     "ReplayWorkflow",
     "UpkeepWorkflow",
+    "WaitingWorkflow",
 ]

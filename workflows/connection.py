@@ -33,10 +33,12 @@ with workflow.unsafe.imports_passed_through():
         TransitionTask,
         Update,
         Verdict,
+        Waiter,
         Workflow,
     )
     from workflows import options, page
     from workflows.life import Life
+    from workflows.waiters import Waiters
 
 REFRESHES_PER_RUN = 24  # long histories cost storage for years
 PENDING_TIMEOUT = timedelta(minutes=10)
@@ -54,6 +56,7 @@ class ConnectionWorkflow:
     def __init__(self, state: ConnectionState) -> None:
         self._life = Life(state)
         self._state = state
+        self._waiters = Waiters(self._life)
         self._wanted = -1  # somebody waits for a generation above this one
         self._tries = 0  # finished tries, which the waiting `refresh` updates count
         self._last_verdict: Verdict | None = None
@@ -62,6 +65,7 @@ class ConnectionWorkflow:
     @workflow.run
     async def run(self, _: ConnectionState) -> None:
         self._life.show()
+        answering = asyncio.create_task(self._waiters.answer())
         while not self._life.is_over:
             if self._state.unrecorded:
                 await self._record()
@@ -75,7 +79,7 @@ class ConnectionWorkflow:
                 # A failure, so that the id may live later: what completes is a connection that has ended.
                 raise ApplicationError("nobody finished connecting", type="Abandoned", non_retryable=True)
             elif self._is_run_full():
-                await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._has_work())
+                await workflow.wait_condition(lambda: self._is_quiet() or self._has_work())
                 if not self._has_work():
                     workflow.continue_as_new(
                         self._state,
@@ -85,7 +89,8 @@ class ConnectionWorkflow:
             else:
                 await self._sleep()
         await self._end()
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(self._is_quiet)
+        answering.cancel()
 
     # Messages
 
@@ -145,6 +150,16 @@ class ConnectionWorkflow:
     def application_deleted(self, message: ApplicationDeleted) -> None:
         """The organization removed the application."""
         self._life.lost_application(message)
+
+    @workflow.signal(name=Signal.AWAIT_ACTIVE)
+    def await_active(self, waiter: Waiter) -> None:
+        """A workflow waits until the connection is active. Idempotent."""
+        self._waiters.add(waiter)
+
+    @workflow.signal(name=Signal.STOP_AWAITING)
+    def stop_awaiting(self, waiter: Waiter) -> None:
+        """It waits no more."""
+        self._waiters.remove(waiter)
 
     @workflow.query(name=Query.STATUS)
     def status(self) -> ConnectionView:
@@ -334,6 +349,10 @@ class ConnectionWorkflow:
     def _is_run_full(self) -> bool:
         suggested = workflow.info().is_continue_as_new_suggested()
         return suggested or self._refreshes_in_run >= REFRESHES_PER_RUN
+
+    def _is_quiet(self) -> bool:
+        """Nothing is under way beside the loop."""
+        return workflow.all_handlers_finished() and not self._waiters.are_being_told
 
     def _is_abandoned(self) -> bool:
         """The API started the workflow and its `connect` was refused or never came."""

@@ -73,6 +73,8 @@ def details(state: ConnectionState) -> str:
     ]
     if state.ends_at:
         lines.append(f"- The grant ends {clock(state.ends_at)}, unless it is renewed")
+    if state.waiters:
+        lines.append(f"- Workflows that wait for it to be active: {len(state.waiters)}")
     if state.last_failure:
         since = f" (nothing but failures since {clock(state.troubled_since)})" if state.troubled_since else ""
         lines.append(f"- Last failure: {state.last_failure}{since}")

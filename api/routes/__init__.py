@@ -4,6 +4,7 @@ from api.routes import (
     api_keys,
     applications,
     catalog,
+    codec,
     connect,
     connect_attempts,
     connect_sessions,
@@ -47,6 +48,8 @@ ROUTERS = [
     hosted.router,  # after the other addresses under /connect, which its link would catch
     sdk.router,
     console.router,
+    codec.pages,
+    codec.router,
     health.router,
 ]
 

@@ -22,6 +22,7 @@ from api.waiting import first_of, hung_up
 from everlink import models
 from everlink.contract import ConnectionStatus, Health, ProviderEventKind, ReauthReason
 from providers.credential import OAuthCredential
+from providers.usage import carried, refusals, secret_fields
 from store.connections import Standing
 from store.listing import ConnectionFilter
 from store.tables import Connection
@@ -172,6 +173,7 @@ async def token(
     fresh = await fresh_token(made, scope, connection_id, min_ttl)
     credential = fresh.credential
     oauth = credential if isinstance(credential, OAuthCredential) else None
+    uses = carried(fresh.entry, credential)
     found = models.Token(
         connection_id=connection_id,
         access_token=oauth.access_token if oauth else None,
@@ -181,6 +183,10 @@ async def token(
         expires_at=fresh.stored.expires_at,
         ends_at=fresh.stored.ends_at,
         generation=fresh.stored.generation,
+        headers=uses.headers,
+        query=uses.query,
+        secret_fields=secret_fields(fresh.entry, credential),
+        refusals=refusals(fresh.entry),
     )
     headers = {"cache-control": "no-store"}
     return Response(found.model_dump_json(), headers=headers, media_type="application/json")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
 from everlink.client.transport import Transport, segment
 from everlink.contract import ConnectionStatus, Health, ProviderEventKind, ReauthReason
+from everlink.errors import ReauthRequired
 from everlink.models import (
     Connection,
     ConnectionCounts,
@@ -74,15 +76,18 @@ class Connections:
             ReauthRequired: only the customer can help; it has the reason and, where there is one, a link for them.
             Unavailable: the provider does not renew it now, and what was there has expired.
         """
-        return await self._transport.get(_path(connection_id, "token"), Token, {"min_ttl": min_ttl})
+        with _about(connection_id):
+            return await self._transport.get(_path(connection_id, "token"), Token, {"min_ttl": min_ttl})
 
     async def refresh(self, connection_id: str) -> Refreshed:
         """Refresh, or probe, now."""
-        return await self._transport.ask("POST", _path(connection_id, "refresh"), Refreshed)
+        with _about(connection_id):
+            return await self._transport.ask("POST", _path(connection_id, "refresh"), Refreshed)
 
     async def report(self, connection_id: str, generation: int | None = None) -> None:
         """The provider answered 401 to a token of this generation: Everlink verifies it before it believes it."""
-        await self._transport.send("POST", _path(connection_id, "report"), json={"generation": generation})
+        with _about(connection_id):
+            await self._transport.send("POST", _path(connection_id, "report"), json={"generation": generation})
 
     async def report_event(
         self, connection_id: str, event: ProviderEventKind, occurred_at: datetime | None = None
@@ -140,6 +145,16 @@ class Connections:
         """
         params = {"uninstall": True} if uninstall else None
         return await self._transport.ask("DELETE", _path(connection_id), Connection, params=params)
+
+
+@contextmanager
+def _about(connection_id: str) -> Iterator[None]:
+    """Whoever catches the error far from the call knows which connection it was."""
+    try:
+        yield
+    except ReauthRequired as error:
+        error.fields["connection_id"] = connection_id
+        raise
 
 
 def _path(connection_id: str, *parts: str) -> str:

@@ -66,6 +66,18 @@ class LinkedAccounts:
         params = {**_for(account_id), "expires_at": expires_at.isoformat() if expires_at else None}
         await self._transport.send("PUT", path, json=dict(fields), params=params)
 
+    async def migrate(self, account_id: str, slug: str, grant: Mapping[str, Any]) -> None:
+        """Take over an OAuth 2 grant that another system holds. The same one sent again changes nothing.
+
+        `grant` has an `access_token`, a `refresh_token` or both, perhaps `expires_at`, `scope` and `token_type`; what
+        else is in it is kept beside the tokens. See `PUT /api/v2/public/migrate-token`.
+
+        Raises:
+            EverlinkError: `credentials_refused` or `already_expired`; nothing is stored then.
+        """
+        body = {"slug": slug, "auth_object": {"oauth2": dict(grant)}}
+        await self._transport.send("PUT", f"{SEED}/migrate-token", json=body, params=_for(account_id))
+
     async def session_token(self, account_id: str) -> SessionToken:
         """A token for the customer's browser; one that is still good is given again."""
         body = {"linked_account_id": account_id}

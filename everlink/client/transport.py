@@ -28,8 +28,17 @@ class Transport:
         self._url = url.rstrip("/")
         self._headers = {"x-api-key": api_key}
         self._timeout = timeout
-        self._http = http or httpx.AsyncClient()
-        self._owns_http = http is None
+        self._given = http
+        self._own: httpx.AsyncClient | None = None
+
+    @property
+    def _http(self) -> httpx.AsyncClient:
+        """Opened when it is needed, so that what was closed can be used again, also on another event loop."""
+        if self._given is not None:
+            return self._given
+        if self._own is None:
+            self._own = httpx.AsyncClient()
+        return self._own
 
     async def get(self, path: str, model: type[Model], params: Query | None = None) -> Model:
         return await self.ask("GET", path, model, params=params)
@@ -91,8 +100,9 @@ class Transport:
             raise Unavailable("Everlink cannot be reached") from None
 
     async def close(self) -> None:
-        if self._owns_http:
-            await self._http.aclose()
+        if self._own is not None:
+            own, self._own = self._own, None
+            await own.aclose()
 
 
 def segment(text: str) -> str:

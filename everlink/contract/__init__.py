@@ -21,6 +21,14 @@ from everlink.contract.messages import (
     ProviderEvent,
     RefreshCommand,
 )
+from everlink.contract.nexus import (
+    ConnectionAsked,
+    ConnectionStanding,
+    EverlinkService,
+    ReconnectOffer,
+    RejectionReport,
+    Waiter,
+)
 from everlink.contract.removal import (
     RemovalPage,
     RemovalPageTask,
@@ -39,6 +47,7 @@ from everlink.contract.replay import (
 from everlink.contract.state import (
     GRANT_ENDS_AT,
     HEALTH,
+    LINKED_ACCOUNT,
     REAUTH_REASON,
     SEARCH_ATTRIBUTES,
     SEEN_LENGTH,
@@ -70,6 +79,8 @@ from everlink.contract.tasks import (
     UpkeepState,
 )
 from everlink.contract.words import (
+    NEXUS_ENDPOINT,
+    NEXUS_TASK_QUEUE,
     SUBSCRIBABLE,
     TASK_QUEUE,
     UPKEEP_SCHEDULE,
@@ -95,13 +106,18 @@ from everlink.contract.words import (
     connection_workflow_id,
     delivery_workflow_id,
     inbox_workflow_id,
+    nexus_endpoint,
     removal_workflow_id,
     replay_workflow_id,
+    waiting_workflow_id,
 )
 
 __all__ = [
     "GRANT_ENDS_AT",
     "HEALTH",
+    "LINKED_ACCOUNT",
+    "NEXUS_ENDPOINT",
+    "NEXUS_TASK_QUEUE",
     "REAUTH_REASON",
     "SEARCH_ATTRIBUTES",
     "SEEN_LENGTH",
@@ -119,7 +135,9 @@ __all__ = [
     "CloseDeliveryTask",
     "ConnectAttemptStatus",
     "ConnectCommand",
+    "ConnectionAsked",
     "ConnectionRef",
+    "ConnectionStanding",
     "ConnectionState",
     "ConnectionStatus",
     "ConnectionView",
@@ -134,6 +152,7 @@ __all__ = [
     "DispatchTask",
     "Environment",
     "EventType",
+    "EverlinkService",
     "FinishReplayTask",
     "Health",
     "InboxState",
@@ -146,8 +165,10 @@ __all__ = [
     "ProviderEventKind",
     "Query",
     "ReauthReason",
+    "ReconnectOffer",
     "Recorded",
     "RefreshCommand",
+    "RejectionReport",
     "Reminder",
     "RemovalKind",
     "RemovalPage",
@@ -168,6 +189,7 @@ __all__ = [
     "Update",
     "UpkeepState",
     "Verdict",
+    "Waiter",
     "Workflow",
     "connect_update_id",
     "connection_workflow_id",
@@ -176,6 +198,7 @@ __all__ = [
     "inbox_attributes",
     "inbox_workflow_id",
     "is_searchable",
+    "nexus_endpoint",
     "removal_attributes",
     "removal_workflow_id",
     "replay_attributes",
@@ -184,4 +207,5 @@ __all__ = [
     "static_details",
     "static_summary",
     "verbatim",
+    "waiting_workflow_id",
 ]

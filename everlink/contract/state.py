@@ -12,6 +12,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 from everlink.contract.markdown import verbatim
 from everlink.contract.messages import ConnectionRef, Lifetimes, Message
+from everlink.contract.nexus import Waiter
 from everlink.contract.words import ConnectionStatus, Environment, EventType, Health, ReauthReason
 
 TIMELINE_LENGTH = 20
@@ -77,6 +78,7 @@ class ConnectionState(BaseModel):
     unrecorded: list[Transition] = []  # changes that are not in the store yet
     timeline: list[Transition] = []  # the last ones, for the Web UI
     seen: list[str] = []  # request ids of the last signals
+    waiters: list[Waiter] = []  # workflows that want to be told when the connection is active
 
     @property
     def remind_at(self) -> datetime | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 TASK_QUEUE = "everlink"
+NEXUS_TASK_QUEUE = "everlink-nexus"  # of what is asked through Nexus
+NEXUS_ENDPOINT = "everlink"  # by which every connection can be asked about; `nexus_endpoint` names narrower ones
 
 
 class Environment(StrEnum):
@@ -155,6 +157,7 @@ class Workflow(StrEnum):
     REMOVAL = "Removal"
     REPLAY = "Replay"
     INBOX = "Inbox"
+    WAITING = "Waiting"
 
 
 class Update(StrEnum):
@@ -169,6 +172,9 @@ class Signal(StrEnum):
     PROVIDER_EVENT = "provider_event"
     APPLICATION_DELETED = "application_deleted"
     EVENTS_CAME = "events_came"
+    AWAIT_ACTIVE = "await_active"  # a waiting workflow registers
+    STOP_AWAITING = "stop_awaiting"  # it waits no more
+    SETTLED = "settled"  # what it is told
 
 
 class Query(StrEnum):
@@ -207,6 +213,16 @@ UPKEEP_SCHEDULE = "everlink-upkeep"
 
 def connection_workflow_id(connection_id: str) -> str:
     return f"connection/{connection_id}"
+
+
+def waiting_workflow_id(connection_id: str, request_id: str) -> str:
+    """One for each Nexus operation, however often its start is tried."""
+    return f"waiting/{connection_id}/{request_id}"
+
+
+def nexus_endpoint(org_id: str, environment: Environment) -> str:
+    """The endpoint by which only one tenant's connections can be asked about. Endpoints have no underscores."""
+    return f"{NEXUS_ENDPOINT}-{org_id.replace('_', '-')}-{environment.value}"
 
 
 def connect_update_id(generation: int) -> str:

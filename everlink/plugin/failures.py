@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import ValidationError, field_validator
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from everlink.contract import Message, ReauthReason
@@ -18,19 +19,32 @@ class DeadConnection(Message):
     """
 
     connection_id: str
-    application: str  # its slug
-    linked_account_id: str
+    application: str  # its slug; empty where Everlink could not be asked
+    linked_account_id: str  # the same
     reason: ReauthReason | None
     since: datetime | None
     generation: int | None
     endpoint: str | None  # the Nexus endpoint to wait through; None: by asking the API
     at_most: float | None  # seconds to wait; None: for ever; 0: not at all
 
+    @field_validator("reason", mode="before")
+    @classmethod
+    def _known(cls, reason: object) -> object:
+        """One of a later release is none, so that a workflow decides the same whichever release reads its history."""
+        return next((known for known in ReauthReason if known == reason), None)
+
+    @property
+    def whose(self) -> str:
+        """Whose connection to what, for people."""
+        if not self.linked_account_id:
+            return f"connection {self.connection_id}"
+        return f"{self.linked_account_id}'s {self.application[:1].upper()}{self.application[1:]}"
+
     def failure(self) -> ApplicationError:
         """The activity's failure. Its one detail is a plain dict, so that any data converter takes it."""
         words = f": {self.reason.words}" if self.reason else ""
         return ApplicationError(
-            f"{self.linked_account_id} has to reconnect {self.application}{words}",
+            f"{self.linked_account_id or 'the customer'} has to reconnect {self.application or 'an account'}{words}",
             self.model_dump(mode="json"),
             type=FAILURE_TYPE,
             non_retryable=True,
@@ -42,6 +56,7 @@ class DeadConnection(Message):
         cause = error.cause if isinstance(error, ActivityError) else error
         if not isinstance(cause, ApplicationError) or cause.type != FAILURE_TYPE:
             return None
-        if not cause.details or not isinstance(cause.details[0], dict):
+        try:
+            return cls.model_validate(cause.details[0]) if cause.details else None
+        except ValidationError:  # another's failure of the same name
             return None
-        return cls.model_validate(cause.details[0])

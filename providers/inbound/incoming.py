@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
+from everlink.answers import texts_at
 from providers.events import Events, Unit
 from providers.http import read_json
-from providers.verdict import texts_at
 
 DIGITS = re.compile(r"[0-9]{1,16}")
 NUMBER_UNITS = {"s": 1.0, "ms": 1000.0}

@@ -27,6 +27,7 @@ from api.services import Services
 from everlink.contract import Environment
 from sandbox.customer import Customer
 from store.api_keys import ApiKeys
+from store.codec import client_plugin
 from store.database import utc_now
 from store.scope import Scope
 from store.settings import Settings
@@ -35,7 +36,7 @@ from store.tenants import Tenants
 from tests.api.provider import Provider, running_provider, write_entries
 from tests.api.visitor import Visitor
 from tests.sandbox_process import running_sandbox, write_catalog
-from worker import make_worker, plugin
+from worker import make_nexus_worker, make_worker, plugin
 
 OAUTH_URL = "/api/v2/public/linked-account/integration/oauth-url/sandbox"
 SAVE_KEY = "/api/v2/public/linked-account/integration/save-key-credentials/sandbox-key"
@@ -111,8 +112,11 @@ async def running(settings: Settings, sandbox: str, *, worker: bool = True) -> A
     try:
         if worker:
             async with open_shared(settings) as shared:
-                shared.temporal = await Client.connect(settings.temporal_address, plugins=[plugin(shared)])
-                async with make_worker(shared.temporal, settings):
+                shared.temporal = await Client.connect(
+                    settings.temporal_address, plugins=[plugin(shared), client_plugin(settings)]
+                )
+                nexus = make_nexus_worker(shared.temporal, shared, settings)
+                async with make_worker(shared.temporal, settings), nexus:
                     yield everlink
         else:
             yield everlink

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from store.database import Database
 from store.scope import Scope
 from store.settings import Settings
-from store.vault import Kind, MasterKeyInvalid, MasterKeyMissing, MasterKeys, Vault, new_master_key
+from store.vault import KeyInvalid, Kind, MasterKeyMissing, MasterKeys, Vault, new_master_key
 from tests.store.processes import ROOT, run_together
 
 KEY = new_master_key()
@@ -67,7 +67,7 @@ def test_development_makes_its_own_key_and_keeps_it(tmp_path: Path) -> None:
     ],
 )
 def test_malformed_master_key_is_refused_without_being_shown(text: str) -> None:
-    with pytest.raises((MasterKeyInvalid, MasterKeyMissing)) as caught:
+    with pytest.raises((KeyInvalid, MasterKeyMissing)) as caught:
         MasterKeys.from_settings(Settings(master_key=SecretStr(text)))
     assert "AAAA" not in repr(caught.value)
 
@@ -90,7 +90,7 @@ def test_key_file_that_cannot_be_read_is_no_key(tmp_path: Path, name: str) -> No
 def test_key_file_that_holds_no_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(b"k1:\xff\xfe" + bytes(32))
-    with pytest.raises(MasterKeyInvalid):
+    with pytest.raises(KeyInvalid):
         MasterKeys.from_settings(Settings(master_key_file=file))
 
 
@@ -100,21 +100,21 @@ from store.settings import Settings
 from store.vault import MasterKeys
 
 async def main(folder):
-    print(MasterKeys.from_settings(Settings(dev=True, state_dir=Path(folder))).wrap(b"data key", b"context").hex())
+    print(MasterKeys.from_settings(Settings(dev=True, state_dir=Path(folder))).seal(b"data key", b"context").hex())
 """
 
 
 async def test_development_processes_that_start_at_once_share_one_key(tmp_path: Path) -> None:
     made = await run_together(STARTER, str(tmp_path / "state"), count=3)
     keys = MasterKeys.from_settings(Settings(dev=True, state_dir=tmp_path / "state"))
-    assert {keys.unwrap(bytes.fromhex(wrapped), b"context") for wrapped in made} == {b"data key"}
+    assert {keys.open(bytes.fromhex(wrapped), b"context") for wrapped in made} == {b"data key"}
 
 
 def test_key_of_a_faster_process_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(dev=True, state_dir=tmp_path)
-    wrapped = MasterKeys.from_settings(settings).wrap(b"data key", b"context")
+    wrapped = MasterKeys.from_settings(settings).seal(b"data key", b"context")
     monkeypatch.setattr(Path, "exists", lambda _: False)  # as seen a moment before
-    assert MasterKeys.from_settings(settings).unwrap(wrapped, b"context") == b"data key"
+    assert MasterKeys.from_settings(settings).open(wrapped, b"context") == b"data key"
     assert [file.name for file in tmp_path.iterdir()] == ["master.key"]
 
 

@@ -14,7 +14,7 @@ from store.credentials import Credentials
 from store.database import Database
 from store.scope import Scope
 from store.tables import CREDENTIALS, DATA_KEYS, Connection
-from store.vault import Kind, MasterKeyInvalid, MasterKeys, SealBroken, Vault, new_master_key
+from store.vault import KeyInvalid, Kind, MasterKeys, SealBroken, Vault, new_master_key
 from tests.postgres import Postgres
 from tests.store.conftest import NOW, make_connection
 from tests.store.processes import run_together
@@ -75,10 +75,10 @@ async def test_without_the_master_key_credentials_are_unreadable(
 ) -> None:
     blob = await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
     stranger = Vault(database, MasterKeys(new_master_key()))  # the same id, another key
-    with pytest.raises(MasterKeyInvalid):
+    with pytest.raises(KeyInvalid):
         await stranger.open(scope, Kind.CREDENTIAL, "con_1", blob)
     renamed = Vault(database, MasterKeys(new_master_key("k2")))
-    with pytest.raises(MasterKeyInvalid):
+    with pytest.raises(KeyInvalid):
         await renamed.open(scope, Kind.CREDENTIAL, "con_1", blob)
 
 
@@ -90,7 +90,7 @@ async def test_first_master_key_writes_and_all_read(database: Database, scope: S
     fresh = await both.seal(other, Kind.CREDENTIAL, "con_2", SECRET)
     only_new = Vault(database, MasterKeys(new))
     assert await only_new.open(other, Kind.CREDENTIAL, "con_2", fresh) == SECRET
-    with pytest.raises(MasterKeyInvalid):
+    with pytest.raises(KeyInvalid):
         await only_new.open(scope, Kind.CREDENTIAL, "con_1", blob)
 
 
@@ -160,7 +160,7 @@ async def test_data_key_moved_to_another_tenant_does_not_open(
     await vault.seal(scope, Kind.CREDENTIAL, "con_1", SECRET)
     async with database.writing() as write:
         await write.execute(update(DATA_KEYS).values(org_id=other.org_id))
-    with pytest.raises(MasterKeyInvalid):
+    with pytest.raises(KeyInvalid):
         await Vault(database, KEYS).seal(other, Kind.CREDENTIAL, "con_1", SECRET)
 
 
@@ -172,7 +172,7 @@ async def test_altered_data_key_is_one_typed_error(database: Database, vault: Va
     for broken in flipped + [wrapped[:length] for length in range(len(wrapped))]:
         async with database.writing() as write:
             await write.execute(update(DATA_KEYS).values(wrapped=broken))
-        with pytest.raises(MasterKeyInvalid):
+        with pytest.raises(KeyInvalid):
             await Vault(database, KEYS).open(scope, Kind.CREDENTIAL, "con_1", blob)
 
 

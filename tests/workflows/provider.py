@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from temporalio import activity
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
@@ -20,11 +21,14 @@ from temporalio.worker import Worker
 
 from activities.outcomes import retryable
 from everlink.contract import (
+    NEXUS_TASK_QUEUE,
     TASK_QUEUE,
     Activity,
     AuthType,
     ConnectCommand,
+    ConnectionAsked,
     ConnectionRef,
+    ConnectionStanding,
     ConnectionState,
     ConnectionView,
     CredentialOutcome,
@@ -46,7 +50,9 @@ from everlink.contract import (
     Verdict,
     Workflow,
     connection_workflow_id,
+    waiting_workflow_id,
 )
+from workflows import NEXUS_WORKFLOWS
 
 HOURLY = Lifetimes(expires_in=3600.0, renewable=True)
 KEY = Lifetimes(expires_in=None, renewable=False, probe_every=86400.0)
@@ -198,6 +204,27 @@ class Life:
     async def tell(self, event: ProviderEvent) -> None:
         await self.handle.signal(Signal.PROVIDER_EVENT, event)
 
+    async def wait(self) -> WorkflowHandle[Any, Any]:
+        """What the Nexus operation `await_active` starts; needs a waiting room."""
+        return await self.client.start_workflow(
+            Workflow.WAITING,
+            ConnectionAsked(connection_id=self.ref.connection_id),
+            id=waiting_workflow_id(self.ref.connection_id, uuid4().hex),
+            task_queue=NEXUS_TASK_QUEUE,
+            result_type=ConnectionStanding,
+        )
+
+    async def until_waited_for(self, times: int) -> None:
+        """As the connection's page says."""
+        wanted = f"to be active: {times}" if times else None
+        async with asyncio.timeout(20):
+            while True:
+                page: WorkflowMetadata = await self.handle.query("__temporal_workflow_metadata")
+                details = page.current_details
+                if (wanted in details) if wanted else ("to be active" not in details):
+                    return
+                await asyncio.sleep(0.05)
+
     async def status(self) -> ConnectionView:
         view: ConnectionView = await self.handle.query(Query.STATUS, result_type=ConnectionView)
         return view
@@ -209,6 +236,13 @@ async def living(client: Client, provider: Provider | None = None, **options: An
     provider = provider or Provider()
     async with Worker(client, task_queue=TASK_QUEUE, activities=provider.activities, **options):
         yield Life(client, provider, new_ref())
+
+
+@asynccontextmanager
+async def waiting_room(client: Client) -> AsyncIterator[None]:
+    """A worker for those who wait."""
+    async with Worker(client, task_queue=NEXUS_TASK_QUEUE, workflows=NEXUS_WORKFLOWS):
+        yield
 
 
 def new_ref() -> ConnectionRef:

@@ -13,9 +13,9 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from everlink.contract import STATUS, ConnectionState, Recorded, Workflow
-from tests.record_histories import DELIVERIES, FOLDER, INBOX, REMOVAL, REPLAYS, SCENARIOS, UPKEEP
+from tests.record_histories import DELIVERIES, FOLDER, INBOX, REMOVAL, REPLAYS, SCENARIOS, UPKEEP, WAITING
 from worker import plugin
-from workflows import ConnectionWorkflow
+from workflows import NEXUS_WORKFLOWS, ConnectionWorkflow
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
 JSON = b64encode(b"json/plain").decode()
@@ -29,13 +29,14 @@ def test_every_scenario_has_its_history() -> None:
         UPKEEP,
         REMOVAL,
         INBOX,
+        WAITING,
     }
     assert wanted <= {file.stem for file in HISTORIES}
 
 
 @pytest.mark.parametrize("file", HISTORIES, ids=lambda file: file.stem)
 async def test_stored_history_replays(file: Path) -> None:
-    result = await Replayer(plugins=[plugin()], workflows=[]).replay_workflow(_history(file))
+    result = await Replayer(plugins=[plugin()], workflows=NEXUS_WORKFLOWS).replay_workflow(_history(file))
     assert result.replay_failure is None
 
 

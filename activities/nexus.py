@@ -1,0 +1,135 @@
+"""The service `Everlink` of Nexus: what workflows of other namespaces and languages ask."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from uuid import uuid4
+
+import nexusrpc
+from nexusrpc import HandlerError, HandlerErrorType
+from temporalio import nexus
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.shared import Shared
+from everlink.contract import (
+    NEXUS_ENDPOINT,
+    NEXUS_TASK_QUEUE,
+    ConnectionAsked,
+    ConnectionStanding,
+    ConnectionStatus,
+    CredentialRejected,
+    EverlinkService,
+    ReconnectOffer,
+    RejectionReport,
+    Signal,
+    Workflow,
+    connection_workflow_id,
+    nexus_endpoint,
+    waiting_workflow_id,
+)
+from store.connect_sessions import ConnectSessions, Wishes
+from store.scope import Scope
+from store.tables import Connection
+
+TIMEOUT_HEADER = "operation-timeout"  # of the Nexus protocol: how long the caller waits for the operation to end
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LINGER = timedelta(minutes=5)  # of a wait behind its caller's timeout: clocks differ
+UNTOLD = "the connection's workflow does not answer now"
+
+
+@nexusrpc.handler.service_handler(service=EverlinkService)
+class EverlinkServiceHandler:
+    """Runs in the worker. Whoever may use the endpoint may ask; an answer holds no token."""
+
+    def __init__(self, shared: Shared, public_url: str) -> None:
+        self._shared = shared
+        self._public_url = public_url
+        self._sessions = ConnectSessions(shared.database)
+
+    @nexus.workflow_run_operation
+    async def await_active(
+        self, ctx: nexus.WorkflowRunOperationContext, asked: ConnectionAsked
+    ) -> nexus.WorkflowHandle[ConnectionStanding]:
+        row = await self._find(asked.connection_id)
+        lives = _timeout(ctx.headers.get(TIMEOUT_HEADER))
+        return await ctx.start_workflow(
+            Workflow.WAITING,
+            ConnectionAsked(connection_id=row.id),
+            id=waiting_workflow_id(row.id, ctx.request_id),
+            task_queue=NEXUS_TASK_QUEUE,
+            execution_timeout=None if lives is None else lives + LINGER,
+            static_summary=f"until {row.slug} is active",
+            result_type=ConnectionStanding,
+        )
+
+    @nexusrpc.handler.sync_operation
+    async def get_status(
+        self, ctx: nexusrpc.handler.StartOperationContext, asked: ConnectionAsked
+    ) -> ConnectionStanding:
+        row = await self._find(asked.connection_id)
+        stored = await self._shared.credentials.read(_scope(row), row.id)
+        return ConnectionStanding(
+            connection_id=row.id,
+            application=row.slug,
+            status=row.status,
+            health=row.health,
+            reason=row.reason,
+            generation=stored.generation if stored is not None else None,
+            since=row.status_since,
+        )
+
+    @nexusrpc.handler.sync_operation
+    async def report_rejected(self, ctx: nexusrpc.handler.StartOperationContext, report: RejectionReport) -> None:
+        row = await self._find(report.connection_id)
+        _refuse_if_ended(row)
+        message = CredentialRejected(request_id=ctx.request_id or uuid4().hex, generation=report.generation)
+        try:
+            await self._temporal.get_workflow_handle(connection_workflow_id(row.id)).signal(
+                Signal.CREDENTIAL_REJECTED, message
+            )
+        except RPCError:  # a workflow that is missing is started again by upkeep
+            raise HandlerError(UNTOLD, type=HandlerErrorType.UNAVAILABLE) from None
+
+    @nexusrpc.handler.sync_operation
+    async def start_reconnect(
+        self, ctx: nexusrpc.handler.StartOperationContext, asked: ConnectionAsked
+    ) -> ReconnectOffer:
+        row = await self._find(asked.connection_id)
+        _refuse_if_ended(row)
+        wishes = Wishes(applications=(row.slug,))
+        link = await self._sessions.issue(_scope(row), row.linked_account_id, wishes, self._shared.clock())
+        return ReconnectOffer(connect_url=f"{self._public_url}/connect/{link.secret}", expires_at=link.expires_at)
+
+    @property
+    def _temporal(self) -> Client:
+        """The one by which connections are spoken to everywhere: where a codec is on, it encrypts."""
+        assert self._shared.temporal is not None
+        return self._shared.temporal
+
+    async def _find(self, connection_id: str) -> Connection:
+        """A connection that the endpoint reaches; any other is not there."""
+        row = await self._shared.connections.of_id(connection_id)
+        reached = row is not None and nexus.info().endpoint in (
+            NEXUS_ENDPOINT,
+            nexus_endpoint(row.org_id, row.environment),
+        )
+        if row is None or not reached:
+            raise HandlerError("there is no such connection", type=HandlerErrorType.NOT_FOUND)
+        return row
+
+
+def _scope(row: Connection) -> Scope:
+    return Scope(row.org_id, row.environment)
+
+
+def _refuse_if_ended(row: Connection) -> None:
+    if row.status is ConnectionStatus.DISCONNECTED:
+        raise HandlerError("the connection has ended", type=HandlerErrorType.BAD_REQUEST)
+
+
+def _timeout(header: str | None) -> timedelta | None:
+    """A duration as the protocol writes it: a number and its unit."""
+    found = re.fullmatch(r"([0-9.]+)(ms|s|m|h)", header or "")
+    return None if found is None else timedelta(seconds=float(found[1]) * UNITS[found[2]])

@@ -1,0 +1,1 @@
+"""`everlink import`: connections that another system holds move here, from a file."""

@@ -1,0 +1,67 @@
+"""How a workflow asks when a connection is active again: through Nexus, or by an activity."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from nexusrpc import HandlerError
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError, NexusOperationError
+
+from everlink.contract import ConnectionAsked, ConnectionStatus
+from everlink.plugin.checking import AWAIT_ACTIVE
+from everlink.plugin.failures import DeadConnection
+
+# A day: heals what a reset or a lost wait left behind, and stays under Temporal Cloud's limit for an operation.
+OPERATION_TIMEOUT = timedelta(days=1)
+LOOK_TIMEOUT = timedelta(minutes=1)
+# Between looks that failed; one that saw a dead connection says itself when to look again.
+LOOK_RETRIES = RetryPolicy(
+    initial_interval=timedelta(seconds=5), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=5)
+)
+
+
+async def ask_by_nexus(dead: DeadConnection, endpoint: str) -> ConnectionStatus:
+    """The connection's status once it needs to be waited for no longer.
+
+    Raises:
+        NexusOperationError: nobody could say; `is_final` tells whether asking again is of use.
+    """
+    client: workflow.NexusClient[Any] = workflow.create_nexus_client(service="Everlink", endpoint=endpoint)
+    operation = await client.start_operation(
+        "await_active",
+        ConnectionAsked(connection_id=dead.connection_id).model_dump(),  # plain, for any data converter
+        output_type=dict[str, Any],
+        schedule_to_close_timeout=OPERATION_TIMEOUT,
+        cancellation_type=workflow.NexusOperationCancellationType.TRY_CANCEL,
+        summary=_summary(dead),
+    )
+    return ConnectionStatus((await operation)["status"])
+
+
+async def ask_by_activity(dead: DeadConnection, task_queue: str) -> ConnectionStatus:
+    """The same by an activity on the task queue on which the connection was used."""
+    status: str = await workflow.execute_activity(
+        AWAIT_ACTIVE,
+        dead.connection_id,
+        task_queue=task_queue,
+        result_type=str,
+        start_to_close_timeout=LOOK_TIMEOUT,
+        retry_policy=LOOK_RETRIES,
+        summary=_summary(dead),
+    )
+    return ConnectionStatus(status)
+
+
+def is_final(error: NexusOperationError) -> bool:
+    """Whether asking again is of no use: the connection has ended, or the service knows of none that is ours."""
+    cause = error.cause
+    return (isinstance(cause, HandlerError) and not cause.retryable) or (
+        isinstance(cause, ApplicationError) and cause.non_retryable
+    )
+
+
+def _summary(dead: DeadConnection) -> str:
+    return f"until {dead.whose} is reconnected"

@@ -1,0 +1,119 @@
+"""Workflows that wait for a connection, and what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+
+from everlink.contract import (
+    ConnectionStanding,
+    ConnectionStatus,
+    CredentialRejected,
+    ReauthReason,
+    Signal,
+    Waiter,
+)
+from tests.record_histories import FOLDER, die
+from tests.workflows.provider import HOURLY, Life, dead, waiting_room, works
+from workflows.waiters import TOLD_AT_ONCE
+
+
+async def is_open(handle: WorkflowHandle[object, object]) -> bool:
+    return (await handle.describe()).close_time is None
+
+
+async def test_one_who_waits_is_told_how_the_connection_stands(life: Life, skipping: WorkflowEnvironment) -> None:
+    await die(life, skipping)
+    async with waiting_room(life.client):
+        waits = await life.wait()
+        await life.until_waited_for(1)
+        await life.connect(generation=2)
+        standing = await waits.result()
+    assert isinstance(standing, ConnectionStanding)
+    assert (standing.status, standing.generation, standing.application) == (ConnectionStatus.ACTIVE, 2, "sandbox")
+
+
+async def test_crowd_is_told_in_groups(real_life: Life) -> None:
+    life, crowd = real_life, TOLD_AT_ONCE + 20
+    life.provider.refresh_answer = dead
+    await life.connect()
+    await life.refresh()
+    async with waiting_room(life.client):
+        waiting = await asyncio.gather(*(life.wait() for _ in range(crowd)))
+        await life.until_waited_for(crowd)
+        await life.connect(generation=2)
+        told = await asyncio.wait_for(asyncio.gather(*(one.result() for one in waiting)), 60)
+        assert {standing.status for standing in told} == {ConnectionStatus.ACTIVE}
+        await life.until_waited_for(0)
+
+
+async def test_nobody_is_told_before_the_store_knows(real_life: Life) -> None:
+    """Whoever is told asks for a token next."""
+    life = real_life
+    life.provider.refresh_answer = dead
+    await life.connect()
+    await life.refresh()
+    async with waiting_room(life.client):
+        waits = await life.wait()
+        await life.until_waited_for(1)
+        life.provider.store_is_down = True
+        connecting = asyncio.create_task(life.connect(generation=2))
+        async with asyncio.timeout(20):
+            while (await life.status()).status is not ConnectionStatus.ACTIVE:
+                await asyncio.sleep(0.05)
+        assert await is_open(waits)
+        life.provider.store_is_down = False
+        await connecting
+        assert (await asyncio.wait_for(waits.result(), 30)).generation == 2
+
+
+async def test_suspicion_is_cleared_first(life: Life) -> None:
+    """A report just before the wait: what is waited for is what comes of it."""
+    life.provider.probe_answer = lambda task: works(task, HOURLY)
+    await life.connect()
+    async with waiting_room(life.client):
+        await life.handle.signal(Signal.CREDENTIAL_REJECTED, CredentialRejected(request_id="one"))
+        assert (await (await life.wait()).result()).status is ConnectionStatus.ACTIVE
+        assert life.provider.probes == 1
+        life.provider.probe_answer = life.provider.refresh_answer = dead
+        await life.handle.signal(Signal.CREDENTIAL_REJECTED, CredentialRejected(request_id="two"))
+        waits = await life.wait()
+        await life.until_waited_for(1)
+        assert (await life.status()).reason is ReauthReason.ACCESS_REVOKED and await is_open(waits)
+
+
+async def test_wait_for_what_has_ended_fails(life: Life) -> None:
+    await life.connect()
+    await life.disconnect()
+    await life.handle.result()
+    async with waiting_room(life.client):
+        with pytest.raises(WorkflowFailureError) as caught:
+            await (await life.wait()).result()
+    assert isinstance(caught.value.cause, ApplicationError) and caught.value.cause.type == "Disconnected"
+
+
+async def test_those_whose_time_is_over_are_forgotten(life: Life, skipping: WorkflowEnvironment) -> None:
+    await die(life, skipping)
+    now = await skipping.get_current_time()
+    for name in ("one", "one", "two"):
+        waiter = Waiter(workflow_id=name, until=now + timedelta(hours=1))
+        await life.handle.signal(Signal.AWAIT_ACTIVE, waiter)
+    await life.until_waited_for(2)
+    await skipping.sleep(timedelta(hours=2))
+    await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id="three"))
+    await life.until_waited_for(1)
+
+
+def test_recorded_wait_outlived_its_run() -> None:
+    """What the stored history is worth: the next run began with somebody waiting, and told them."""
+    events = json.loads((FOLDER / "connection_waited_for_next_run.json").read_text())["events"]
+    kinds = [event["eventType"] for event in events]
+    assert "EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED" in kinds
+    signalled = [event.get("workflowExecutionSignaledEventAttributes", {}).get("signalName") for event in events]
+    assert Signal.AWAIT_ACTIVE not in signalled
