@@ -25,3 +25,6 @@ class Kept(Generic[Value]):
         self._kept[connection_id] = monotonic() + seconds, value
         if len(self._kept) > MOST:
             del self._kept[next(iter(self._kept))]
+
+    def forget(self, connection_id: str) -> None:
+        self._kept.pop(connection_id, None)
