@@ -33,6 +33,10 @@ class Vending:
         """A credential that lives for a while."""
         return self._kept.find(connection_id) or await self._fetch(connection_id)
 
+    def forget(self, connection_id: str) -> None:
+        """Whoever asks next is told how the connection is then."""
+        self._kept.forget(connection_id)
+
     async def newer(self, refused: Token) -> Token | None:
         """Another credential than the one that was refused; None where there is none by now."""
         kept = self._kept.find(refused.connection_id)
