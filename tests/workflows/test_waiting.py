@@ -53,6 +53,26 @@ async def test_crowd_is_told_in_groups(real_life: Life) -> None:
         await life.until_waited_for(0)
 
 
+async def test_those_who_give_up_are_forgotten(real_life: Life) -> None:
+    """Some while they register: a signal that is on its way swallows the cancellation."""
+    life = real_life
+    life.provider.refresh_answer = dead
+    await life.connect()
+    await life.refresh()
+
+    async def wait_and_give_up(seconds: float) -> None:
+        waits = await life.wait()
+        await asyncio.sleep(seconds)
+        await waits.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await asyncio.wait_for(waits.result(), 30)
+
+    async with waiting_room(life.client):
+        for number in range(5):
+            await asyncio.gather(*(wait_and_give_up(0.004 * number) for _ in range(4)))
+        await life.until_waited_for(0)
+
+
 async def test_nobody_is_told_before_the_store_knows(real_life: Life) -> None:
     """Whoever is told asks for a token next."""
     life = real_life
