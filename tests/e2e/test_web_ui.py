@@ -41,12 +41,12 @@ async def test_operator_finds_and_reads_a_broken_connection(
     words = "Waiting for: the customer to reconnect (access was revoked at the provider)"
     await expect(details.get_by_text(words)).to_be_visible()
     await expect(details.get_by_text("Connection Expired")).to_be_visible()
-    summary, about = page.frame_locator("iframe").nth(0), page.frame_locator("iframe").nth(1)
-    await expect(summary.get_by_text(ACCOUNT)).to_be_visible()  # as it is: no link, no picture
-    await expect(summary.get_by_role("link")).to_have_count(0)
-    await expect(summary.get_by_role("img")).to_have_count(0)
+    for frame, links in ((page.frame_locator("iframe").nth(0), 0), (details, 1)):
+        await expect(frame.get_by_text(ACCOUNT)).to_be_visible()  # as it is: no link of its own, no picture
+        await expect(frame.get_by_role("img")).to_have_count(0)
+        await expect(frame.get_by_role("link")).to_have_count(links)
     async with page.context.expect_page() as opened:
-        await about.get_by_role("link").click()
+        await details.get_by_role("link").click()
     console = await opened.value
     await expect(console).to_have_url(re.compile(f"^{stack.addresses.api}/console"))
     await console.close()
