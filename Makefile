@@ -45,6 +45,7 @@ types: .venv/.installed  ## check types
 
 histories: .venv/.installed  ## record the workflow histories that the tests replay
 	$(BIN)/python -m tests.record_histories
+	$(BIN)/python -m tests.plugin.record_histories
 
 reference: .venv/.installed  ## write docs/api.md from the API's description
 	$(BIN)/python -m dev.api_reference
