@@ -36,13 +36,15 @@ class FakeEverlink:
     `WorkflowEnvironment.start_local()` does as well. The first looks follow each other closely there, so that a
     reconnect is seen about as soon as it took to come.
 
-    Workflows wait by the API, not through Nexus, which would take an endpoint and a worker for it; all else is the same.
+    Workflows wait by the API, not through Nexus, which would take an endpoint and a worker for it. The rest is the same.
     """
 
     def __init__(self) -> None:
         self._connections: dict[str, FakeConnection] = {}
         self._vendings: list[Vending] = []
-        self._http = httpx.AsyncClient(transport=httpx.MockTransport(FakeApi(self._connections).answer))
+        self.transport = httpx.MockTransport(FakeApi(self._connections).answer)
+        """For code that speaks to Everlink's API itself, by an `httpx.AsyncClient`."""
+        self._http = httpx.AsyncClient(transport=self.transport)
         self.client = Client(URL, "tk_fake", http=self._http)
         """For code that takes an `everlink.Client`; it has what concerns a single connection."""
 
