@@ -35,6 +35,7 @@ from everlink.contract import (
     search_attributes,
     static_details,
     static_summary,
+    verbatim,
 )
 from store.connections import connection_ref
 from store.credentials import StoredCredential
@@ -62,7 +63,7 @@ def start_options(
         "id": connection_workflow_id(row.id),
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-        "search_attributes": search_attributes(ref, None if never_lived else row.status),
+        "search_attributes": search_attributes(ref, None if never_lived else row.status, Health(row.health)),
         "static_summary": static_summary(ref),
         "static_details": static_details(ref, public_url),
     }
@@ -77,7 +78,7 @@ def delivery_start_options(delivery: ScheduledDelivery) -> dict[str, Any]:
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": delivery_attributes(task.org_id, task.environment, delivery.slug, account),
-        "static_summary": " · ".join(filter(None, (delivery.event, account, delivery.slug))),
+        "static_summary": " · ".join(filter(None, (delivery.event, account and verbatim(account), delivery.slug))),
     }
 
 
@@ -90,7 +91,7 @@ def removal_start_options(removal: Removal) -> dict[str, Any]:
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": removal_attributes(task),
-        "static_summary": f"remove {removal.kind.value.replace('_', ' ')} · {removal.subject}",
+        "static_summary": f"remove {removal.kind.value.replace('_', ' ')} · {verbatim(removal.subject)}",
     }
 
 

@@ -108,10 +108,14 @@ def is_searchable(value: str) -> bool:
     return len(json.dumps(value)) <= MAX_SEARCH_ATTRIBUTE_BYTES
 
 
-def search_attributes(ref: ConnectionRef, status: ConnectionStatus | None = None) -> TypedSearchAttributes:
+def search_attributes(
+    ref: ConnectionRef, status: ConnectionStatus | None = None, health: Health = Health.OK
+) -> TypedSearchAttributes:
     """What the lists of Temporal's Web UI can be filtered by, as set when a workflow starts."""
     attributes = delivery_attributes(ref.org_id, ref.environment, ref.slug, ref.linked_account_id)
-    return attributes if status is None else attributes.updated(SearchAttributePair(STATUS, status.value))
+    if status is None:
+        return attributes
+    return attributes.updated(SearchAttributePair(STATUS, status.value), SearchAttributePair(HEALTH, health.value))
 
 
 def delivery_attributes(

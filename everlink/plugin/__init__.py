@@ -31,7 +31,7 @@ class EverlinkPlugin(SimplePlugin):
 
     Args:
         url: where Everlink's API is.
-        api_key: `tk_...` or `pk_...`, with the scopes `read` and `tokens`.
+        api_key: `tk_...` or `pk_...`, with the scopes `read`, `tokens` and, to have a refusal verified, `connect`.
         nexus_endpoint: wait through this Nexus endpoint, which costs the worker nothing; without it, by asking the API.
         wait: how long workflows wait for a customer, where they do not say so themselves (`everlink.waiting`).
         poll: without Nexus, how long until the API is asked again.

@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, NexusOperationError
 
 from everlink.contract import ConnectionStatus
 from everlink.plugin.asking import ask_by_activity, ask_by_nexus, is_final
-from everlink.plugin.details import Details, line
+from everlink.plugin.details import line
 from everlink.plugin.failures import DeadConnection
 
 # A workflow may have 30 Nexus operations at a time, and one more fails its task: the rest is for the user's own.
@@ -51,7 +51,11 @@ class Waits:
     def __init__(self) -> None:
         self._open: dict[str, _Wait] = {}
         self._ended: dict[str, _Ended] = {}
-        self._details = Details()
+
+    @property
+    def lines(self) -> list[str]:
+        """What is waited for, in words."""
+        return [wait.line for wait in self._open.values() if wait.deadlines]
 
     async def until_active(self, dead: DeadConnection, task_queue: str, deadline: datetime | None) -> bool:
         """Whether the activity is to run again: not once the deadline is over, or it will never be active again."""
@@ -61,7 +65,6 @@ class Waits:
         wait = self._open.get(dead.connection_id) or self._begin(dead, task_queue)
         assert wait.task is not None
         wait.deadlines.append(deadline)
-        self._show()
         try:
             await workflow.wait_condition(wait.task.done, timeout=remaining, timeout_summary=f"give up on {dead.whose}")
             return wait.task.result()
@@ -72,7 +75,6 @@ class Waits:
             if not wait.deadlines and not wait.task.done():
                 wait.task.cancel()
                 self._close(wait)
-            self._show()
 
     def _begin(self, dead: DeadConnection, task_queue: str) -> _Wait:
         wait = _Wait(dead, workflow.now())
@@ -123,6 +125,3 @@ class Waits:
                 wait.by_nexus = False
             await workflow.sleep(pause, summary=f"before asking again about {wait.dead.whose}")
             pause = min(pause * 2, LONGEST_PAUSE)
-
-    def _show(self) -> None:
-        self._details.show([wait.line for wait in self._open.values() if wait.deadlines])

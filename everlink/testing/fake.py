@@ -9,7 +9,7 @@ import httpx
 
 from everlink.client import Client
 from everlink.plugin import EverlinkPlugin, Wait
-from everlink.plugin.credentials import Handout, handout
+from everlink.plugin.credentials import Handout, in_activity
 from everlink.plugin.vending import Vending
 from everlink.testing.api import URL, FakeApi
 from everlink.testing.connection import FakeConnection
@@ -36,7 +36,7 @@ class FakeEverlink:
     `WorkflowEnvironment.start_local()` does as well. The first looks follow each other closely there, so that a
     reconnect is seen about as soon as it took to come.
 
-    Workflows wait by the API, not through Nexus, which would take an endpoint and a worker for it. The rest is the same.
+    Workflows wait by the API, not through Nexus, which takes an endpoint and a worker; all else is the same.
     """
 
     def __init__(self) -> None:
@@ -88,11 +88,11 @@ class FakeEverlink:
         """
         vending = Vending(self.client)
         self._vendings.append(vending)
-        before = handout.set(Handout(vending))
+        before = in_activity.set(Handout(vending))
         try:
             yield
         finally:
-            handout.reset(before)
+            in_activity.reset(before)
 
     def _forget(self, connection: FakeConnection) -> None:
         for vending in self._vendings:

@@ -23,6 +23,7 @@ from tests.plugin import users
 from tests.plugin.api import Api
 
 WORKFLOWS = [thing for thing in vars(users).values() if hasattr(thing, "__temporal_workflow_definition")]
+POLL = timedelta(milliseconds=200)
 SINCE = datetime(2026, 11, 30, 7, tzinfo=UTC)
 
 
@@ -85,7 +86,7 @@ async def events(handle: WorkflowHandle[Any, Any], kind: EventType.ValueType) ->
 async def working(client: Client, syncing: Syncing, **options: Any) -> AsyncIterator[str]:
     """A user's worker in the default sandbox. Answers its task queue."""
     queue = f"user-{uuid4().hex}"
-    plugin = EverlinkPlugin(syncing.api.url, "tk_user", poll=timedelta(milliseconds=200))
+    plugin = EverlinkPlugin(syncing.api.url, "tk_user", poll=POLL)
     async with Worker(
         client, task_queue=queue, workflows=WORKFLOWS, activities=[syncing.sync], plugins=[plugin], **options
     ):
