@@ -33,7 +33,7 @@ demo: .venv/.installed  ## see a connection die and come back
 example: .venv/.installed  ## see a product whose customers reconnect, in your browser
 	@exec $(BIN)/python -m dev.example
 
-bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks, reconnects
+bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks, reconnects, waits
 	@exec $(BIN)/python -m bench
 
 lint: .venv/.installed  ## check style and format
