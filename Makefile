@@ -36,7 +36,7 @@ example: .venv/.installed  ## see a product whose customers reconnect, in your b
 sync: .venv/.installed  ## see a workflow of a product's wait for its customer, and go on
 	@exec $(BIN)/python -m dev.sync
 
-bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks, reconnects
+bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks, reconnects, waits
 	@exec $(BIN)/python -m bench
 
 lint: .venv/.installed  ## check style and format

@@ -1,4 +1,4 @@
-"""examples/nexus-typescript, as it stands there: a workflow of another language and namespace waits for its customer."""
+"""examples/nexus-typescript, as it stands: a workflow of another language and namespace waits for its customer."""
 
 from __future__ import annotations
 
