@@ -29,6 +29,7 @@ from everlink.contract import (
     ConnectionStatus,
     Environment,
     Lifetimes,
+    ReauthReason,
     Workflow,
     connection_workflow_id,
     search_attributes,
@@ -53,6 +54,7 @@ NAMESPACES = (
     *("sqlite", "postgresql", "histories", "cached", "sleeping", "storm"),
     *("reads-sqlite", "reads-postgresql", "webhooks-sqlite", "webhooks-postgresql"),
     *("isolation", "hooks-sqlite", "hooks-postgresql"),
+    *("waiting", "waiting-user"),
 )
 APPLICATIONS = {f"bench{number}": f"127.0.1.{number}" for number in range(1, 41)}  # and where each has its endpoint
 ACCOUNT = "acme"
@@ -87,8 +89,10 @@ class Site:
         return {f"EVERLINK_{name.upper()}": value for name, value in values.items()}
 
     @asynccontextmanager
-    async def worker(self, cached: int | None = None) -> AsyncIterator[Child]:
-        extra = () if cached is None else (str(cached),)
+    async def worker(self, cached: int | None = None, metrics: int | None = None) -> AsyncIterator[Child]:
+        """The worker, with so many workflows in its cache, and its metrics on a port."""
+        options = {"--cached": cached, "--metrics": metrics}
+        extra = [f"{name}={value}" for name, value in options.items() if value is not None]
         async with running(sys.executable, "-m", "bench.worker", *extra, env=self.environment) as worker:
             await worker.line()
             yield worker
@@ -99,8 +103,15 @@ class Site:
         answer = await self.endpoint.get("/seed", params=params)
         return [OAuthCredential.model_validate(grant) for grant in answer.json()]
 
-    async def seed(self, count: int, lifetime: float, renewed: float) -> list[ConnectionState]:
-        """Connections in the store, as if they had been connected just now, and the states to start them from."""
+    async def seed(
+        self, count: int, lifetime: float, renewed: float, *, revoked: bool = False
+    ) -> list[ConnectionState]:
+        """Connections in the store, as if they had been connected just now, and the states to start them from.
+
+        Revoked ones wait for their customers.
+        """
+        status = ConnectionStatus.REAUTH_REQUIRED if revoked else ConnectionStatus.ACTIVE
+        reason = ReauthReason.ACCESS_REVOKED if revoked else None
         now, random = utc_now(), Random(count)
         lifetimes = Lifetimes(expires_in=lifetime, renewable=True)
         expires_at = now + timedelta(seconds=lifetime)
@@ -118,7 +129,8 @@ class Site:
                 {
                     "id": ref.connection_id,
                     **ref.model_dump(exclude={"connection_id"}),
-                    "status": ConnectionStatus.ACTIVE,
+                    "status": status,
+                    "reason": reason,
                     "health": "ok",
                     "sequence": 1,
                     "status_since": now,
@@ -140,14 +152,15 @@ class Site:
             states.append(
                 ConnectionState(
                     ref=ref,
-                    status=ConnectionStatus.ACTIVE,
+                    status=status,
+                    reason=reason,
                     since=now,
                     generation=1,
                     grant_generation=1,
                     granted_at=now,
                     lifetimes=lifetimes,
                     expires_at=expires_at,
-                    next_at=now + timedelta(seconds=seconds_until_due(lifetimes, random)),
+                    next_at=None if revoked else now + timedelta(seconds=seconds_until_due(lifetimes, random)),
                     sequence=1,
                 )
             )
@@ -167,7 +180,7 @@ class Site:
                 task_queue=TASK_QUEUE,
                 search_attributes=search_attributes(state.ref, state.status),
                 static_summary=static_summary(state.ref),
-                static_details=static_details(state.ref, "http://127.0.0.1:8080"),
+                static_details=static_details(state.ref),
             )
             return handle
 

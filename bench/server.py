@@ -1,4 +1,4 @@
-"""The API process that is measured: `python -m bench.server`. Everlink's own, with one route more."""
+"""The API process that is measured: `python -m bench.server`. Everlink's own, with two routes more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from api.server import server_options
 from store.settings import Settings
 
 BARE = "/bare"
+REQUESTS = "/requests"
 
 
 async def bare() -> dict[str, bool]:
@@ -16,8 +17,19 @@ async def bare() -> dict[str, bool]:
     return {"ok": True}
 
 
-if __name__ == "__main__":
+def main() -> None:
     settings = Settings()
     app = create_app(settings)
     app.get(BARE)(bare)
-    uvicorn.run(app, **server_options(settings))
+    server = uvicorn.Server(uvicorn.Config(app, **server_options(settings)))
+
+    @app.get(REQUESTS)
+    async def requests() -> int:
+        """How many there have been, this one included."""
+        return server.server_state.total_requests
+
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,20 +1,14 @@
-"""The worker process that is measured: `python -m bench.worker [workflows to cache]`.
+"""The worker process that is measured: `python -m bench.worker [--cached=WORKFLOWS] [--metrics=PORT]`.
 
-Everlink's own worker (`worker.make_worker` and its plugin) that also knows the empty loop and counts what it
-has done. It answers each line on its standard input by one of JSON, and ends with the input.
+Everlink's own workers (`worker.make_worker`, `worker.make_nexus_worker` and their plugins); the first also knows the
+empty loop and counts what it has done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
-import json
-import logging
-import os
-import sys
+from argparse import ArgumentParser
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client
@@ -22,10 +16,11 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, WorkerConfig
 
 from activities.shared import open_shared
+from bench.child import answer_lines, measured, standard_output
 from bench.empty import EmptyLoop, Signalled, moment, nothing
 from everlink.contract import CredentialOutcome, Verdict
 from store.settings import Settings
-from worker import make_worker, plugin
+from worker import make_nexus_worker, make_worker, plugin
 
 
 class Count(Interceptor):
@@ -64,31 +59,22 @@ class BenchPlugin(SimplePlugin):
         return config
 
 
-def resident_bytes() -> int:
-    """Memory that is really in use: garbage collected, free pages given back."""
-    gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
-async def main() -> None:
-    logging.basicConfig(level=logging.WARNING)
-    logging.getLogger("temporalio").setLevel(logging.ERROR)  # a workflow that the bench terminates is no news
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # the SDK's core logs to standard output
-    settings, count, loop = Settings(), Count(), asyncio.get_running_loop()
-    cached = int(sys.argv[1]) if len(sys.argv) > 1 else None
+async def main(cached: int | None, metrics: int | None) -> None:
+    settings, count, answers = Settings(), Count(), standard_output()
     async with open_shared(settings) as shared:
         plugins = [plugin(shared, sandboxed=False), BenchPlugin(count, cached)]
         shared.temporal = await Client.connect(
-            settings.temporal_address, namespace=settings.temporal_namespace, plugins=plugins
+            settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            plugins=plugins,
+            runtime=measured(metrics),
         )
-        async with make_worker(shared.temporal, settings):
-            print("ready", file=answers, flush=True)
-            while line := await loop.run_in_executor(None, sys.stdin.readline):
-                answer = {"resident": resident_bytes()} if line.strip() == "memory" else dict(count.done)
-                print(json.dumps(answer), file=answers, flush=True)
+        async with make_worker(shared.temporal, settings), make_nexus_worker(shared.temporal, shared, settings):
+            await answer_lines(answers, lambda: dict(count.done))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    options = ArgumentParser()
+    options.add_argument("--cached", type=int)
+    options.add_argument("--metrics", type=int)
+    asyncio.run(main(**vars(options.parse_args())))

@@ -75,6 +75,13 @@ def test_service_knows_nothing_of_development(room: str) -> None:
         assert not {"bench", "dev", "examples", "sandbox", "django"} & {name.split(".")[0] for name in imported(file)}
 
 
+def test_every_client_has_the_codec_because_nobody_else_chooses_a_converter() -> None:
+    """The worker's plugin has the plain one, for tests and replayers."""
+    rooms = [room for room in SERVICE if room != "everlink"]
+    chosen = {file for room in rooms for file in modules(room) if "temporalio.contrib.pydantic" in imported(file)}
+    assert {file.relative_to(ROOT).as_posix() for file in chosen} == {"store/codec.py", "worker.py"}
+
+
 def test_importing_the_contract_loads_no_service_library() -> None:
     code = "import everlink.contract, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

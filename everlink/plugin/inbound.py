@@ -40,10 +40,10 @@ class ActivitySide(Interceptor):
         self._client = client
         self._endpoint = endpoint
         self._at_most = at_most
-        self._vending = Vending(client)
+        self.vending = Vending(client)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _Inbound(next, self, Handout(self._vending))
+        return _Inbound(next, self, Handout(self.vending))
 
     async def dead_connection(self, dead: ReauthRequired, connection_id: str) -> DeadConnection:
         """What the workflow is told of it."""
