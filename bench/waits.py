@@ -20,7 +20,7 @@ import httpx
 from temporalio.client import Client
 
 from api.lifecycle import Grant, Target, establish
-from bench.lab import ACCOUNT, Handle, Lab, Site, answers, few_at_once, free_port
+from bench.lab import ACCOUNT, Handle, Lab, Site, answers, free_port
 from bench.processes import Child, running
 from bench.user import TASK_QUEUE
 from everlink.contract import ConnectionState

@@ -26,7 +26,7 @@ from everlink import (
     waiting,
 )
 from everlink.contract import ConnectionStatus, ReauthReason
-from everlink.models import Connection, Refreshed
+from everlink.models import Connection, Refreshed, Token
 from everlink.testing import FakeConnection, FakeEverlink, Report
 
 
@@ -36,6 +36,7 @@ async def sync(connection_id: str) -> int:
         assert_type(given, Credential)
         assert_type(given.access_token, str | None)
         assert_type(given.headers, dict[str, str])
+        await given.rejected()
     assert_type(http(connection_id), httpx.AsyncClient)
     async with everlink.http(connection_id, base_url="https://slack.example") as provider:
         assert_type(provider, httpx.AsyncClient)
@@ -66,7 +67,7 @@ async def ask(connection_id: str) -> str | None:
         assert_type(client, Client)
         try:
             assert_type(await client.connections.get(connection_id), Connection)
-            assert_type(await client.connections.token(connection_id), Credential)
+            assert_type(await client.connections.token(connection_id), Token)
             assert_type(await client.connections.refresh(connection_id), Refreshed)
             async for connection in client.connections.all(status=ConnectionStatus.REAUTH_REQUIRED):
                 assert_type(connection.reason, ReauthReason | None)
