@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
@@ -148,3 +150,54 @@ async def test_who_stops_waiting_is_forgotten(server: WorkflowEnvironment, api: 
             return (await service.asked[one][0].describe()).status is WorkflowExecutionStatus.CANCELED
 
         await until(forgotten)
+
+
+async def test_a_wait_is_cancelled_before_its_operation_has_started(
+    server: WorkflowEnvironment, api: Api, service: Service
+) -> None:
+    """The SDK would no longer know the operation when it starts, and fail the workflow's tasks without end."""
+    one, syncing = new_id(), Syncing(api, endpoint=service.endpoint)
+    api.statuses[one] = DEAD
+    service.open.clear()
+    async with working(server.client, syncing) as queue:
+        handle = await start(server.client, users.Several.run, one, 1, queue=queue)
+
+        async def scheduled() -> bool:
+            return await events(handle, OPERATION) == 1
+
+        await until(scheduled)
+        await handle.signal(users.Several.cancel, 0)
+
+        async def waits_no_longer() -> bool:
+            return await details(handle) == ""
+
+        await until(waits_no_longer)
+        service.open.set()
+
+        async def forgotten() -> bool:
+            return await events(handle, EventType.EVENT_TYPE_NEXUS_OPERATION_CANCELED) == 1
+
+        await until(forgotten)
+        await handle.signal(users.Several.finish)
+        assert await handle.result() == ["cancelled: True"]
+    assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED) == 0
+
+
+async def test_nothing_is_said_when_workflows_that_wait_are_evicted(
+    server: WorkflowEnvironment, api: Api, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After each of their tasks: before the operation has started, while it runs, and while it is cancelled."""
+    one, syncing = new_id(), Syncing(api, endpoint=service.endpoint)
+    api.statuses[one] = DEAD
+    with caplog.at_level(logging.WARNING):
+        async with working(server.client, syncing, max_cached_workflows=0) as queue:
+            waits = await start(server.client, users.Sync.run, one, queue=queue)
+            await asked(service, one)
+            cancelled = await start(server.client, users.Catching.run, one, queue=queue)
+            await asked(service, one, 2)
+            await cancelled.cancel()
+            assert await cancelled.result() == "compensated, cancelled: True"
+            api.statuses[one] = ACTIVE
+            await service.asked[one][0].signal("settle", ACTIVE)
+            assert await waits.result() == [f"synced {one}"] * 2
+    assert not caplog.records
