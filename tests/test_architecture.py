@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "dev": {"dev", "sandbox", "everlink", "api", "providers"},
 }
 ROOMS = tuple(MAY_IMPORT)
+LIBRARIES = {"httpx", "nexusrpc", "pydantic", "temporalio"}
 SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "doctor", "manage")
 
 
@@ -51,6 +52,15 @@ def test_room_imports_only_what_it_may(room: str) -> None:
     for file in files:
         rooms = {name.split(".")[0] for name in imported(file)} & set(ROOMS)
         assert rooms <= MAY_IMPORT[room], f"{file.relative_to(ROOT)} imports {rooms - MAY_IMPORT[room]}"
+
+
+def test_what_users_install_needs_few_libraries() -> None:
+    """The rest is for the command, and for pytest's users."""
+    for file in modules("everlink"):
+        part = file.relative_to(ROOT / "everlink")
+        more = {"rich", "typer"} if part.parts[0] == "cli" else {"pytest"} if part.name == "fixtures.py" else set()
+        tops = {name.split(".")[0] for name in imported(file)} - set(sys.stdlib_module_names)
+        assert tops <= {"everlink", *LIBRARIES, *more}, part
 
 
 def test_workflows_import_nothing_but_the_contract_and_temporal() -> None:

@@ -134,6 +134,7 @@ def delivery_attributes(
 
 
 def static_summary(ref: ConnectionRef) -> str:
+    """A line of Markdown: whose connection, to what."""
     return f"{verbatim(ref.linked_account_id)} · {ref.slug} · {verbatim(ref.identifier)}"
 
 
