@@ -1,4 +1,4 @@
-"""examples/nexus-typescript, as it stands there: a workflow of another language and namespace waits for its customer."""
+"""examples/nexus-typescript, as it stands there: a workflow in another language waits for its customer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ACCOUNT = {"linked_account_id": "typescript"}
 STARTED = EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED
 COMPLETED = EventType.EVENT_TYPE_NEXUS_OPERATION_COMPLETED
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(360)]  # npm, the stack, two processes of node
 
 
 @pytest.fixture(scope="module")
