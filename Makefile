@@ -36,7 +36,7 @@ example: .venv/.installed  ## see a product whose customers reconnect, in your b
 sync: .venv/.installed  ## see a workflow of a product's wait for its customer, and go on
 	@exec $(BIN)/python -m dev.sync
 
-bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks, reconnects
+bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks, reconnects, waits
 	@exec $(BIN)/python -m bench
 
 lint: .venv/.installed  ## check style and format
@@ -48,6 +48,7 @@ types: .venv/.installed  ## check types
 
 histories: .venv/.installed  ## record the workflow histories that the tests replay
 	$(BIN)/python -m tests.record_histories
+	$(BIN)/python -m tests.plugin.record_histories
 
 reference: .venv/.installed  ## write docs/api.md from the API's description
 	$(BIN)/python -m dev.api_reference

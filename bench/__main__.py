@@ -29,6 +29,11 @@ hooks      a provider's event, from its sending to its answer, beside three writ
 reconnect  from a customer's click on "Reconnect" in Chromium, with a consent that answers at once, to the product's
            reading that the connection is active, by long poll and by reading again and again, 30 times each, beside
            the same browser's way through a bare consent. On a stack of its own, as `make run` starts it.
+waiting    workflows of a user's worker with the plugin, in a namespace of its own: from a customer's reconnect to the
+           activity that goes on, through Nexus, 100 times, each beside an empty workflow of the same worker that is
+           signalled and runs one activity; where the time goes, by the histories; 10,000 that wait through Nexus for
+           1,001 customers, 500 of them for one: tasks, slots, requests, CPU and memory in a quiet window, and whom that
+           one's reconnect wakes; and 200 that wait by asking the API.
 
 A figure with brackets is a median with its minimum and maximum. Ratios, events, bytes and counts can be compared
 between machines; cycles/s and milliseconds cannot, nor between a quiet hour and a busy one: `load_before` and
@@ -44,7 +49,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import histories, hooks, isolation, lists, rates, reads, reconnect, sleeping, storm, webhooks
+from bench import histories, hooks, isolation, lists, rates, reads, reconnect, sleeping, storm, waiting, webhooks
 from bench.lab import laboratory
 from bench.report import Part, machine, table, write
 
@@ -60,6 +65,7 @@ PARTS = {
     "isolation": isolation.measure,
     "hooks": hooks.measure,
     "reconnect": reconnect.measure,
+    "waiting": waiting.measure,
 }
 
 

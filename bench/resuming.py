@@ -21,6 +21,7 @@ from bench.lab import Handle, few_at_once
 from bench.user import Sync
 from bench.waits import World
 from everlink.contract import ConnectionState, connection_workflow_id
+from providers.credential import OAuthCredential
 
 PAIRS, WARM = 100, 10  # the first are not counted
 # From when the reconnect begins, which stores the credential; from when the store has it that the connection is
@@ -45,6 +46,7 @@ class Pair:
     state: ConnectionState
     sync: Handle
     signalled: Handle
+    credential: OAuthCredential  # with which its customer comes back
 
 
 async def latencies(world: World) -> list[dict[str, Any]]:
@@ -52,9 +54,10 @@ async def latencies(world: World) -> list[dict[str, Any]]:
         states = await world.revoked(WARM + PAIRS)
         syncs = await few_at_once(world.start(Sync.__name__, state.ref.connection_id) for state in states)
         bare = await few_at_once(world.start(SIGNALLED) for _ in states)
-        await world.still()
+        credentials = await world.credentials(len(states))
+        await world.until_wait(len(states))
         samples = []
-        for number, pair in enumerate(Pair(*three) for three in zip(states, syncs, bare, strict=True)):
+        for number, pair in enumerate(map(Pair, states, syncs, bare, credentials)):
             ways = [_signalled, _reconnected] if number % 2 else [_reconnected, _signalled]
             samples.append({name: value for way in ways for name, value in (await way(world, pair)).items()})
     return samples[WARM:]
@@ -69,7 +72,7 @@ async def _signalled(_: World, pair: Pair) -> dict[str, Any]:
 
 async def _reconnected(world: World, pair: Pair) -> dict[str, Any]:
     began = time.time()
-    await world.reconnect(pair.state)
+    await world.reconnect(pair.state, pair.credential)
     answered = time.time()
     ran_at = await pair.sync.result()
     times = [began, *await _times(world, pair), ran_at]

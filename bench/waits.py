@@ -1,7 +1,4 @@
-"""Users' workflows that wait for a customer through Nexus: how soon they go on, and what they cost while they wait.
-
-All of Everlink runs (API, worker, SQLite), and a user's worker with the plugin in a namespace of its own.
-"""
+"""All of Everlink (API, worker, SQLite), and users' workflows that wait for customers, in a namespace of their own."""
 
 from __future__ import annotations
 
@@ -20,16 +17,18 @@ import httpx
 from temporalio.client import Client
 
 from api.lifecycle import Grant, Target, establish
-from bench.lab import ACCOUNT, Handle, Lab, Site, answers, few_at_once, free_port
+from bench.lab import ACCOUNT, Handle, Lab, Site, answers, free_port
 from bench.processes import Child, running
 from bench.user import TASK_QUEUE
-from everlink.contract import ConnectionState
+from everlink.contract import ConnectionState, Workflow
+from providers.credential import OAuthCredential
 from providers.identity import Whose
 from store.api_keys import ApiKeys
 from store.database import utc_now
 
 LIFETIME = 30 * 86400.0  # nothing is refreshed meanwhile
 STILL_SECONDS = 2.0
+LONGEST_SECONDS = 1800.0  # for ten thousand to begin to wait
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -70,21 +69,29 @@ class World:
         )
         return handle
 
-    async def reconnect(self, state: ConnectionState) -> None:
+    async def credentials(self, count: int) -> list[OAuthCredential]:
+        """What customers give when they reconnect."""
+        return await self.site.granted(count, LIFETIME, LIFETIME)
+
+    async def reconnect(self, state: ConnectionState, credential: OAuthCredential) -> None:
         """What the API does when a customer's consent has been exchanged for a credential."""
         entry = self.site.made.catalog.get(state.ref.slug)
         assert entry is not None
-        [credential] = await self.site.granted(1, LIFETIME, LIFETIME)
         grant = Grant(credential, renewable=True, expires_in=LIFETIME, whose=Whose(state.ref.identifier))
         await establish(self.site.made, Target(self.site.scope, ACCOUNT, state.ref.connection_id), entry, grant)
 
-    async def still(self) -> None:
-        """Until nothing has been written to any history for a while."""
-        written, since = -1, 0.0
-        while time.monotonic() - since < STILL_SECONDS:
-            await asyncio.sleep(STILL_SECONDS / 10)
-            if (now := sum(self.histories().values())) != written:
-                written, since = now, time.monotonic()
+    async def until_wait(self, count: int) -> None:
+        """Until so many wait, and nothing has been written to any history for a while."""
+        async with asyncio.timeout(LONGEST_SECONDS):
+            written, since = -1, time.monotonic()
+            while time.monotonic() - since < STILL_SECONDS or await self._waiting() < count:
+                await asyncio.sleep(STILL_SECONDS / 10)
+                if (now := sum(self.histories().values())) != written:
+                    written, since = now, time.monotonic()
+
+    async def _waiting(self) -> int:
+        running = f'WorkflowType="{Workflow.WAITING}" AND ExecutionStatus="Running"'
+        return (await self.site.made.temporal.count_workflows(running)).count
 
     def histories(self) -> dict[bytes, int]:
         """Batches of events of each workflow run, as the server's database has them."""

@@ -58,14 +58,16 @@ def start_options(
     ref = connection_ref(row)
     never_lived = row.status is ConnectionStatus.PENDING
     restored = None if never_lived or stored is None else _restored(row, stored, lifetimes, reminders, now)
+    state = restored or ConnectionState(ref=ref)
+    state.console_url = f"{public_url}/console/connections/{row.id}"
     return {
-        "arg": restored or ConnectionState(ref=ref),
+        "arg": state,
         "id": connection_workflow_id(row.id),
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": search_attributes(ref, None if never_lived else row.status, Health(row.health)),
         "static_summary": static_summary(ref),
-        "static_details": static_details(ref, public_url),
+        "static_details": static_details(ref),
     }
 
 

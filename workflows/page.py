@@ -71,7 +71,7 @@ def details(state: ConnectionState) -> str:
         "",
         f"- Waiting for: {waiting_for(state)}",
         f"- Next, for you: {next_step(state)}",
-        f"- Account: {verbatim(state.ref.identifier)}",
+        f"- Whose: {verbatim(state.ref.linked_account_id)}, at {state.ref.slug} as {verbatim(state.ref.identifier)}",
         f"- Credential: generation {state.generation}, expires {clock(state.expires_at)}; refreshes: {state.refreshes}",
     ]
     if state.ends_at:
@@ -81,6 +81,8 @@ def details(state: ConnectionState) -> str:
     if state.last_failure:
         since = f" (nothing but failures since {clock(state.troubled_since)})" if state.troubled_since else ""
         lines.append(f"- Last failure: {state.last_failure}{since}")
+    if state.console_url:
+        lines.append(f"- [Its whole life, and what was sent about it]({state.console_url})")
     if state.timeline:
         lines += ["", "**What happened**, the latest first:", ""]
         lines += [_line(transition) for transition in reversed(state.timeline)]

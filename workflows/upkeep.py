@@ -55,7 +55,7 @@ class UpkeepWorkflow:
         """What was looked for, the latest first; what fails is tried again by the next round."""
         if outcome.mended or outcome.failed:
             self._said.insert(0, f"- {what}: {outcome.mended} mended, {outcome.failed} failed")
-        found = self._said or ["- nothing so far: all that is due has somebody who does it"]
+        found = self._said or ["- nothing to mend: all that is due has somebody who does it"]
         lines = ["Looks for what is due and has nobody who does it, and mends that.", "", *found]
         workflow.set_current_details("\n".join(lines))
 

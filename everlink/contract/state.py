@@ -52,6 +52,7 @@ class ConnectionState(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     ref: ConnectionRef
+    console_url: str | None = None  # its page in the console; None: started by a release that did not tell
     status: ConnectionStatus = ConnectionStatus.PENDING
     health: Health = Health.OK
     reason: ReauthReason | None = None
@@ -136,10 +137,9 @@ def static_summary(ref: ConnectionRef) -> str:
     return f"{verbatim(ref.linked_account_id)} · {ref.slug} · {verbatim(ref.identifier)}"
 
 
-def static_details(ref: ConnectionRef, public_url: str) -> str:
-    """In Markdown; what it was when the workflow began."""
+def static_details(ref: ConnectionRef) -> str:
+    """In Markdown. Temporal drops it, and the summary, where the workflow continues as new; its own details stay."""
     return (
         f"Keeps the **{ref.slug}** connection of {verbatim(ref.linked_account_id)} ({verbatim(ref.identifier)}) alive "
-        f"in the {ref.environment.value} environment of organization {verbatim(ref.org_id)}.\n\n"
-        f"[Its whole life, and what was sent about it]({public_url}/console/connections/{ref.connection_id})"
+        f"in the {ref.environment.value} environment of organization {verbatim(ref.org_id)}."
     )

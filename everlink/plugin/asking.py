@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -27,18 +28,25 @@ async def ask_by_nexus(dead: DeadConnection, endpoint: str) -> ConnectionStatus:
     """The connection's status once it needs to be waited for no longer.
 
     Raises:
-        NexusOperationError: nobody could say; `is_final` tells whether asking again is of use.
+        NexusOperationError: nobody could say, and `is_final` tells whether asking again is of use; or it was cancelled
+            and has ended.
     """
     client: workflow.NexusClient[Any] = workflow.create_nexus_client(service="Everlink", endpoint=endpoint)
-    operation = await client.start_operation(
-        "await_active",
-        ConnectionAsked(connection_id=dead.connection_id).model_dump(),  # plain, for any data converter
-        output_type=dict[str, Any],
-        schedule_to_close_timeout=OPERATION_TIMEOUT,
-        cancellation_type=workflow.NexusOperationCancellationType.TRY_CANCEL,
-        summary=_summary(dead),
+    starting = asyncio.create_task(
+        client.start_operation(
+            "await_active",
+            ConnectionAsked(connection_id=dead.connection_id).model_dump(),  # plain, for any data converter
+            output_type=dict[str, Any],
+            schedule_to_close_timeout=OPERATION_TIMEOUT,
+            summary=_summary(dead),
+        )
     )
-    return ConnectionStatus((await operation)["status"])
+    try:
+        await workflow.wait([starting])
+    except asyncio.CancelledError:
+        # Not before it has started: the SDK knows it no longer then, and fails the workflow's tasks without end.
+        (await starting).cancel()
+    return ConnectionStatus((await (await starting))["status"])
 
 
 async def ask_by_activity(dead: DeadConnection, task_queue: str) -> ConnectionStatus:

@@ -28,7 +28,6 @@ class _Wait:
     dead: DeadConnection
     began: datetime
     deadlines: list[datetime | None] = field(default_factory=list)  # of each who waits; None: for ever
-    by_nexus: bool = False
     task: asyncio.Task[bool] | None = None
 
     @property
@@ -39,7 +38,7 @@ class _Wait:
 
 @dataclass(frozen=True)
 class _Ended:
-    """A wait that ended well, after which the activities ran again."""
+    """A wait that was waited for to its end."""
 
     at: datetime
     pause: timedelta  # with which it had begun
@@ -51,6 +50,7 @@ class Waits:
     def __init__(self) -> None:
         self._open: dict[str, _Wait] = {}
         self._ended: dict[str, _Ended] = {}
+        self._operations = 0  # of Nexus that have not ended, also where nobody waits for them any more
 
     @property
     def lines(self) -> list[str]:
@@ -83,7 +83,6 @@ class Waits:
         return wait
 
     def _close(self, wait: _Wait) -> None:
-        wait.by_nexus = False
         if self._open.get(wait.dead.connection_id) is wait:
             del self._open[wait.dead.connection_id]
 
@@ -97,7 +96,8 @@ class Waits:
             status = await self._ask(wait, task_queue)
         finally:
             self._close(wait)
-        self._ended[wait.dead.connection_id] = _Ended(workflow.now(), pause)
+        if wait.deadlines:
+            self._ended[wait.dead.connection_id] = _Ended(workflow.now(), pause)
         return status is ConnectionStatus.ACTIVE
 
     def _pause_before(self, connection_id: str) -> timedelta:
@@ -110,18 +110,21 @@ class Waits:
         """The status with which the wait ends; None where nobody will ever say."""
         pause = FIRST_PAUSE
         while True:
-            open_by_nexus = sum(other.by_nexus for other in self._open.values())
             try:
-                if wait.dead.endpoint is None or open_by_nexus >= BY_NEXUS:
+                if wait.dead.endpoint is None or self._operations >= BY_NEXUS:
                     return await ask_by_activity(wait.dead, task_queue)
-                wait.by_nexus = True
-                return await ask_by_nexus(wait.dead, wait.dead.endpoint)
+                return await self._operate(wait.dead, wait.dead.endpoint)
             except ActivityError:
                 return None
             except NexusOperationError as error:
                 if is_final(error) or not wait.deadlines:
                     return None
-            finally:
-                wait.by_nexus = False
             await workflow.sleep(pause, summary=f"before asking again about {wait.dead.whose}")
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _operate(self, dead: DeadConnection, endpoint: str) -> ConnectionStatus:
+        self._operations += 1
+        try:
+            return await ask_by_nexus(dead, endpoint)
+        finally:
+            self._operations -= 1

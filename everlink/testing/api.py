@@ -75,7 +75,7 @@ async def _wait(connection: FakeConnection, asked: httpx.QueryParams) -> httpx.R
 
 
 def _refresh(connection: FakeConnection) -> httpx.Response:
-    """What is suspected is probed only, as a credential that cannot be refreshed."""
+    """What is suspected is verified, and not renewed: as where the report was a moment ago."""
     refusal = _refusal(connection)
     if refusal is not None and not _may_be_mended(connection):
         return refusal

@@ -42,7 +42,9 @@ class FakeEverlink:
     def __init__(self) -> None:
         self._connections: dict[str, FakeConnection] = {}
         self._vendings: list[Vending] = []
-        self._http = httpx.AsyncClient(transport=httpx.MockTransport(FakeApi(self._connections).answer))
+        self.transport = httpx.MockTransport(FakeApi(self._connections).answer)
+        """For code that speaks to Everlink's API itself, by an `httpx.AsyncClient`."""
+        self._http = httpx.AsyncClient(transport=self.transport)
         self.client = Client(URL, "tk_fake", http=self._http)
         """For code that takes an `everlink.Client`; it has what concerns a single connection."""
 

@@ -29,6 +29,7 @@ from store.settings import Settings
 from store.vault import new_master_key
 from tests.api.conftest import OAUTH_URL, Everlink, running, settings_for, until_status
 from tests.api.removing import until_removed
+from tests.api.test_nexus import ask, dead, reconnect, their_namespace, until_waited_for
 from tests.servers import start_dev_server
 
 ORGANIZATION, ACCOUNT, IDENTIFIER = "Umbrella Holding", "initech-4711", "ada@acme.example"
@@ -213,3 +214,18 @@ async def test_process_that_cannot_open_an_answer_says_so(
         refused = await product.post(f"/v1/connections/{connection_id}/refresh")
     assert (refused.status_code, refused.json()["error_code"]) == (503, "codec_key_invalid"), refused.text
     assert "EVERLINK_CODEC_KEY has no key with the id 'old'" in caplog.text
+
+
+async def test_callers_through_nexus_read_the_answers(place: Place, server: WorkflowEnvironment) -> None:
+    """They know nothing of our codec."""
+    async with running(place.with_key(OLD), place.sandbox) as everlink, their_namespace(server) as theirs:
+        async with dead(everlink) as (product, connection_id):
+            waits = await ask(theirs, "await_active", connection_id)
+            waiting = await until_waited_for(theirs, waits)
+            await reconnect(everlink, product, connection_id)
+            standing = await asyncio.wait_for(waits.result(), 30)
+            assert (standing["status"], standing["connection_id"]) == ("active", connection_id)
+        status = await (await ask(theirs, "get_status", connection_id)).result()
+        assert status["status"] == "active"
+    kept = await everything(server.client)
+    assert waiting in kept and told(kept) == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,6 +50,8 @@ class Service:
     def __init__(self, client: Client, endpoint: str) -> None:
         self.endpoint = endpoint
         self.unknown: set[str] = set()
+        self.open = asyncio.Event()
+        self.open.set()
         self.asked: dict[str, list[WorkflowHandle[Any, Any]]] = defaultdict(list)
         self._client = client
 
@@ -59,6 +62,7 @@ class Service:
         connection_id = asked["connection_id"]
         if connection_id in self.unknown:
             raise nexusrpc.HandlerError("no such connection", type=nexusrpc.HandlerErrorType.NOT_FOUND)
+        await self.open.wait()
         started = await ctx.start_workflow(Until.run, id=f"until-{ctx.request_id}")
         handle = self._client.get_workflow_handle(f"until-{ctx.request_id}")
         if handle.id not in [other.id for other in self.asked[connection_id]]:

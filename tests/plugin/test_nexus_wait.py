@@ -148,3 +148,34 @@ async def test_who_stops_waiting_is_forgotten(server: WorkflowEnvironment, api: 
             return (await service.asked[one][0].describe()).status is WorkflowExecutionStatus.CANCELED
 
         await until(forgotten)
+
+
+async def test_a_wait_is_cancelled_before_its_operation_has_started(
+    server: WorkflowEnvironment, api: Api, service: Service
+) -> None:
+    """The SDK would no longer know the operation when it starts, and fail the workflow's tasks without end."""
+    one, syncing = new_id(), Syncing(api, endpoint=service.endpoint)
+    api.statuses[one] = DEAD
+    service.open.clear()
+    async with working(server.client, syncing) as queue:
+        handle = await start(server.client, users.Several.run, one, 1, queue=queue)
+
+        async def scheduled() -> bool:
+            return await events(handle, OPERATION) == 1
+
+        await until(scheduled)
+        await handle.signal(users.Several.cancel, 0)
+
+        async def waits_no_longer() -> bool:
+            return await details(handle) == ""
+
+        await until(waits_no_longer)
+        service.open.set()
+
+        async def forgotten() -> bool:
+            return await events(handle, EventType.EVENT_TYPE_NEXUS_OPERATION_CANCELED) == 1
+
+        await until(forgotten)
+        await handle.signal(users.Several.finish)
+        assert await handle.result() == ["cancelled: True"]
+    assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED) == 0

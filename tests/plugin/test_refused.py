@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
 from everlink.contract import ConnectionStatus
 from tests.plugin import users
 from tests.plugin.api import Api
-from tests.plugin.world import Syncing, dead, new_id, start, working
+from tests.plugin.world import Refused, new_id, start, working
 from tests.servers import BIN
 
 
@@ -23,21 +22,6 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         test_server_existing_path=str(BIN / "temporal-test-server")
     ) as environment:
         yield environment
-
-
-class Refused(Syncing):
-    """Fails so many times, whatever Everlink says of the connection."""
-
-    def __init__(self, api: Api, times: int) -> None:
-        super().__init__(api)
-        self._times = times
-
-    @activity.defn
-    async def sync(self, connection_id: str) -> str:
-        self.runs[connection_id] += 1
-        if self.runs[connection_id] <= self._times:
-            raise dead(connection_id).failure()
-        return f"synced {connection_id}"
 
 
 async def test_pauses_double_up_to_five_minutes(skipping: WorkflowEnvironment, api: Api) -> None:

@@ -56,6 +56,21 @@ class Syncing:
         return f"synced {connection_id}"
 
 
+class Refused(Syncing):
+    """Fails so many times, whatever Everlink says of the connection."""
+
+    def __init__(self, api: Api, times: int) -> None:
+        super().__init__(api)
+        self._times = times
+
+    @activity.defn
+    async def sync(self, connection_id: str) -> str:
+        self.runs[connection_id] += 1
+        if self.runs[connection_id] <= self._times:
+            raise dead(connection_id).failure()
+        return f"synced {connection_id}"
+
+
 def new_id() -> str:
     return f"con_{uuid4().hex}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from everlink.testing import FakeConnection, FakeEverlink
 from tests.testing.conftest import Read
 from tests.testing.users import PROVIDER
 
+ROOT = Path(__file__).resolve().parents[2]
 USERS_TEST = """
 import pytest
 
@@ -80,16 +82,7 @@ def test_each_test_has_its_own(tmp_path: Path) -> None:
     """With the one line that a user writes, and whatever runs their `async def` tests."""
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["everlink.testing.fixtures"]')
     (tmp_path / "test_users.py").write_text(USERS_TEST)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(tmp_path),
-        str(tmp_path),
-    ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
     assert "2 passed" in ran.stdout, ran.stdout
