@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.async_api import Browser
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
@@ -23,6 +24,7 @@ from dev.config import ROOT
 from dev.namespaces import a_namespace
 from dev.stack import Stack
 from sandbox.customer import Customer
+from tests.e2e.hosted import consent
 
 EXAMPLE = ROOT / "examples" / "nexus-typescript"
 NAMESPACE = "typescript"
@@ -97,14 +99,17 @@ async def count(handle: WorkflowHandle[Any, Any]) -> Counter[int]:
 
 
 async def test_a_workflow_in_typescript_waits_for_its_customer(
-    stack: Stack, product: httpx.AsyncClient, built: Path
+    stack: Stack, product: httpx.AsyncClient, browser: Browser, built: Path
 ) -> None:
     client: Client = await a_namespace(stack.addresses.temporal, NAMESPACE)
     async with Customer(stack.addresses.sandbox, "ada", "ada-password") as ada:
         connection_id = await dead_connection(product, ada)
         handle = client.get_workflow_handle(f"until-connected-{connection_id}")
         async with node(built, stack, "lib/worker.js"), node(built, stack, "lib/start.js", connection_id) as start:
-            await ada.consent(await link_of(handle))
+            page = await browser.new_page()
+            await page.goto(await link_of(handle))
+            await page.get_by_role("button", name="Reconnect").click()
+            await consent(page)
             async with asyncio.timeout(60):
                 said, _ = await start.communicate()
     assert start.returncode == 0, said.decode()
