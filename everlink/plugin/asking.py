@@ -28,7 +28,7 @@ async def ask_by_nexus(dead: DeadConnection, endpoint: str) -> ConnectionStatus:
     """The connection's status once it needs to be waited for no longer.
 
     Raises:
-        NexusOperationError: nobody could say, and `is_final` tells whether asking again is of use; or it was cancelled
+        NexusOperationError: nobody could say, and `is_refused` tells whether that is for good; or it was cancelled
             and has ended.
     """
     client: workflow.NexusClient[Any] = workflow.create_nexus_client(service="Everlink", endpoint=endpoint)
@@ -63,8 +63,9 @@ async def ask_by_activity(dead: DeadConnection, task_queue: str) -> ConnectionSt
     return ConnectionStatus(status)
 
 
-def is_final(error: NexusOperationError) -> bool:
-    """Whether asking again is of no use: the connection has ended, or the service knows of none that is ours."""
+def is_refused(error: NexusOperationError) -> bool:
+    """Whether the service cannot help, however often it is asked: the connection is not there for this endpoint, or it
+    does not understand the question, which a user's codec has encrypted. The API has the last word then."""
     cause = error.cause
     return (isinstance(cause, HandlerError) and not cause.retryable) or (
         isinstance(cause, ApplicationError) and cause.non_retryable

@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, NexusOperationError
 
 from everlink.contract import ConnectionStatus
-from everlink.plugin.asking import ask_by_activity, ask_by_nexus, is_final
+from everlink.plugin.asking import ask_by_activity, ask_by_nexus, is_refused
 from everlink.plugin.details import line
 from everlink.plugin.failures import DeadConnection
 
@@ -108,17 +108,20 @@ class Waits:
 
     async def _ask(self, wait: _Wait, task_queue: str) -> ConnectionStatus | None:
         """The status with which the wait ends; None where nobody will ever say."""
-        pause = FIRST_PAUSE
+        pause, endpoint = FIRST_PAUSE, wait.dead.endpoint
         while True:
             try:
-                if wait.dead.endpoint is None or self._operations >= BY_NEXUS:
+                if endpoint is None or self._operations >= BY_NEXUS:
                     return await ask_by_activity(wait.dead, task_queue)
-                return await self._operate(wait.dead, wait.dead.endpoint)
+                return await self._operate(wait.dead, endpoint)
             except ActivityError:
                 return None
             except NexusOperationError as error:
-                if is_final(error) or not wait.deadlines:
+                if not wait.deadlines:
                     return None
+                if is_refused(error):
+                    endpoint = None
+                    continue
             await workflow.sleep(pause, summary=f"before asking again about {wait.dead.whose}")
             pause = min(pause * 2, LONGEST_PAUSE)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.converter import DataConverter, PayloadCodec
 from temporalio.testing import WorkflowEnvironment
 
 from everlink.contract import ConnectionStatus
@@ -95,13 +101,59 @@ async def test_a_connection_that_ends_is_waited_for_no_longer(
 
 async def test_nobody_waits_for_what_is_not_there(server: WorkflowEnvironment, api: Api, service: Service) -> None:
     one, syncing = new_id(), Syncing(api, endpoint=service.endpoint)
-    api.statuses[one] = DEAD
     service.unknown.add(one)
     async with working(server.client, syncing) as queue:
         handle = await start(server.client, users.Sync.run, one, queue=queue)
         with pytest.raises(WorkflowFailureError) as caught:
             await handle.result()
     assert "acme has to reconnect slack" in str(caught.value.cause.__cause__)
+
+
+async def test_what_nexus_does_not_reach_is_asked_of_the_api(
+    server: WorkflowEnvironment, api: Api, service: Service
+) -> None:
+    one, syncing = new_id(), Syncing(api, endpoint=service.endpoint)
+    api.statuses[one] = DEAD
+    service.unknown.add(one)
+    async with working(server.client, syncing) as queue:
+        handle = await start(server.client, users.Sync.run, one, queue=queue)
+
+        async def asked_of_the_api() -> bool:
+            return bool(api.asked)
+
+        await until(asked_of_the_api)
+        api.statuses[one] = ACTIVE
+        assert await handle.result() == [f"synced {one}"] * 2
+
+
+async def test_a_question_that_a_codec_has_encrypted_is_asked_of_the_api(
+    server: WorkflowEnvironment, api: Api, service: Service
+) -> None:
+    """Everlink has no key of the user's."""
+    one, syncing = new_id(), Syncing(api, endpoint=service.endpoint)
+    api.statuses[one] = DEAD
+    converter = replace(DataConverter.default, payload_codec=Reversing())
+    client = Client(**{**server.client.config(), "data_converter": converter})
+    async with working(client, syncing) as queue:
+        handle = await start(client, users.Sync.run, one, queue=queue)
+
+        async def asked_of_the_api() -> bool:
+            return bool(api.asked)
+
+        await until(asked_of_the_api)
+        api.statuses[one] = ACTIVE
+        assert await handle.result() == [f"synced {one}"] * 2
+    assert not service.asked[one]
+
+
+class Reversing(PayloadCodec):
+    """What encrypts does in a test."""
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [Payload(metadata={"encoding": b"reversed"}, data=one.SerializeToString()[::-1]) for one in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [Payload.FromString(one.data[::-1]) for one in payloads]
 
 
 async def test_a_wait_that_is_lost_is_begun_again(
@@ -123,7 +175,7 @@ async def test_a_wait_that_is_lost_is_begun_again(
 async def test_an_operation_is_issued_anew_after_its_time(
     server: WorkflowEnvironment, api: Api, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("everlink.plugin.asking.OPERATION_TIMEOUT", 2 * users.SECOND)
+    monkeypatch.setattr("everlink.plugin.asking.OPERATION_TIMEOUT", 6 * users.SECOND)
     monkeypatch.setattr("everlink.plugin.waits.FIRST_PAUSE", users.SECOND)
     one, syncing = new_id(), Syncing(api, endpoint=service.endpoint)
     api.statuses[one] = DEAD
@@ -179,3 +231,23 @@ async def test_a_wait_is_cancelled_before_its_operation_has_started(
         await handle.signal(users.Several.finish)
         assert await handle.result() == ["cancelled: True"]
     assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED) == 0
+
+
+async def test_nothing_is_said_when_workflows_that_wait_are_evicted(
+    server: WorkflowEnvironment, api: Api, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After each of their tasks: before the operation has started, while it runs, and while it is cancelled."""
+    one, syncing = new_id(), Syncing(api, endpoint=service.endpoint)
+    api.statuses[one] = DEAD
+    with caplog.at_level(logging.WARNING):
+        async with working(server.client, syncing, max_cached_workflows=0) as queue:
+            waits = await start(server.client, users.Sync.run, one, queue=queue)
+            await asked(service, one)
+            cancelled = await start(server.client, users.Catching.run, one, queue=queue)
+            await asked(service, one, 2)
+            await cancelled.cancel()
+            assert await cancelled.result() == "compensated, cancelled: True"
+            api.statuses[one] = ACTIVE
+            await service.asked[one][0].signal("settle", ACTIVE)
+            assert await waits.result() == [f"synced {one}"] * 2
+    assert not caplog.records

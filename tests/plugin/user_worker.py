@@ -1,35 +1,35 @@
-"""A user's worker as a process, to be killed: `python -m tests.plugin.user_worker TEMPORAL QUEUE API [ENDPOINT]`."""
+"""A user's worker, whose activity asks the sandbox who the customer is. As a process it can be killed:
+`python -m tests.plugin.user_worker TEMPORAL QUEUE SANDBOX API KEY [ENDPOINT]`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
-import httpx
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from everlink import EverlinkPlugin
-from everlink.contract import ConnectionStatus
-from tests.plugin.world import POLL, WORKFLOWS, dead
+import everlink
+from tests.plugin.world import POLL, WORKFLOWS
 
 
-async def main(temporal: str, queue: str, api: str, endpoint: str | None = None) -> None:
-    async with httpx.AsyncClient() as http:
+def user_worker(client: Client, queue: str, sandbox: str, api: str, key: str, endpoint: str | None = None) -> Worker:
+    @activity.defn
+    async def sync(connection_id: str) -> str:
+        async with everlink.http(connection_id, base_url=sandbox) as http:
+            answer = await http.get("/api/me")
+            return str(answer.raise_for_status().json()["email"])
 
-        @activity.defn
-        async def sync(connection_id: str) -> str:
-            answer = (await http.get(f"{api}/v1/connections/{connection_id}")).json()
-            if answer["status"] != ConnectionStatus.ACTIVE:
-                raise dead(connection_id, endpoint=endpoint).failure()
-            return f"synced {connection_id}"
+    plugin = everlink.EverlinkPlugin(api, key, nexus_endpoint=endpoint, poll=POLL)
+    return Worker(client, task_queue=queue, workflows=WORKFLOWS, activities=[sync], plugins=[plugin])
 
-        plugin = EverlinkPlugin(api, "tk_user", poll=POLL)
-        client = await Client.connect(temporal)
-        async with Worker(client, task_queue=queue, workflows=WORKFLOWS, activities=[sync], plugins=[plugin]):
-            print("ready", flush=True)
-            await asyncio.Event().wait()
+
+async def main(temporal: str, *args: str) -> None:
+    async with user_worker(await Client.connect(temporal), *args):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Syncing:
     @activity.defn
     async def sync(self, connection_id: str) -> str:
         self.runs[connection_id] += 1
-        if self.api.statuses[connection_id] is not ConnectionStatus.ACTIVE:
+        if self.api.statuses.get(connection_id) is not ConnectionStatus.ACTIVE:
             raise dead(connection_id, endpoint=self._endpoint, at_most=self._at_most).failure()
         return f"synced {connection_id}"
 
@@ -79,7 +79,7 @@ async def start(client: Client, workflow: Any, *args: Any, queue: str) -> Workfl
     return await client.start_workflow(workflow, args=args, id=f"user-{uuid4().hex}", task_queue=queue)
 
 
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 40.0) -> Any:
     """The first true answer."""
     async with asyncio.timeout(seconds):
         while not (answer := await condition()):
