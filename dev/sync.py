@@ -106,7 +106,8 @@ class Story:
         """By the reader's browser, or else by Enter; without a terminal, at once."""
         if sys.stdin.isatty():
             link = await self.everlink.connections.reconnect_link(self.connection.id)
-            say(f"\n          Be Ada ({self.ada.username} / {self.ada.password}) and reconnect: {link}")
+            say(f"\n          See it wait: {self.page}/user-metadata")
+            say(f"          Be Ada ({self.ada.username} / {self.ada.password}) and reconnect: {link}")
             say("          Or press Enter, and she does it by herself.\n")
             if await self.in_a_browser():
                 return

@@ -97,6 +97,12 @@ def test_images_are_pinned() -> None:
         assert tag and tag != "latest" and tag[0].isdigit()
 
 
+def test_server_completes_nexus_operations_without_configuration() -> None:
+    """Since 1.31 it calls back by itself; before, `await_active` would never end."""
+    _, _, tag = SERVICES["temporal"]["image"].rpartition(":")
+    assert tuple(int(part) for part in tag.split(".")) >= (1, 31)
+
+
 def test_image_holds_every_room_of_the_service() -> None:
     copied = set(re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M))
     names = {name.removesuffix(".py") for line in copied for name in line.split()}

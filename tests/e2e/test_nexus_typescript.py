@@ -1,4 +1,4 @@
-"""examples/nexus-typescript, as it stands: a workflow of another language and namespace waits for its customer."""
+"""examples/nexus-typescript, as it stands there: a workflow in another language waits for its customer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.async_api import Browser
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
@@ -23,6 +24,7 @@ from dev.config import ROOT
 from dev.namespaces import a_namespace
 from dev.stack import Stack
 from sandbox.customer import Customer
+from tests.e2e.hosted import consent
 
 EXAMPLE = ROOT / "examples" / "nexus-typescript"
 NAMESPACE = "typescript"
@@ -30,7 +32,7 @@ ACCOUNT = {"linked_account_id": "typescript"}
 STARTED = EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED
 COMPLETED = EventType.EVENT_TYPE_NEXUS_OPERATION_COMPLETED
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(420)]  # npm, the stack, two processes of node
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("node_modules", "lib"))
     install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
-        subprocess.run(install, capture_output=True, timeout=150, cwd=folder, check=True)
+        subprocess.run(install, capture_output=True, timeout=240, cwd=folder, check=True)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip("npm does not get the packages of examples/nexus-typescript")
     compiled = subprocess.run(["npm", "run", "build"], capture_output=True, text=True, timeout=60, cwd=folder)
@@ -97,14 +99,17 @@ async def count(handle: WorkflowHandle[Any, Any]) -> Counter[int]:
 
 
 async def test_a_workflow_in_typescript_waits_for_its_customer(
-    stack: Stack, product: httpx.AsyncClient, built: Path
+    stack: Stack, product: httpx.AsyncClient, browser: Browser, built: Path
 ) -> None:
     client: Client = await a_namespace(stack.addresses.temporal, NAMESPACE)
     async with Customer(stack.addresses.sandbox, "ada", "ada-password") as ada:
         connection_id = await dead_connection(product, ada)
         handle = client.get_workflow_handle(f"until-connected-{connection_id}")
         async with node(built, stack, "lib/worker.js"), node(built, stack, "lib/start.js", connection_id) as start:
-            await ada.consent(await link_of(handle))
+            page = await browser.new_page()
+            await page.goto(await link_of(handle))
+            await page.get_by_role("button", name="Reconnect").click()
+            await consent(page)
             async with asyncio.timeout(60):
                 said, _ = await start.communicate()
     assert start.returncode == 0, said.decode()
