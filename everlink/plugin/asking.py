@@ -17,7 +17,7 @@ from everlink.plugin.failures import DeadConnection
 
 # A day: heals what a reset or a lost wait left behind, and stays under Temporal Cloud's limit for an operation.
 OPERATION_TIMEOUT = timedelta(days=1)
-LOOK_TIMEOUT = timedelta(minutes=1)
+LOOK_TIMEOUT = timedelta(seconds=15)  # one request; and how long a look that died with its worker delays the next
 # Between looks that failed; one that saw a dead connection says itself when to look again.
 LOOK_RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=5), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=5)
