@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, TextIO
 
 from temporalio import workflow
@@ -76,6 +77,10 @@ class Handle(workflow.ActivityHandle[Any]):
     def cancel(self, msg: Any | None = None) -> bool:
         """Cancel what it does now: the activity, by its cancellation type, or its part in the wait."""
         self._go_on()
+        if self._rest is not None and getcoroutinestate(self.get_coro()) == CORO_CREATED:
+            # Not before it has begun: it could not say then, as an activity does, that it was cancelled.
+            self.get_loop().call_soon(self._rest.cancel, msg)
+            return True
         if not self._first.done():
             self._cancel_requested = True
         return self._at_work.cancel(msg)

@@ -128,6 +128,23 @@ async def test_what_is_cancelled_does_not_begin_to_wait() -> None:
     assert handle.done() and not handle.cancelled()
 
 
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_a_wait_hears_of_its_cancellation_whenever_that_comes(turns: int) -> None:
+    async def again() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("cancelled") from None
+        return "two"
+
+    handle = Handle(asyncio.ensure_future(fails(Dead())), lambda error: again if isinstance(error, Dead) else None)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert handle.cancel()
+    with pytest.raises(ValueError, match="cancelled"):
+        await handle
+
+
 async def test_a_task_that_waits_for_it_passes_its_cancellation_on() -> None:
     handle = handle_of(fails(Dead()), asyncio.Event().wait)
 
