@@ -44,7 +44,8 @@ class Waiters:
             await workflow.wait_condition(lambda: self.are_being_told)
             told = self._state.waiters[:TOLD_AT_ONCE]
             await asyncio.gather(*(self._tell(one) for one in told))
-            self._state.waiters = [one for one in self._state.waiters if one not in told]
+            ids = {one.workflow_id for one in told}
+            self._state.waiters = [one for one in self._state.waiters if one.workflow_id not in ids]
             self._life.show()
 
     async def _tell(self, waiter: Waiter) -> None:

@@ -53,6 +53,22 @@ async def test_crowd_is_told_in_groups(real_life: Life) -> None:
         await life.until_waited_for(0)
 
 
+async def test_telling_a_crowd_costs_by_its_size_alone(real_life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were each compared with each who was told, ten thousand would hold up a workflow task until it fails."""
+    life, compared = real_life, 0
+
+    def equals(one: Waiter, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return one is other
+
+    monkeypatch.setattr(Waiter, "__eq__", equals)
+    crowd = [Waiter(workflow_id=f"left/{number}") for number in range(3 * TOLD_AT_ONCE)]
+    await life.connect(waiters=crowd)
+    await life.until_waited_for(0)
+    assert compared <= len(crowd)
+
+
 async def test_those_who_give_up_are_forgotten(real_life: Life) -> None:
     """Some while they register: a signal that is on its way swallows the cancellation."""
     life = real_life
