@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -22,6 +23,8 @@ from everlink.contract import (
 from tests.record_histories import FOLDER, die
 from tests.workflows.provider import HOURLY, Life, dead, waiting_room, works
 from workflows.waiters import TOLD_AT_ONCE
+
+FAILED = EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED
 
 
 async def is_open(handle: WorkflowHandle[object, object]) -> bool:
@@ -132,6 +135,17 @@ async def test_wait_for_what_has_ended_fails(life: Life) -> None:
         with pytest.raises(WorkflowFailureError) as caught:
             await (await life.wait()).result()
     assert isinstance(caught.value.cause, ApplicationError) and caught.value.cause.type == "Disconnected"
+
+
+async def test_one_who_comes_while_the_workflow_is_missing_is_not_turned_away(life: Life) -> None:
+    """Upkeep starts it again, or a reconnect does."""
+    async with waiting_room(life.client):
+        waits = await life.wait()
+        async with asyncio.timeout(20):
+            while FAILED not in [event.event_type async for event in waits.fetch_history_events()]:
+                await asyncio.sleep(0.05)
+        await life.connect()
+        assert (await waits.result()).status is ConnectionStatus.ACTIVE
 
 
 async def test_those_whose_time_is_over_are_forgotten(life: Life, skipping: WorkflowEnvironment) -> None:
