@@ -34,9 +34,13 @@ class Waiters:
         self._life.show()
 
     @property
+    def are_there(self) -> bool:
+        return bool(self._state.waiters)
+
+    @property
     def are_being_told(self) -> bool:
         """Whether there is somebody who can be told now."""
-        return bool(self._state.waiters) and self._is_settled()
+        return self.are_there and self._is_settled()
 
     async def answer(self) -> None:
         """Tell them whenever the connection is as they want it, until cancelled."""

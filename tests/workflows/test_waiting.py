@@ -21,7 +21,8 @@ from everlink.contract import (
     Waiter,
 )
 from tests.record_histories import FOLDER, die
-from tests.workflows.provider import HOURLY, Life, dead, waiting_room, works
+from tests.servers import start_dev_server
+from tests.workflows.provider import HOURLY, Life, dead, living, waiting_room, works
 from workflows.waiters import TOLD_AT_ONCE
 
 FAILED = EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED
@@ -158,6 +159,23 @@ async def test_those_whose_time_is_over_are_forgotten(life: Life, skipping: Work
     await skipping.sleep(timedelta(hours=2))
     await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id="three"))
     await life.until_waited_for(1)
+
+
+async def test_run_that_hears_of_nothing_but_waiters_is_followed_by_a_new_one() -> None:
+    """A history that only grows ends in the server's limit, and the connection with it."""
+    short = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=60")
+    async with await start_dev_server(*short) as server, living(server.client) as life:
+        life.provider.refresh_answer = dead
+        await life.connect()
+        await life.refresh()
+        first = (await life.handle.describe()).run_id
+        for number in range(1, 31):
+            await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id=f"one/{number}"))
+            await life.until_waited_for(number)
+        async with asyncio.timeout(20):
+            while (await life.handle.describe()).run_id == first:
+                await asyncio.sleep(0.05)
+        await life.until_waited_for(30)
 
 
 def test_recorded_wait_outlived_its_run() -> None:
