@@ -20,12 +20,13 @@ with workflow.unsafe.imports_passed_through():
     )
 
 MISSING_AT_MOST = timedelta(hours=2)  # upkeep finds within an hour what has no workflow, and starts it again
+REGISTERED_FOR = timedelta(days=1)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=1)
 
 
 @workflow.defn(name=Workflow.WAITING)
 class WaitingWorkflow:
-    """Registers with the connection and sleeps until it is told: no slot, no poll, no timer."""
+    """Registers with the connection and sleeps until it is told: no slot, no poll, and of a short wait no timer."""
 
     @workflow.init
     def __init__(self, _: ConnectionAsked) -> None:
@@ -41,12 +42,24 @@ class WaitingWorkflow:
         try:
             if workflow.cancellation_reason() is not None:  # it came while the signal was on its way, which swallows it
                 raise asyncio.CancelledError
+            if lives is None or lives > 2 * REGISTERED_FOR:
+                await self._wait_long(connection, me)
             await workflow.wait_condition(lambda: self._standing is not None)
         except asyncio.CancelledError:
             await connection.signal(Signal.STOP_AWAITING, me)
             raise
         assert self._standing is not None
         return self._standing
+
+    async def _wait_long(self, connection: workflow.ExternalWorkflowHandle[Any], me: Waiter) -> None:
+        """Register anew now and then: a connection's workflow that was terminated or reset has forgotten who waits."""
+        while self._standing is None and workflow.patched("registers-anew"):
+            try:
+                await workflow.wait_condition(
+                    lambda: self._standing is not None, timeout=REGISTERED_FOR, timeout_summary="registers anew"
+                )
+            except TimeoutError:
+                await self._register(connection, me)
 
     async def _register(self, connection: workflow.ExternalWorkflowHandle[Any], me: Waiter) -> None:
         """Whoever asks is told of a connection that has ended; one that has not may lack its workflow for a while.

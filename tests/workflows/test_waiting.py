@@ -149,6 +149,18 @@ async def test_one_who_comes_while_the_workflow_is_missing_is_not_turned_away(li
         assert (await waits.result()).status is ConnectionStatus.ACTIVE
 
 
+async def test_one_who_was_forgotten_registers_anew(life: Life, skipping: WorkflowEnvironment) -> None:
+    """Whoever waits without a limit would wait for ever behind a terminated or a reset workflow."""
+    await die(life, skipping)
+    async with waiting_room(life.client):
+        waits = await life.wait()
+        await life.until_waited_for(1)
+        await life.handle.terminate()
+        life.provider.refresh_answer = None
+        await life.connect(generation=2)
+        assert (await asyncio.wait_for(waits.result(), 30)).status is ConnectionStatus.ACTIVE
+
+
 async def test_those_whose_time_is_over_are_forgotten(life: Life, skipping: WorkflowEnvironment) -> None:
     await die(life, skipping)
     now = await skipping.get_current_time()
