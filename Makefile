@@ -4,7 +4,7 @@ UV := $(or $(wildcard $(BIN)/uv),uv)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e long chaos kills demo example bench lint types histories reference providers schema lock clean
+.PHONY: help run test e2e long chaos kills demo example sync bench lint types histories reference providers schema lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: .venv/.installed  ## see a connection die and come back
 example: .venv/.installed  ## see a product whose customers reconnect, in your browser
 	@exec $(BIN)/python -m dev.example
 
+sync: .venv/.installed  ## see a workflow of a product's wait for its customer, and go on
+	@exec $(BIN)/python -m dev.sync
+
 bench: .venv/.installed  ## measure refreshes beside an empty loop, sleeping connections, a storm, reads, webhooks, reconnects, waits
 	@exec $(BIN)/python -m bench
 
@@ -45,6 +48,7 @@ types: .venv/.installed  ## check types
 
 histories: .venv/.installed  ## record the workflow histories that the tests replay
 	$(BIN)/python -m tests.record_histories
+	$(BIN)/python -m tests.plugin.record_histories
 
 reference: .venv/.installed  ## write docs/api.md from the API's description
 	$(BIN)/python -m dev.api_reference

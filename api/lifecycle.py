@@ -130,14 +130,19 @@ async def find(made: Services, scope: Scope, connection_id: str) -> Connection:
     return row
 
 
-async def force_refresh(made: Services, scope: Scope, connection_id: str) -> ConnectionView:
-    """Refresh the credential that is there now; where the customer is asked already, a try may show it mended."""
+async def force_refresh(
+    made: Services, scope: Scope, connection_id: str, newer_than: int | None = None
+) -> ConnectionView:
+    """Refresh the credential that is there now, or only one that is not newer than that generation.
+
+    Where the customer is asked already, a try may show it mended.
+    """
     row, stored = await find(made, scope, connection_id), await made.credentials.read(scope, connection_id)
     if row.status is not ConnectionStatus.REAUTH_REQUIRED or row.reason == ReauthReason.APPLICATION_DELETED:
         require_living(row)
     if stored is None:
         raise ApiError(409, "connection_disconnected", "there is no credential to refresh")
-    return await temporal.refresh(made, row, stored.generation)
+    return await temporal.refresh(made, row, stored.generation if newer_than is None else newer_than)
 
 
 async def disconnect(made: Services, row: Connection, *, uninstall: bool = False) -> None:

@@ -180,7 +180,7 @@ class Site:
                 task_queue=TASK_QUEUE,
                 search_attributes=search_attributes(state.ref, state.status),
                 static_summary=static_summary(state.ref),
-                static_details=static_details(state.ref, "http://127.0.0.1:8080"),
+                static_details=static_details(state.ref),
             )
             return handle
 

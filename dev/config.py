@@ -28,6 +28,7 @@ VARIABLES = {
     "access_token_seconds": "SANDBOX_ACCESS_TOKEN_SECONDS",
 }
 ROOT = Path(__file__).resolve().parent.parent
+REPORTED_PROBLEMS = "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute"  # workflows that are stuck
 SANDBOX_IN_CATALOG = "http://127.0.0.1:8090"
 
 Say = Callable[[str], None]
@@ -165,6 +166,7 @@ class StackConfig:
         server = [temporal, "server", "start-dev", "--db-filename", database, "--log-level", "warn"]
         server += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]
         server += ["--ip", "127.0.0.1", "--port", f"{self.temporal_port}", "--ui-port", f"{self.web_ui_port}"]
+        server += ["--dynamic-config-value", f"{REPORTED_PROBLEMS}=2"]
         server += [f"--search-attribute={key.name}={key.indexed_value_type.name.title()}" for key in SEARCH_ATTRIBUTES]
         retain = [temporal, "operator", "namespace", "update", "-n", "default", "--retention", "30d"]
         retain += ["--address", at.temporal]

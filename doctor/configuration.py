@@ -8,13 +8,16 @@ from urllib.parse import urlsplit
 
 from doctor.findings import Finding, failure, ok, warning
 from providers.catalog import Catalog, CatalogError
+from store.codec import codec_keys
 from store.settings import Settings
+from store.vault import KeyInvalid
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     yield _address("public address", "EVERLINK_PUBLIC_URL", settings.public_url, below="/")
     yield _address("Web UI address", "EVERLINK_WEB_UI_URL", settings.web_ui_url, below="/temporal")
     yield _catalog(settings)
+    yield _codec(settings)
 
 
 def _address(check: str, variable: str, url: str, below: str) -> Finding:
@@ -38,6 +41,15 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def _codec(settings: Settings) -> Finding:
+    try:
+        keys = codec_keys(settings)
+    except KeyInvalid as error:
+        mend = "python manage.py new-master-key, and put what it prints in front; older keys stay behind it"
+        return failure("codec", str(error), mend)
+    return ok("codec", "off: Temporal shows payloads as they are" if keys is None else "on: payloads are sealed")
 
 
 def _catalog(settings: Settings) -> Finding:

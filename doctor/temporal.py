@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from doctor import clock
 from doctor.findings import Finding, failure, note, ok, warning
-from everlink.contract import SEARCH_ATTRIBUTES, TASK_QUEUE, UPKEEP_SCHEDULE
+from everlink.contract import NEXUS_ENDPOINT, NEXUS_TASK_QUEUE, SEARCH_ATTRIBUTES, TASK_QUEUE, UPKEEP_SCHEDULE
 from store.database import utc_now
 from store.settings import Settings
 
@@ -25,7 +25,6 @@ TIMEOUT = timedelta(seconds=10)
 RETENTION = timedelta(days=7)  # what is read of a connection's last days stays readable
 ALIVE_FOR = timedelta(seconds=90)  # after the last poll; a poll takes 60 s at most
 ROUND_EVERY = timedelta(minutes=1)
-ENDPOINT = "everlink"
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
@@ -45,7 +44,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield await _search_attributes(client, reach)
         yield await _worker(client)
         yield await _upkeep(client, reach)
-        yield await _nexus(client)
+        yield await _nexus(client, reach)
     except RPCError as error:
         yield failure("Temporal", f"it does not answer: {error.status.name}", "look at the server's log")
     if (theirs := await _web_ui_clock(settings.web_ui_url)) is not None:
@@ -151,14 +150,20 @@ async def _status(client: Client, run: ScheduleActionExecutionStartWorkflow) -> 
         return None
 
 
-async def _nexus(client: Client) -> Finding:
+async def _nexus(client: Client, reach: str) -> Finding:
     answer = await client.operator_service.list_nexus_endpoints(
-        ListNexusEndpointsRequest(name=ENDPOINT), timeout=TIMEOUT
+        ListNexusEndpointsRequest(name=NEXUS_ENDPOINT), timeout=TIMEOUT
     )
     if not answer.endpoints:
-        said = f"there is no endpoint {ENDPOINT}: workflows of other namespaces and languages ask the API"
+        said = f"there is no endpoint {NEXUS_ENDPOINT}: who waits for a connection asks the API"
         return note("Nexus", said, "python manage.py create-nexus-endpoint")
-    return ok("Nexus", f"endpoint {ENDPOINT}")
+    target = answer.endpoints[0].spec.target.worker
+    if (target.namespace, target.task_queue) != (client.namespace, NEXUS_TASK_QUEUE):
+        said = f"endpoint {NEXUS_ENDPOINT} leads to task queue {target.task_queue} of namespace {target.namespace}"
+        there = f"--target-namespace {client.namespace} --target-task-queue {NEXUS_TASK_QUEUE}"
+        mend = f"temporal operator nexus endpoint update --name {NEXUS_ENDPOINT} {there} {reach}"
+        return failure("Nexus", said, mend)
+    return ok("Nexus", f"endpoint {NEXUS_ENDPOINT}")
 
 
 async def _web_ui_clock(url: str) -> datetime | None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from everlink.contract import AuthType
 from everlink.models import NEXT
 
-DEFINITION = {
+DEFINITION: dict[str, Any] = {
     "name": "Billing",
     "description": "Our billing service",
     "auth_type": "keybased",

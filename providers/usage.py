@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -10,10 +11,11 @@ import httpx
 from everlink.answers import Refusal
 from providers.credential import Credential, OAuthCredential
 from providers.entry import CatalogEntry, Probe
+from providers.rules import DeadRule
 from providers.templates import CannotFill, fill, fill_all, fill_headers, names
 
 BEARER = {"Authorization": "Bearer {access_token}"}  # RFC 6750 section 2.1
-UNAUTHORIZED = (Refusal(status=401),)  # RFC 9110 section 15.5.2
+UNAUTHORIZED = Refusal(status=401)  # RFC 9110 section 15.5.2
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,7 @@ def carried(entry: CatalogEntry | None, credential: Credential) -> Carried:
 
 def refusals(entry: CatalogEntry | None) -> list[Refusal]:
     """The answers by which the provider refuses a credential."""
-    rules = entry.probe.dead if entry is not None and entry.probe is not None else UNAUTHORIZED
-    return [Refusal.model_validate(rule) for rule in rules]
+    return list(_refusals(entry.probe.dead)) if entry is not None and entry.probe is not None else [UNAUTHORIZED]
 
 
 def secret_fields(entry: CatalogEntry | None, credential: Credential) -> list[str]:
@@ -52,6 +53,11 @@ def secret_fields(entry: CatalogEntry | None, credential: Credential) -> list[st
         return []
     shown = {one.name for one in entry.fields if one.type != "password"} if entry is not None else set[str]()
     return [name for name in credential.fields if name not in shown]
+
+
+@lru_cache(1000)  # a token is read often, and most applications have the same rules
+def _refusals(rules: tuple[DeadRule, ...]) -> tuple[Refusal, ...]:
+    return tuple(Refusal.model_validate(rule) for rule in rules)
 
 
 def _of_probe(probe: Probe, values: dict[str, str]) -> Carried:

@@ -17,6 +17,7 @@ urlpatterns = [
     path("keys/<int:key_id>/revoke", views.revoke_key, name="revoke-key"),
     # What a connection gives access to
     path("api/me", views.me_by_token),
+    path("api/contacts", views.contacts_by_token),
     path("api/key/me", views.me_by_key),
     # The customer's part, for programs
     path("control/keys", views.control_create_key),

@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from oauth2_provider.oauth2_backends import get_oauthlib_core
 
-from sandbox import grants
+from sandbox import contacts, grants
 from sandbox.models import ApiKey
 
 # Pages for people
@@ -58,14 +58,33 @@ def _home(request: HttpRequest, new_key: str | None = None) -> HttpResponse:
 # What a connection gives access to
 
 
-@require_GET
-def me_by_token(request: HttpRequest) -> JsonResponse:
-    valid, verified = get_oauthlib_core().verify_request(request, scopes=["read"])
-    if valid:
-        return _profile(verified.user)
-    if getattr(verified, "oauth2_error", {}).get("error") == "insufficient_scope":
-        return _refused(403, "insufficient_scope", challenge="Bearer")
-    return _refused(401, "invalid_token", challenge="Bearer")
+def by_token(view: Callable[[HttpRequest, User], JsonResponse]) -> Callable[[HttpRequest], JsonResponse]:
+    """Answer whoever comes with an access token that may read, by the user who granted it."""
+
+    @require_GET
+    @wraps(view)
+    def verified(request: HttpRequest) -> JsonResponse:
+        valid, grant = get_oauthlib_core().verify_request(request, scopes=["read"])
+        if valid:
+            return view(request, grant.user)
+        if getattr(grant, "oauth2_error", {}).get("error") == "insufficient_scope":
+            return _refused(403, "insufficient_scope", challenge="Bearer")
+        return _refused(401, "invalid_token", challenge="Bearer")
+
+    return verified
+
+
+@by_token
+def me_by_token(request: HttpRequest, user: User) -> JsonResponse:
+    return _profile(user)
+
+
+@by_token
+def contacts_by_token(request: HttpRequest, user: User) -> JsonResponse:
+    number = request.GET.get("page", "1")
+    if not (number.isdecimal() and 0 < int(number) < 1_000):
+        return _refused(400, "invalid_page")
+    return JsonResponse(contacts.page(int(number)))
 
 
 @require_GET

@@ -35,6 +35,7 @@ from everlink.contract import (
     search_attributes,
     static_details,
     static_summary,
+    verbatim,
 )
 from store.connections import connection_ref
 from store.credentials import StoredCredential
@@ -57,14 +58,16 @@ def start_options(
     ref = connection_ref(row)
     never_lived = row.status is ConnectionStatus.PENDING
     restored = None if never_lived or stored is None else _restored(row, stored, lifetimes, reminders, now)
+    state = restored or ConnectionState(ref=ref)
+    state.console_url = f"{public_url}/console/connections/{row.id}"
     return {
-        "arg": restored or ConnectionState(ref=ref),
+        "arg": state,
         "id": connection_workflow_id(row.id),
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-        "search_attributes": search_attributes(ref, None if never_lived else row.status),
+        "search_attributes": search_attributes(ref, None if never_lived else row.status, Health(row.health)),
         "static_summary": static_summary(ref),
-        "static_details": static_details(ref, public_url),
+        "static_details": static_details(ref),
     }
 
 
@@ -77,7 +80,7 @@ def delivery_start_options(delivery: ScheduledDelivery) -> dict[str, Any]:
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": delivery_attributes(task.org_id, task.environment, delivery.slug, account),
-        "static_summary": " · ".join(filter(None, (delivery.event, account, delivery.slug))),
+        "static_summary": " · ".join(filter(None, (delivery.event, account and verbatim(account), delivery.slug))),
     }
 
 
@@ -90,7 +93,7 @@ def removal_start_options(removal: Removal) -> dict[str, Any]:
         "task_queue": TASK_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         "search_attributes": removal_attributes(task),
-        "static_summary": f"remove {removal.kind.value.replace('_', ' ')} · {removal.subject}",
+        "static_summary": f"remove {removal.kind.value.replace('_', ' ')} · {verbatim(removal.subject)}",
     }
 
 

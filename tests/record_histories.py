@@ -318,6 +318,20 @@ async def recorded_late(life: Life, server: WorkflowEnvironment) -> None:
     await life.connect(generation=2)
 
 
+async def degraded_in_lists(life: Life, server: WorkflowEnvironment) -> None:
+    await degraded_after_ten_minutes(life, server)
+
+
+async def end_announced_and_put_off(life: Life, server: WorkflowEnvironment) -> None:
+    life.provider.lifetimes = KEY
+    life.provider.probe_answer = lambda task: works(task, KEY)
+    await life.connect(lifetimes=KEY.model_copy(update={"ends_in": timedelta(days=8).total_seconds()}))
+    await server.sleep(timedelta(days=1, hours=1))
+    longer = KEY.model_copy(update={"ends_in": timedelta(days=90).total_seconds()})
+    life.provider.probe_answer = lambda task: works(task, longer)
+    await server.sleep(timedelta(days=2))
+
+
 SCENARIOS: list[Scenario] = [
     recorded_late,
     waited_for,
@@ -348,6 +362,8 @@ SCENARIOS: list[Scenario] = [
     application_deleted,
     reminded_then_reconnected,
     reminded_of_what_lost_its_application,
+    degraded_in_lists,
+    end_announced_and_put_off,
 ]
 
 DELIVERIES = {
@@ -422,14 +438,15 @@ async def record_waiting(server: WorkflowEnvironment) -> None:
 async def record_connection(server: WorkflowEnvironment, scenario: Scenario) -> None:
     async with living(server.client, Provider()) as life:
         await scenario(life, server)
-        # Not by the SDK, which cannot read what this server says of search attributes that are not set.
         asked = DescribeWorkflowExecutionRequest(
             namespace=server.client.namespace, execution=WorkflowExecution(workflow_id=life.handle.id)
         )
-        found = (await server.client.workflow_service.describe_workflow_execution(asked)).workflow_execution_info
-        handle = server.client.get_workflow_handle(life.handle.id, run_id=found.first_run_id)
+        # Not by the SDK, which cannot read an unset date as the skipping server gives it.
+        latest = (await server.client.workflow_service.describe_workflow_execution(asked)).workflow_execution_info
+        first = latest.first_run_id
+        handle = server.client.get_workflow_handle(life.handle.id, run_id=first)
         await _save(handle, f"connection_{scenario.__name__}")
-        if found.execution.run_id != found.first_run_id:
+        if latest.execution.run_id != first:
             await _save(life.handle, f"connection_{scenario.__name__}_next_run")
 
 

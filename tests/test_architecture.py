@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "dev": {"dev", "sandbox", "everlink", "api", "providers"},
 }
 ROOMS = tuple(MAY_IMPORT)
+LIBRARIES = {"httpx", "nexusrpc", "pydantic", "temporalio"}
 SERVICE = ("everlink", "providers", "store", "activities", "workflows", "api", "worker", "doctor", "manage")
 
 
@@ -53,6 +54,15 @@ def test_room_imports_only_what_it_may(room: str) -> None:
         assert rooms <= MAY_IMPORT[room], f"{file.relative_to(ROOT)} imports {rooms - MAY_IMPORT[room]}"
 
 
+def test_what_users_install_needs_few_libraries() -> None:
+    """The rest is for the command, and for pytest's users."""
+    for file in modules("everlink"):
+        part = file.relative_to(ROOT / "everlink")
+        more = {"rich", "typer"} if part.parts[0] == "cli" else {"pytest"} if part.name == "fixtures.py" else set()
+        tops = {name.split(".")[0] for name in imported(file)} - set(sys.stdlib_module_names)
+        assert tops <= {"everlink", *LIBRARIES, *more}, part
+
+
 def test_workflows_import_nothing_but_the_contract_and_temporal() -> None:
     for file in modules("workflows"):
         for name in imported(file):
@@ -73,6 +83,13 @@ def test_contract_imports_no_other_room() -> None:
 def test_service_knows_nothing_of_development(room: str) -> None:
     for file in modules(room):
         assert not {"bench", "dev", "examples", "sandbox", "django"} & {name.split(".")[0] for name in imported(file)}
+
+
+def test_every_client_has_the_codec_because_nobody_else_chooses_a_converter() -> None:
+    """The worker's plugin has the plain one, for tests and replayers."""
+    rooms = [room for room in SERVICE if room != "everlink"]
+    chosen = {file for room in rooms for file in modules(room) if "temporalio.contrib.pydantic" in imported(file)}
+    assert {file.relative_to(ROOT).as_posix() for file in chosen} == {"store/codec.py", "worker.py"}
 
 
 def test_importing_the_contract_loads_no_service_library() -> None:

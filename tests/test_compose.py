@@ -63,14 +63,23 @@ def test_worker_can_be_scaled_and_has_time_to_finish() -> None:
 def test_secrets_come_from_the_environment_only() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|PWD|_KEY$", name):
+            if name.startswith("EVERLINK_CODEC_"):
+                assert value == f"${{{name}:-}}"  # off by default
+            elif re.search("PASSWORD|PWD|_KEY$", name):
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", value), name
             if name == "EVERLINK_DATABASE_URL":
                 assert re.search(r"://everlink:\$\{EVERLINK_DB_PASSWORD:\?[^}]+\}@", value)
     assert not re.search(r"PASSWORD '(?!\$\{)", TEXT)  # in the inline SQL
     for line in (ROOT / ".env.example").read_text().splitlines():
-        if "PASSWORD" in line.split("=")[0] or "KEY" in line.split("=")[0]:
+        if re.search("PASSWORD|KEY|TOKEN", line.split("=")[0]):
             assert line.startswith("#") or line.endswith("="), line
+
+
+def test_web_ui_knows_the_codec_server_where_there_is_one() -> None:
+    told, settings = SERVICES["temporal-ui"]["environment"], SERVICES["api"]["environment"]
+    public_url = settings["EVERLINK_PUBLIC_URL"]
+    assert told["TEMPORAL_CODEC_ENDPOINT"] == f"${{EVERLINK_CODEC_TOKEN:+{public_url}/codec}}"
+    assert told["TEMPORAL_CODEC_INCLUDE_CREDENTIALS"] == "true"
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -86,6 +95,12 @@ def test_images_are_pinned() -> None:
     for service in SERVICES.values():
         _, _, tag = service["image"].rpartition(":")
         assert tag and tag != "latest" and tag[0].isdigit()
+
+
+def test_server_completes_nexus_operations_without_configuration() -> None:
+    """Since 1.31 it calls back by itself; before, `await_active` would never end."""
+    _, _, tag = SERVICES["temporal"]["image"].rpartition(":")
+    assert tuple(int(part) for part in tag.split(".")) >= (1, 31)
 
 
 def test_image_holds_every_room_of_the_service() -> None:

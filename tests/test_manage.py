@@ -13,12 +13,13 @@ import pytest
 from dev.config import ROOT
 from everlink.contract import Environment, KeyScope
 from store.api_keys import ApiKeys
+from store.codec import Pseudonyms
 from store.custom_headers import open_headers
 from store.database import Database, utc_now
 from store.scope import Scope
 from store.tables import WebhookEndpoint
 from store.tenants import Tenants
-from store.vault import MasterKeys, Vault, new_master_key
+from store.vault import Keyring, MasterKeys, Vault, new_master_key
 from store.webhooks import Webhooks
 
 
@@ -42,6 +43,15 @@ def manage(folder: Path, *arguments: str, **settings: str) -> tuple[int, str, st
 def test_new_master_key_is_printed_whole_through_a_pipe(tmp_path: Path) -> None:
     code, out, err = manage(tmp_path, "new-master-key", "k2")
     assert (code, err) == (0, "") and out.startswith("k2:") and len(out.strip()) == 47
+
+
+def test_search_value_is_the_account_or_its_pseudonym(tmp_path: Path) -> None:
+    assert manage(tmp_path, "search-value", "acme") == (0, "acme\n", "")
+    key = new_master_key()
+    code, pseudonym, _ = manage(tmp_path, "search-value", "acme", EVERLINK_CODEC_KEY=key)
+    assert code == 0 and pseudonym.strip() == Pseudonyms(Keyring("", key)).of("acme")
+    code, out, err = manage(tmp_path, "search-value", "acme", EVERLINK_CODEC_KEY="k1:AAAA")
+    assert (code, out) == (1, "") and "EVERLINK_CODEC_KEY is written as" in err and "AAAA" not in err
 
 
 @pytest.mark.parametrize("command", ["init", "check-worker"])

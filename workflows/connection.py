@@ -308,9 +308,7 @@ class ConnectionWorkflow:
             due = workflow.info().start_time + PENDING_TIMEOUT
         timeout = None if due is None else max(timedelta(0), due - workflow.now())
         with suppress(asyncio.TimeoutError):
-            await workflow.wait_condition(
-                self._has_work, timeout=timeout, timeout_summary=page.waiting_for(self._state)
-            )
+            await workflow.wait_condition(self._has_work, timeout=timeout, timeout_summary=page.timer(self._state))
 
     async def _end(self) -> None:
         """Record the end, revoke upstream with a receipt in the timeline, purge the credential."""

@@ -194,7 +194,7 @@ class Life:
         state.ends_at = ends_at
         if prolonged and state.last_notice is not None:
             state.last_notice = None
-            self._show_in_lists()
+            self._show_in_lists(moved=False)
         self._plan_notice()
 
     def _plan_notice(self) -> None:
@@ -338,17 +338,19 @@ class Life:
         )
         state.unrecorded.append(transition)
         state.timeline = [*state.timeline, transition][-TIMELINE_LENGTH:]
-        if (previous, previous_reason) != (status, reason):
-            workflow.upsert_search_attributes(self._listed())
-        else:
-            self._show_in_lists()
+        self._show_in_lists(moved=(previous, previous_reason) != (status, reason))
         self.show()
 
-    def _show_in_lists(self) -> None:
-        """What has changed without the status; each write costs, so a refresh makes none."""
-        listed, shown = self._listed(), workflow.info().typed_search_attributes
-        if any(shown.get(update.key) != update.value for update in listed) and workflow.patched("health-in-lists"):
-            workflow.upsert_search_attributes(listed)
+    def _show_in_lists(self, *, moved: bool) -> None:
+        """What has changed; each write costs, so a refresh makes none."""
+        shown = workflow.info().typed_search_attributes
+        changed = [
+            update
+            for update in self._listed()
+            if (moved and update.key in (STATUS, REAUTH_REASON)) or shown.get(update.key) != update.value
+        ]
+        if moved or (changed and workflow.patched("health-in-lists")):
+            workflow.upsert_search_attributes(changed)
 
     def _listed(self) -> list[SearchAttributeUpdate[Any]]:
         """What the lists of Temporal's Web UI can be filtered by."""

@@ -25,8 +25,14 @@ def waiting_for(state: ConnectionState) -> str:
             expires = state.expires_at is not None or state.lifetimes.idle_window is not None
             refresh = state.lifetimes.renewable and expires
             what = "refresh" if refresh else "probe"
-            retry = f", try again after {state.failures} failed rounds" if state.failures else ""
+            retry = f", failed rounds so far: {state.failures}" if state.failures else ""
             return f"{what} due {clock(state.next_at)}{retry}"
+
+
+def timer(state: ConnectionState) -> str:
+    """The same where it stands alone, in the timeline."""
+    words = waiting_for(state)
+    return words if state.status is ConnectionStatus.ACTIVE else f"waiting for {words}"
 
 
 def _reminder(state: ConnectionState) -> str:
@@ -43,9 +49,7 @@ def next_step(state: ConnectionState) -> str:
         case ConnectionStatus.REAUTH_REQUIRED:
             return _reconnect(state)
         case ConnectionStatus.ACTIVE if state.failures and state.troubled_since is None:
-            return (
-                f"correct the client of the application {state.ref.slug}: the provider refuses it, whoever the customer"
-            )
+            return f"correct the client of the application {state.ref.slug}, which the provider refuses for everybody"
         case ConnectionStatus.ACTIVE if state.failures:
             return "look whether the provider is out; it is tried again for as long as the grant may live"
         case ConnectionStatus.ACTIVE if state.last_notice is not None:
@@ -67,9 +71,8 @@ def details(state: ConnectionState) -> str:
         "",
         f"- Waiting for: {waiting_for(state)}",
         f"- Next, for you: {next_step(state)}",
-        f"- Account: {verbatim(state.ref.identifier)}",
-        f"- Credential: generation {state.generation}, expires {clock(state.expires_at)}, "
-        f"refreshed {state.refreshes} times",
+        f"- Whose: {verbatim(state.ref.linked_account_id)}, at {state.ref.slug} as {verbatim(state.ref.identifier)}",
+        f"- Credential: generation {state.generation}, expires {clock(state.expires_at)}; refreshes: {state.refreshes}",
     ]
     if state.ends_at:
         lines.append(f"- The grant ends {clock(state.ends_at)}, unless it is renewed")
@@ -78,6 +81,8 @@ def details(state: ConnectionState) -> str:
     if state.last_failure:
         since = f" (nothing but failures since {clock(state.troubled_since)})" if state.troubled_since else ""
         lines.append(f"- Last failure: {state.last_failure}{since}")
+    if state.console_url:
+        lines.append(f"- [Its whole life, and what was sent about it]({state.console_url})")
     if state.timeline:
         lines += ["", "**What happened**, the latest first:", ""]
         lines += [_line(transition) for transition in reversed(state.timeline)]

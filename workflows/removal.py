@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         RemovalPageTask,
         RemovalState,
         Workflow,
+        verbatim,
     )
     from workflows import options, page
 
@@ -24,9 +25,9 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, timedelta(minutes=5).total_seconds()
 Result = TypeVar("Result")
 
 WHAT_IT_IS = {
-    RemovalKind.APPLICATION: "the application **{}**. Its connections stay, and their customers have to reconnect",
-    RemovalKind.LINKED_ACCOUNT: "the linked account **{}**: its connections end, then all that is known of it goes",
-    RemovalKind.ORGANIZATION: "all that organization `{}` has in this environment: every connection ends first",
+    RemovalKind.APPLICATION: "the application {}. Its connections stay, and their customers have to reconnect",
+    RemovalKind.LINKED_ACCOUNT: "the linked account {}: its connections end, then all that is known of it goes",
+    RemovalKind.ORGANIZATION: "all that organization {} has in this environment: every connection ends first",
 }
 
 
@@ -106,7 +107,7 @@ class RemovalWorkflow:
 
     def _show(self, state: RemovalState, what: str) -> None:
         lines = [
-            f"Removes {WHAT_IT_IS[state.task.kind].format(state.task.subject)}.",
+            f"Removes {WHAT_IT_IS[state.task.kind].format(verbatim(state.task.subject))}.",
             "",
             f"- Connections: **{state.done} of {state.total}** done, round {state.round + 1}",
             f"- Now: {what}",

@@ -193,9 +193,16 @@ async def token(
 
 
 @router.post("/{connection_id}/refresh", responses={409: {"model": ErrorBody}})
-async def refresh_now(made: Made, scope: Connects, connection_id: str) -> models.Refreshed:
+async def refresh_now(
+    made: Made,
+    scope: Connects,
+    connection_id: str,
+    newer_than: Annotated[
+        int | None, Query(ge=0, le=2**31 - 1, description="A generation: nothing is done where there is a newer one")
+    ] = None,
+) -> models.Refreshed:
     """Refresh (or probe) now; the answer says what the provider said."""
-    view = await force_refresh(made, scope, connection_id)
+    view = await force_refresh(made, scope, connection_id, newer_than)
     return models.Refreshed(
         status=view.status,
         health=view.health,

@@ -68,7 +68,8 @@ def show(context: typer.Context, connection_id: Id, as_json: AsJson = False) -> 
                 typer.echo(transition.model_dump_json())
             return
         console = showing.console()
-        console.print(showing.details(connection, timeline, target(context).console_page(connection_id)))
+        page = target(context).console_page(connection_id)
+        console.print(showing.details(connection, timeline, page), soft_wrap=True)
         console.print()
         console.print(showing.happened(timeline.transitions))
 
@@ -99,8 +100,12 @@ def refresh(context: typer.Context, connection_id: Id) -> None:
         return await client.connections.refresh(connection_id)
 
     done = ask(context, work)
-    verdict = f"the provider's answer: {done.verdict}" if done.verdict else "the provider was not asked"
-    typer.echo(f"{done.status}, {done.health}; {verdict}; the credential expires {showing.moment(done.expires_at)}")
+    said = [f"{done.status}, {done.health}"]
+    if done.verdict is not None:
+        said.append(f"the provider's answer: {done.verdict}")
+    if done.status is ConnectionStatus.ACTIVE and done.expires_at is not None:
+        said.append(f"the credential lives until {showing.moment(done.expires_at)}")
+    typer.echo("; ".join(said))
     if done.status is not ConnectionStatus.ACTIVE or done.health is not Health.OK:
         raise typer.Exit(1)
 

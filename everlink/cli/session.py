@@ -28,7 +28,8 @@ class Target:
     api_key: str = field(repr=False)
 
     def console_page(self, connection_id: str) -> str:
-        return f"{self.url}/console/connections/{connection_id}"
+        """For a browser: without the password that a proxy before the API may ask for."""
+        return f"{httpx.URL(self.url).copy_with(userinfo=b'')}/console/connections/{connection_id}"
 
 
 def fail(words: str) -> NoReturn:

@@ -64,7 +64,7 @@ def status(of: Connection | Transition) -> Text:
 
 
 def listed(connections: Iterable[Connection]) -> Table:
-    made = table("ID", "ACCOUNT", "APPLICATION", "IDENTIFIER", "STATUS", "SINCE", "REASON")
+    made = table("ID", "ACCOUNT", "APPLICATION", "IDENTIFIER", "STATUS", "SINCE (UTC)", "REASON")
     made.columns[0].no_wrap = True
     for one in connections:
         made.add_row(
@@ -73,18 +73,17 @@ def listed(connections: Iterable[Connection]) -> Table:
             cell(one.slug),
             cell(one.identifier),
             status(one),
-            moment(one.status_since),
+            one.status_since.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
             why(one.reason) or "-",
         )
     return made
 
 
-def details(connection: Connection, timeline: Timeline, console_page: str) -> Table:
-    """One connection: how it stands, and what comes next."""
+def details(connection: Connection, timeline: Timeline, console_page: str) -> Text:
+    """One connection: how it stands, and what comes next. A terminal may wrap it, so that links stay whole."""
     failed = next((one for one in reversed(timeline.transitions) if _is_failure(one)), None)
     name = f"{connection.identifier} ({connection.display_name})" if connection.display_name else connection.identifier
-    made = Table.grid(padding=(0, 2))
-    for label, value in {
+    lines = {
         "Account": cell(connection.linked_account_id),
         "Application": cell(connection.slug),
         "Identifier": cell(name),
@@ -95,9 +94,9 @@ def details(connection: Connection, timeline: Timeline, console_page: str) -> Ta
         "Last failure": cell(f"{moment(failed.at)}: {_said(failed)}" if failed else None),
         "Temporal": cell(connection.workflow_url),
         "Console": cell(console_page),
-    }.items():
-        made.add_row(Text(label, style="bold"), value)
-    return made
+    }
+    widest = max(map(len, lines))
+    return Text("\n").join(Text.assemble((label.ljust(widest + 2), "bold"), value) for label, value in lines.items())
 
 
 def happened(transitions: Iterable[Transition]) -> Table:

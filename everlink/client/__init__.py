@@ -22,6 +22,8 @@ from everlink.client.transport import Transport, segment
 from everlink.client.webhook_endpoints import WebhookEndpoints
 from everlink.models import Removal
 
+__all__ = ["Client"]
+
 
 class Client:
     """Everlink for one organization and environment, as the API key decides.

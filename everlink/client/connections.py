@@ -79,10 +79,11 @@ class Connections:
         with _about(connection_id):
             return await self._transport.get(_path(connection_id, "token"), Token, {"min_ttl": min_ttl})
 
-    async def refresh(self, connection_id: str) -> Refreshed:
-        """Refresh, or probe, now."""
+    async def refresh(self, connection_id: str, *, newer_than: int | None = None) -> Refreshed:
+        """Refresh, or probe, now; not where there is a credential already that is newer than that generation."""
+        params = {"newer_than": newer_than}
         with _about(connection_id):
-            return await self._transport.ask("POST", _path(connection_id, "refresh"), Refreshed)
+            return await self._transport.ask("POST", _path(connection_id, "refresh"), Refreshed, params=params)
 
     async def report(self, connection_id: str, generation: int | None = None) -> None:
         """The provider answered 401 to a token of this generation: Everlink verifies it before it believes it."""

@@ -48,6 +48,8 @@ class ReplayPage(Message):
 
 
 class FinishReplayTask(Message):
+    """Write that a replay is done, and what there is to say of it."""
+
     task: ReplayTask
     note: str
 

@@ -52,6 +52,7 @@ class ConnectionState(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     ref: ConnectionRef
+    console_url: str | None = None  # its page in the console; None: started by a release that did not tell
     status: ConnectionStatus = ConnectionStatus.PENDING
     health: Health = Health.OK
     reason: ReauthReason | None = None
@@ -108,10 +109,14 @@ def is_searchable(value: str) -> bool:
     return len(json.dumps(value)) <= MAX_SEARCH_ATTRIBUTE_BYTES
 
 
-def search_attributes(ref: ConnectionRef, status: ConnectionStatus | None = None) -> TypedSearchAttributes:
+def search_attributes(
+    ref: ConnectionRef, status: ConnectionStatus | None = None, health: Health = Health.OK
+) -> TypedSearchAttributes:
     """What the lists of Temporal's Web UI can be filtered by, as set when a workflow starts."""
     attributes = delivery_attributes(ref.org_id, ref.environment, ref.slug, ref.linked_account_id)
-    return attributes if status is None else attributes.updated(SearchAttributePair(STATUS, status.value))
+    if status is None:
+        return attributes
+    return attributes.updated(SearchAttributePair(STATUS, status.value), SearchAttributePair(HEALTH, health.value))
 
 
 def delivery_attributes(
@@ -129,13 +134,13 @@ def delivery_attributes(
 
 
 def static_summary(ref: ConnectionRef) -> str:
+    """A line of Markdown: whose connection, to what."""
     return f"{verbatim(ref.linked_account_id)} · {ref.slug} · {verbatim(ref.identifier)}"
 
 
-def static_details(ref: ConnectionRef, public_url: str) -> str:
-    """In Markdown; what it was when the workflow began."""
+def static_details(ref: ConnectionRef) -> str:
+    """In Markdown. Temporal drops it, and the summary, where the workflow continues as new; its own details stay."""
     return (
         f"Keeps the **{ref.slug}** connection of {verbatim(ref.linked_account_id)} ({verbatim(ref.identifier)}) alive "
-        f"in the {ref.environment.value} environment of organization {verbatim(ref.org_id)}.\n\n"
-        f"[Its whole life, and what was sent about it]({public_url}/console/connections/{ref.connection_id})"
+        f"in the {ref.environment.value} environment of organization {verbatim(ref.org_id)}."
     )

@@ -65,6 +65,8 @@ class DeliveryTask(Message):
 
 
 class AttemptTask(Message):
+    """Send an event to an endpoint."""
+
     delivery: DeliveryTask
     attempt: int  # from 1
     next_delay: float | None  # seconds until the next attempt should this one fail; None: it is the last
@@ -89,6 +91,8 @@ class AttemptOutcome(Message):
 
 
 class CloseDeliveryTask(Message):
+    """Write how a delivery ended."""
+
     delivery: DeliveryTask
     delivered: bool
     note: str
@@ -103,6 +107,8 @@ class SweepTask(Message):
 
 
 class SweepOutcome(Message):
+    """What a page of a sweep found and did."""
+
     after: str | None  # where the next page begins; None: this was the last
     mended: int = 0
     failed: int = 0  # tried again by a later run

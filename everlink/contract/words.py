@@ -212,6 +212,7 @@ UPKEEP_SCHEDULE = "everlink-upkeep"
 
 
 def connection_workflow_id(connection_id: str) -> str:
+    """One for a connection's whole life."""
     return f"connection/{connection_id}"
 
 
@@ -237,12 +238,15 @@ def delivery_workflow_id(event_id: str, endpoint_id: str, round: int = 0) -> str
 
 
 def removal_workflow_id(removal_id: str) -> str:
+    """One for each removal."""
     return f"removal/{removal_id}"
 
 
 def replay_workflow_id(replay_id: str) -> str:
+    """One for each replay."""
     return f"replay/{replay_id}"
 
 
 def inbox_workflow_id(org_id: str, environment: Environment, slug: str) -> str:
+    """One for each application of a tenant."""
     return f"inbox/{org_id}/{environment.value}/{slug}"

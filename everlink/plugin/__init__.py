@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import httpx
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
@@ -30,10 +31,11 @@ class EverlinkPlugin(SimplePlugin):
 
     Args:
         url: where Everlink's API is.
-        api_key: `tk_...` or `pk_...`, with the scopes `read` and `tokens`.
+        api_key: `tk_...` or `pk_...`, with the scopes `read`, `tokens` and, to have a refusal verified, `connect`.
         nexus_endpoint: wait through this Nexus endpoint, which costs the worker nothing; without it, by asking the API.
         wait: how long workflows wait for a customer, where they do not say so themselves (`everlink.waiting`).
         poll: without Nexus, how long until the API is asked again.
+        http: your own client for requests to Everlink (proxies, certificates); the caller closes it.
     """
 
     def __init__(
@@ -44,13 +46,15 @@ class EverlinkPlugin(SimplePlugin):
         nexus_endpoint: str | None = None,
         wait: Wait = Wait.FOREVER,
         poll: timedelta = timedelta(seconds=15),
+        http: httpx.AsyncClient | None = None,
     ) -> None:
-        self._client = Client(url, api_key)
+        self._client = Client(url, api_key, http=http)
         self._checking = Checking(self._client, poll)
+        self._activities = ActivitySide(self._client, nexus_endpoint, wait.seconds)
         self._workers = 0
         super().__init__(
             "everlink.EverlinkPlugin",
-            interceptors=[ActivitySide(self._client, nexus_endpoint, wait.seconds), WorkflowSide()],
+            interceptors=[self._activities, WorkflowSide()],
             activities=self._with_checking,
             workflow_runner=_passing_through,
         )

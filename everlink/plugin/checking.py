@@ -39,5 +39,8 @@ class Checking:
             f"{connection.linked_account_id} has not reconnected {connection.slug} yet",
             type=STILL_WAITING,
             category=ApplicationErrorCategory.BENIGN,
-            next_retry_delay=self._poll,
+            next_retry_delay=self._pause(),
         )
+
+    def _pause(self) -> timedelta:
+        return self._poll

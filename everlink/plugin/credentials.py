@@ -10,7 +10,22 @@ from everlink.models import Token
 from everlink.plugin.secrets import Secrets
 from everlink.plugin.vending import Vending
 
-Credential = Token
+
+class Credential(Token):
+    """A credential in the clear, for the activity that asked, and for no other code."""
+
+    async def rejected(self) -> None:
+        """The provider refused it, as a library of its own told you: say so here, then let that error pass.
+
+        Comes back where a retry of the activity may fare better: there is another credential by now, or the provider
+        accepts this one, and refused something else.
+
+        Raises:
+            ReauthRequired: it is dead; or that is not known yet, and being verified.
+        """
+        handout = current()
+        if await handout.newer(self) is None:
+            await handout.verified(self)
 
 
 class Handout:
@@ -36,12 +51,12 @@ class Handout:
         return token
 
 
-handout: ContextVar[Handout | None] = ContextVar("everlink_handout", default=None)
+in_activity: ContextVar[Handout | None] = ContextVar("everlink_handout", default=None)
 
 
 def current() -> Handout:
     """Of the activity that asks. Raises RuntimeError elsewhere, also in an activity that is no coroutine."""
-    found = handout.get()
+    found = in_activity.get()
     if found is None:
         raise RuntimeError("credentials are for `async def` activities of a worker that has the EverlinkPlugin")
     return found
@@ -57,4 +72,4 @@ async def credential(connection_id: str) -> AsyncIterator[Credential]:
         ReauthRequired: only the customer can help. Let it pass: the workflow waits for them.
         Unavailable: the provider does not renew it now, and what was there has expired.
     """
-    yield await current().token(connection_id)
+    yield Credential.model_construct(**dict(await current().token(connection_id)))

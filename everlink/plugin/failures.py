@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pydantic import ValidationError, field_validator
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory
 
 from everlink.contract import Message, ReauthReason
 
@@ -48,6 +48,7 @@ class DeadConnection(Message):
             self.model_dump(mode="json"),
             type=FAILURE_TYPE,
             non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,  # the workflow knows what to do: no warning in the worker's log
         )
 
     @classmethod

@@ -16,9 +16,9 @@ from temporalio.worker import (
 )
 
 from everlink.client import Client
-from everlink.contract import ConnectionStatus, ReauthReason
+from everlink.contract import ConnectionStatus
 from everlink.errors import EverlinkError, ReauthRequired
-from everlink.plugin.credentials import Handout, handout
+from everlink.plugin.credentials import Handout, in_activity
 from everlink.plugin.failures import DeadConnection
 from everlink.plugin.vending import Vending
 
@@ -40,10 +40,10 @@ class ActivitySide(Interceptor):
         self._client = client
         self._endpoint = endpoint
         self._at_most = at_most
-        self._vending = Vending(client)
+        self.vending = Vending(client)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _Inbound(next, self, Handout(self._vending))
+        return _Inbound(next, self, Handout(self.vending))
 
     async def dead_connection(self, dead: ReauthRequired, connection_id: str) -> DeadConnection:
         """What the workflow is told of it."""
@@ -56,7 +56,7 @@ class ActivitySide(Interceptor):
             connection_id=connection_id,
             application=found.slug if found else "",
             linked_account_id=found.linked_account_id if found else "",
-            reason=found.reason if found else _reason(dead),
+            reason=found.reason if found else dead.reason,
             since=found.status_since if found and is_told else None,
             generation=dead.generation,
             endpoint=self._endpoint,
@@ -77,7 +77,7 @@ class _Inbound(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         is_async = input.executor is None  # the client lives on the worker's event loop, and so do its credentials
-        before = handout.set(self._handout if is_async else None)
+        before = in_activity.set(self._handout if is_async else None)
         try:
             result = await self.next.execute_activity(input)
         except Exception as error:
@@ -89,7 +89,7 @@ class _Inbound(ActivityInboundInterceptor):
                 return result
             failure = _token_in("a result")
         finally:
-            handout.reset(before)
+            in_activity.reset(before)
         raise failure  # here, where the error that it replaces is not its context
 
     async def _failure_of(self, error: Exception) -> ApplicationError | None:
@@ -120,11 +120,6 @@ def _dead_in(error: BaseException) -> ReauthRequired | None:
     if isinstance(error, BaseExceptionGroup):
         return next((found for one in error.exceptions if (found := _dead_in(one)) is not None), None)
     return error if isinstance(error, ReauthRequired) else None
-
-
-def _reason(dead: ReauthRequired) -> ReauthReason | None:
-    """None also for one of a later release."""
-    return next((reason for reason in ReauthReason if reason == dead.reason), None)
 
 
 def _token_in(what: str) -> ApplicationError:

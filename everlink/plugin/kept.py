@@ -21,7 +21,10 @@ class Kept(Generic[Value]):
         return kept[1] if kept is not None and kept[0] > monotonic() else None
 
     def keep(self, connection_id: str, value: Value, seconds: float) -> None:
-        self._kept.pop(connection_id, None)
+        self.forget(connection_id)
         self._kept[connection_id] = monotonic() + seconds, value
         if len(self._kept) > MOST:
             del self._kept[next(iter(self._kept))]
+
+    def forget(self, connection_id: str) -> None:
+        self._kept.pop(connection_id, None)

@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any
 
 from temporalio import workflow
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.exceptions import ActivityError, CancelledError, FailureError, RetryState
 from temporalio.worker import (
+    HandleQueryInput,
     Interceptor,
     StartActivityInput,
     StartLocalActivityInput,
@@ -20,6 +22,7 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
+from everlink.plugin.details import above
 from everlink.plugin.failures import DeadConnection
 from everlink.plugin.handle import Handle, Rest
 from everlink.plugin.policy import Wait, chosen
@@ -36,16 +39,24 @@ class WorkflowSide(Interceptor):
 
 
 class _Inbound(WorkflowInboundInterceptor):
+    """One for each run."""
+
     def init(self, outbound: WorkflowOutboundInterceptor) -> None:
-        super().init(_Outbound(outbound))
+        self._waits = Waits()
+        super().init(_Outbound(outbound, self._waits))
+
+    async def handle_query(self, input: HandleQueryInput) -> Any:
+        """The details are completed where they are asked for: what the user's code sets of them stays its own."""
+        answer = await super().handle_query(input)
+        if isinstance(answer, WorkflowMetadata):
+            answer.current_details = above(answer.current_details, self._waits.lines)
+        return answer
 
 
 class _Outbound(WorkflowOutboundInterceptor):
-    """One for each run."""
-
-    def __init__(self, next: WorkflowOutboundInterceptor) -> None:
+    def __init__(self, next: WorkflowOutboundInterceptor, waits: Waits) -> None:
         super().__init__(next)
-        self._waits = Waits()
+        self._waits = waits
 
     # Each run has an input of its own, since interceptors behind this one may write to it.
 

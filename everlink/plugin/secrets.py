@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -33,12 +34,13 @@ class Secrets:
         return bool(self._forms) and any(self._stands_in(payload) for payload in converter.to_payloads(values))
 
     def are_in_error(self, error: BaseException, converter: PayloadConverter) -> bool:
-        """The same of what a failure says of an error: its words, details and causes."""
+        """The same of what a failure says of an error, or a log: its words, details and causes."""
         if not self._forms:
             return False
         failure = Failure()
         DefaultFailureConverter().to_failure(error, converter, failure)
-        return self._are_in(failure.SerializeToString())
+        text = "".join(traceback.format_exception(error))
+        return self._are_in(failure.SerializeToString()) or self._are_in(text.encode(errors="replace"))
 
     def _stands_in(self, payload: Payload) -> bool:
         return self._are_in(payload.data) or any(self._are_in(value) for value in payload.metadata.values())

@@ -27,11 +27,15 @@ class Vending:
         self._client = client
         self._kept = Kept[Token]()
         self._accepted = Kept[int]()  # generations that the provider accepts, though it refused a request with one
-        self._asking: dict[tuple[str, Callable[..., Any], Any], asyncio.Task[Any]] = {}
+        self._asking: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
 
     async def token(self, connection_id: str) -> Token:
         """A credential that lives for a while."""
         return self._kept.find(connection_id) or await self._fetch(connection_id)
+
+    def forget(self, connection_id: str) -> None:
+        """Whoever asks next is told how the connection is then."""
+        self._kept.forget(connection_id)
 
     async def newer(self, refused: Token) -> Token | None:
         """Another credential than the one that was refused; None where there is none by now."""
@@ -57,6 +61,7 @@ class Vending:
         return await self._once(self._ask, connection_id)
 
     async def _ask(self, connection_id: str) -> Token:
+        self._kept.forget(connection_id)  # where there is none any more, nobody is given the one before
         token = await self._client.connections.token(connection_id, min_ttl=LIFE)
         self._kept.keep(connection_id, token, _seconds_kept(token))
         return token
@@ -65,7 +70,8 @@ class Vending:
         await self._client.connections.report(connection_id, generation)
         try:
             async with asyncio.timeout(VERIFYING):
-                outcome = await self._client.connections.refresh(connection_id)  # joins the verification
+                # Joins the verification, or comes after it.
+                outcome = await self._client.connections.refresh(connection_id, newer_than=generation)
         except (TimeoutError, Unavailable):
             raise _undecided(connection_id, generation) from None
         if outcome.status is ConnectionStatus.ACTIVE and outcome.generation == generation:
@@ -74,11 +80,12 @@ class Vending:
             self._accepted.keep(connection_id, generation, LIFE)
             return None
         token = await self._ask(connection_id)
+        self._accepted.keep(connection_id, token.generation, LIFE)  # the provider gave it out, or was asked, just now
         return token if token.generation > generation else None
 
     async def _once(self, ask: Callable[..., Awaitable[Answer]], *of: Any) -> Answer:
         """One for all who ask at a time. It goes on where the first of them is cancelled."""
-        key = (of[0], ask, of[1:])
+        key = (ask, *of)
         task = self._asking.get(key)
         if task is None:
             task = self._asking[key] = asyncio.ensure_future(ask(*of))
@@ -86,7 +93,7 @@ class Vending:
         answer: Answer = await asyncio.shield(task)
         return answer
 
-    def _answered(self, key: tuple[str, Callable[..., Any], Any], done: asyncio.Future[Any]) -> None:
+    def _answered(self, key: tuple[Any, ...], done: asyncio.Future[Any]) -> None:
         del self._asking[key]
         if not done.cancelled():
             done.exception()  # nobody may be left who waits for it

@@ -10,8 +10,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, NexusOperationError
 
 from everlink.contract import ConnectionStatus
-from everlink.plugin.asking import ask_by_activity, ask_by_nexus, is_final
-from everlink.plugin.details import Details, line
+from everlink.plugin.asking import ask_by_activity, ask_by_nexus, is_refused
+from everlink.plugin.details import line
 from everlink.plugin.failures import DeadConnection
 
 # A workflow may have 30 Nexus operations at a time, and one more fails its task: the rest is for the user's own.
@@ -28,7 +28,6 @@ class _Wait:
     dead: DeadConnection
     began: datetime
     deadlines: list[datetime | None] = field(default_factory=list)  # of each who waits; None: for ever
-    by_nexus: bool = False
     task: asyncio.Task[bool] | None = None
 
     @property
@@ -39,7 +38,7 @@ class _Wait:
 
 @dataclass(frozen=True)
 class _Ended:
-    """A wait that ended well, after which the activities ran again."""
+    """A wait that was waited for to its end."""
 
     at: datetime
     pause: timedelta  # with which it had begun
@@ -51,7 +50,12 @@ class Waits:
     def __init__(self) -> None:
         self._open: dict[str, _Wait] = {}
         self._ended: dict[str, _Ended] = {}
-        self._details = Details()
+        self._operations = 0  # of Nexus that have not ended, also where nobody waits for them any more
+
+    @property
+    def lines(self) -> list[str]:
+        """What is waited for, in words."""
+        return [wait.line for wait in self._open.values() if wait.deadlines]
 
     async def until_active(self, dead: DeadConnection, task_queue: str, deadline: datetime | None) -> bool:
         """Whether the activity is to run again: not once the deadline is over, or it will never be active again."""
@@ -61,7 +65,6 @@ class Waits:
         wait = self._open.get(dead.connection_id) or self._begin(dead, task_queue)
         assert wait.task is not None
         wait.deadlines.append(deadline)
-        self._show()
         try:
             await workflow.wait_condition(wait.task.done, timeout=remaining, timeout_summary=f"give up on {dead.whose}")
             return wait.task.result()
@@ -72,7 +75,6 @@ class Waits:
             if not wait.deadlines and not wait.task.done():
                 wait.task.cancel()
                 self._close(wait)
-            self._show()
 
     def _begin(self, dead: DeadConnection, task_queue: str) -> _Wait:
         wait = _Wait(dead, workflow.now())
@@ -81,7 +83,6 @@ class Waits:
         return wait
 
     def _close(self, wait: _Wait) -> None:
-        wait.by_nexus = False
         if self._open.get(wait.dead.connection_id) is wait:
             del self._open[wait.dead.connection_id]
 
@@ -95,7 +96,8 @@ class Waits:
             status = await self._ask(wait, task_queue)
         finally:
             self._close(wait)
-        self._ended[wait.dead.connection_id] = _Ended(workflow.now(), pause)
+        if wait.deadlines:
+            self._ended[wait.dead.connection_id] = _Ended(workflow.now(), pause)
         return status is ConnectionStatus.ACTIVE
 
     def _pause_before(self, connection_id: str) -> timedelta:
@@ -106,23 +108,26 @@ class Waits:
 
     async def _ask(self, wait: _Wait, task_queue: str) -> ConnectionStatus | None:
         """The status with which the wait ends; None where nobody will ever say."""
-        pause = FIRST_PAUSE
+        pause, endpoint = FIRST_PAUSE, wait.dead.endpoint
         while True:
-            open_by_nexus = sum(other.by_nexus for other in self._open.values())
             try:
-                if wait.dead.endpoint is None or open_by_nexus >= BY_NEXUS:
+                if endpoint is None or self._operations >= BY_NEXUS:
                     return await ask_by_activity(wait.dead, task_queue)
-                wait.by_nexus = True
-                return await ask_by_nexus(wait.dead, wait.dead.endpoint)
+                return await self._operate(wait.dead, endpoint)
             except ActivityError:
                 return None
             except NexusOperationError as error:
-                if is_final(error) or not wait.deadlines:
+                if not wait.deadlines:
                     return None
-            finally:
-                wait.by_nexus = False
+                if is_refused(error):
+                    endpoint = None
+                    continue
             await workflow.sleep(pause, summary=f"before asking again about {wait.dead.whose}")
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _show(self) -> None:
-        self._details.show([wait.line for wait in self._open.values() if wait.deadlines])
+    async def _operate(self, dead: DeadConnection, endpoint: str) -> ConnectionStatus:
+        self._operations += 1
+        try:
+            return await ask_by_nexus(dead, endpoint)
+        finally:
+            self._operations -= 1

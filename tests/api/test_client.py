@@ -206,3 +206,12 @@ async def test_settings(client: Client) -> None:
 async def test_export_is_lines(client: Client) -> None:
     lines = [line async for line in client.export()]
     assert any('"acme"' in line for line in lines)
+
+
+async def test_a_refresh_that_came_too_late_for_its_generation_does_nothing(
+    everlink: Everlink, product: httpx.AsyncClient, client: Client
+) -> None:
+    connection_id = await everlink.connect(product)
+    assert (await client.connections.refresh(connection_id, newer_than=1)).generation == 2
+    assert (await client.connections.refresh(connection_id, newer_than=1)).generation == 2
+    assert (await client.connections.refresh(connection_id)).generation == 3

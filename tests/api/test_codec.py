@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from base64 import b64decode
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from google.protobuf.json_format import MessageToDict
 from pydantic import SecretStr
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
@@ -21,16 +23,20 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from dev.listener import Listener
-from everlink.contract import LINKED_ACCOUNT, connection_workflow_id
-from store.codec import Pseudonyms, client_plugin, codec_keys
+from everlink.contract import LINKED_ACCOUNT, SEARCH_ATTRIBUTES, connection_workflow_id
+from store.codec import ENCODING, Pseudonyms, client_plugin, codec_keys
 from store.settings import Settings
 from store.vault import new_master_key
 from tests.api.conftest import OAUTH_URL, Everlink, running, settings_for, until_status
 from tests.api.removing import until_removed
+from tests.api.test_nexus import ask, dead, reconnect, their_namespace, until_waited_for
 from tests.servers import start_dev_server
 
 ORGANIZATION, ACCOUNT, IDENTIFIER = "Umbrella Holding", "initech-4711", "ada@acme.example"
 SECRETS = (ORGANIZATION, ACCOUNT, IDENTIFIER)
+# What the SDK writes for itself: the patch that a workflow has, and which local activity ended when.
+PATCHED = "TemporalChangeVersion"
+MARKERS = {f".markerRecordedEventAttributes.details.{name}.payloads" for name in ("patch-data", "data")}
 OLD, NEW = new_master_key("old"), new_master_key("new")
 
 
@@ -83,6 +89,27 @@ async def everything(client: Client) -> dict[str, bytes]:
     return found
 
 
+async def unsealed(client: Client) -> set[str]:
+    """Where payloads stand in all histories that are not sealed."""
+    found: set[str] = set()
+    async for listed in client.list_workflows():
+        history = await client.get_workflow_handle(listed.id, run_id=listed.run_id).fetch_history()
+        for event in history.events:
+            found |= set(_clear(MessageToDict(event), ""))
+    return found
+
+
+def _clear(node: object, path: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "encoding" in (metadata := node.get("metadata", {})) and b64decode(metadata["encoding"]) != ENCODING:
+            yield path
+        for name, value in node.items():
+            yield from _clear(value, f"{path}.{name}")
+    elif isinstance(node, list):
+        for value in node:
+            yield from _clear(value, path)
+
+
 def told(kept: dict[str, bytes]) -> set[str]:
     return {secret for secret in SECRETS if any(secret.encode() in one for one in kept.values())}
 
@@ -132,6 +159,10 @@ async def test_nothing_in_temporal_names_a_customer(place: Place, server: Workfl
     kept = await everything(server.client)
     assert {name.partition("/")[0] for name in kept} >= {"connection", "delivery", "removal"}
     assert told(kept) == set()
+    places = await unsealed(server.client)
+    names = {place.rpartition(".")[2] for place in places if ".searchAttributes." in place}
+    assert names <= {key.name for key in SEARCH_ATTRIBUTES} | {PATCHED}
+    assert {place for place in places if ".searchAttributes." not in place} <= MARKERS
     keys = codec_keys(settings)
     assert keys is not None
     pseudonym = Pseudonyms(keys).of(ACCOUNT)
@@ -153,6 +184,7 @@ async def test_it_is_switched_on_and_its_key_rotated_while_workflows_run(
             await refresh(product, connection_id)
 
 
+@pytest.mark.long  # Temporal lets a task that has failed wait
 async def test_missing_key_is_named_and_nothing_is_lost(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     async with running(place.with_key(OLD), place.sandbox) as everlink:
         product = await account_of(everlink)
@@ -182,3 +214,18 @@ async def test_process_that_cannot_open_an_answer_says_so(
         refused = await product.post(f"/v1/connections/{connection_id}/refresh")
     assert (refused.status_code, refused.json()["error_code"]) == (503, "codec_key_invalid"), refused.text
     assert "EVERLINK_CODEC_KEY has no key with the id 'old'" in caplog.text
+
+
+async def test_callers_through_nexus_read_the_answers(place: Place, server: WorkflowEnvironment) -> None:
+    """They know nothing of our codec."""
+    async with running(place.with_key(OLD), place.sandbox) as everlink, their_namespace(server) as theirs:
+        async with dead(everlink) as (product, connection_id):
+            waits = await ask(theirs, "await_active", connection_id)
+            waiting = await until_waited_for(theirs, waits)
+            await reconnect(everlink, product, connection_id)
+            standing = await asyncio.wait_for(waits.result(), 30)
+            assert (standing["status"], standing["connection_id"]) == ("active", connection_id)
+        status = await (await ask(theirs, "get_status", connection_id)).result()
+        assert status["status"] == "active"
+    kept = await everything(server.client)
+    assert waiting in kept and told(kept) == set()

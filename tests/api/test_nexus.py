@@ -46,8 +46,9 @@ class Asks:
         return await everlink.execute_operation(operation, asked)
 
 
-@pytest.fixture(scope="module")
-async def theirs(temporal: WorkflowEnvironment) -> AsyncIterator[Client]:
+@asynccontextmanager
+async def their_namespace(temporal: WorkflowEnvironment) -> AsyncIterator[Client]:
+    """Made, with the endpoint that reaches every connection, and a worker of theirs."""
     service = temporal.client.service_client
     await service.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=THEIRS, workflow_execution_retention_period=Duration(seconds=86400))
@@ -63,6 +64,12 @@ async def theirs(temporal: WorkflowEnvironment) -> AsyncIterator[Client]:
                 return
             except RuntimeError:
                 await asyncio.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+async def theirs(temporal: WorkflowEnvironment) -> AsyncIterator[Client]:
+    async with their_namespace(temporal) as client:
+        yield client
 
 
 async def _endpoint(client: Client, name: str) -> None:

@@ -182,7 +182,7 @@ async def test_hundreds_follow_and_the_page_says_how_far_it_is(
     assert (await rows_of(everlink.made.database, scope))["credential"] == 250  # a reconnect may find them
 
     page = await temporal.client.get_workflow_handle(removal_workflow_id(removal["id"])).describe()
-    assert await page.static_summary() == "remove application · sandbox"
+    assert await page.static_summary() == "remove application · `sandbox`"
     one = temporal.client.get_workflow_handle(connection_workflow_id(next(iter(mine))))
     history = [event.event_type async for event in one.fetch_history_events()]
     assert len(history) < 30

@@ -54,9 +54,9 @@ class Cli:
         return ended
 
     @asynccontextmanager
-    async def started(self, *arguments: str | Path) -> AsyncIterator[Process]:
+    async def started(self, *arguments: str | Path, stderr: int = PIPE) -> AsyncIterator[Process]:
         """While it runs; killed in the end, as nothing else could."""
-        process = await self._start(*arguments, stdin=DEVNULL)
+        process = await self._start(*arguments, stdin=DEVNULL, stderr=stderr)
         try:
             yield process
         finally:
@@ -64,11 +64,11 @@ class Cli:
                 process.kill()
             await process.wait()
 
-    async def _start(self, *arguments: str | Path, stdin: int) -> Process:
-        named = {"EVERLINK_URL": self.url, "EVERLINK_API_KEY": self.api_key, "NO_COLOR": "1"}
+    async def _start(self, *arguments: str | Path, stdin: int, stderr: int = PIPE) -> Process:
+        named = {"EVERLINK_URL": self.url, "EVERLINK_API_KEY": self.api_key, "NO_COLOR": "1", "TERM": "xterm"}
         environment = {**os.environ, **named, "PYTHONPATH": str(ROOT)}
         return await asyncio.create_subprocess_exec(
-            *COMMAND, *map(str, arguments), cwd=ROOT, env=environment, stdin=stdin, stdout=PIPE, stderr=PIPE
+            *COMMAND, *map(str, arguments), cwd=ROOT, env=environment, stdin=stdin, stdout=PIPE, stderr=stderr
         )
 
 

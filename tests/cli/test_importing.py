@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import os
 import stat
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from tests.api.conftest import Everlink
 from tests.cli.conftest import Cli
 
 Rows = list[dict[str, Any]]
+STATUS = Path("/proc/self/status")  # of a process, which counts its memory from its own start
 
 
 async def credential_of(everlink: Everlink, product: httpx.AsyncClient, connection: str) -> OAuthCredential:
@@ -143,9 +145,11 @@ def nangos(account: str, tokens: dict[str, str], key: str) -> Rows:
     ]
 
 
-@pytest.mark.parametrize("written", [as_csv, json_lines, array])
-@pytest.mark.parametrize("shape", [ours, the_seeds, nangos])
-async def test_each_shape_in_each_form(
+@pytest.mark.parametrize(
+    ("shape", "written"),
+    [(ours, as_csv), (ours, array), (the_seeds, json_lines), (nangos, json_lines), (nangos, as_csv)],
+)
+async def test_each_shape_and_each_form(
     everlink: Everlink,
     product: httpx.AsyncClient,
     cli: Cli,
@@ -158,7 +162,7 @@ async def test_each_shape_in_each_form(
     file.write_text(written(shape("globex", tokens, key)))
     named = ("--map", "sandbox-prod=sandbox")
     dry = await cli("import", file, "--dry-run", *named)
-    assert (dry.code, dry.out, dry.err) == (0, "2 rows can be sent, 0 cannot; nothing was\n", "")
+    assert (dry.code, dry.out, dry.err) == (0, "2 rows can be sent, 0 cannot; nothing was sent\n", "")
     state = file.with_name(file.name + SUFFIX)
     assert await connections(product) == [] and not state.exists()
     for said in ("2 imported, 0 imported before, 0 failed\n", "0 imported, 2 imported before, 0 failed\n"):
@@ -249,10 +253,27 @@ async def test_what_fails_is_told_by_line_and_without_a_secret(
     assert secret not in ended.said and secret.encode() not in file.with_name(file.name + SUFFIX).read_bytes()
     dry = await cli("import", file, "--dry-run")
     assert dry.code == 1 and secret not in dry.said
-    assert dry.out == f"4 rows can be sent, {len(rejected) - 3} cannot; nothing was\n"
+    assert dry.out == f"4 rows can be sent, {len(rejected) - 3} cannot; nothing was sent\n"
     file.write_text(json_lines([fine, {**fine, "linked_account_id": "Müller & Söhne / 7"}]))
     assert (await cli("import", file)).out == "1 imported, 1 imported before, 0 failed\n"
     assert {one["linked_account_id"] for one in await connections(product)} == {"acme", "Müller & Söhne / 7"}
+
+
+async def test_at_a_terminal_a_bar_follows(everlink: Everlink, cli: Cli, tmp_path: Path) -> None:
+    """It says what has become of the rows; what fails stands above it."""
+    key = {"slug": "sandbox-key", "fields": {"api_key": await new_key(everlink)}}
+    file = tmp_path / "held.jsonl"
+    file.write_text(json_lines([{"linked_account_id": "acme", **key}, {"linked_account_id": "acme"}]))
+    terminal, theirs = os.openpty()
+    async with cli.started("import", file, stderr=theirs) as importing:
+        os.close(theirs)
+        async with asyncio.timeout(60):
+            assert await importing.wait() == 1
+    shown = os.read(terminal, 65_536).decode()
+    os.close(terminal)
+    assert "line 2: it is of no shape that is known" in shown
+    last = shown.rsplit("\r", 2)[-2]
+    assert "100% 1 imported, 1 failed" in last
 
 
 async def test_nothing_but_a_file_and_a_key_that_may(
@@ -330,13 +351,14 @@ async def test_other_key_begins_anew(everlink: Everlink, cli: Cli, tmp_path: Pat
     assert len(await connections(production)) == 1
 
 
+@pytest.mark.skipif(not STATUS.exists(), reason="no /proc here")
 @pytest.mark.parametrize("written", [as_csv, json_lines, array])
 async def test_memory_does_not_grow_with_the_file(cli: Cli, tmp_path: Path, written: Callable[[Rows], str]) -> None:
     """Ten thousand rows of 2 KB, and a hundred."""
     measured = (
         "import pathlib, sys, everlink.cli as c\n"
         "try: c.main()\n"
-        "finally: print(pathlib.Path('/proc/self/status').read_text(), file=sys.stderr)"
+        f"finally: print(pathlib.Path('{STATUS}').read_text(), file=sys.stderr)"
     )
     most = []
     for count in (100, 10_000):

@@ -17,6 +17,7 @@ from doctor import clock
 from doctor.findings import Standing
 from providers.catalog import BUILT_IN
 from store.database import utc_now
+from store.vault import new_master_key
 from tests.doctor.helping import Operator
 
 
@@ -63,6 +64,14 @@ async def test_catalog_file_that_is_broken_is_named(operator: Operator, tmp_path
     assert found.standing is Standing.FAILURE and "slack.yaml" in found.said and "\n" not in found.said
     shutil.copy(BUILT_IN / "slack.yaml", folder)
     assert (await operator.looks())["catalog"].standing is Standing.OK
+
+
+async def test_codec_is_on_off_or_has_no_key(operator: Operator) -> None:
+    assert (await operator.looks())["codec"].said.startswith("off")
+    for key, standing in (("c1:planted", Standing.FAILURE), (new_master_key("c1"), Standing.OK)):
+        operator.variables["EVERLINK_CODEC_KEY"] = key
+        found = (await operator.looks())["codec"]
+        assert found.standing is standing and "planted" not in found.said
 
 
 @asynccontextmanager

@@ -6,12 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, RemoveSearchAttributesRequest
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListNexusEndpointsRequest,
+    RemoveSearchAttributesRequest,
+    UpdateNexusEndpointRequest,
+)
 from temporalio.client import ScheduleActionExecutionStartWorkflow, ScheduleHandle
 from temporalio.testing import WorkflowEnvironment
 
 from doctor.findings import Finding, Standing
-from everlink.contract import UPKEEP_SCHEDULE
+from everlink.contract import NEXUS_ENDPOINT, UPKEEP_SCHEDULE
 from store.vault import new_master_key
 from tests.doctor.helping import SECONDS, Operator
 from tests.servers import BIN
@@ -66,6 +71,17 @@ async def test_new_server_is_made_ready_by_doing_what_the_doctor_says(operator: 
     async with operator.keeps_running(found["workers"]):
         await operator.sees("workers", Standing.OK)
         await operator.sees("upkeep", Standing.OK)
+
+
+async def test_nexus_endpoint_that_leads_elsewhere_is_led_back(server: WorkflowEnvironment, operator: Operator) -> None:
+    await operator.mends(await operator.sees("Nexus", Standing.NOTE))
+    await operator.sees("Nexus", Standing.OK)
+    service = server.client.operator_service
+    found = (await service.list_nexus_endpoints(ListNexusEndpointsRequest(name=NEXUS_ENDPOINT))).endpoints[0]
+    found.spec.target.worker.task_queue = "elsewhere"
+    await service.update_nexus_endpoint(UpdateNexusEndpointRequest(id=found.id, version=found.version, spec=found.spec))
+    await operator.mends(await operator.sees("Nexus", Standing.FAILURE, "task queue elsewhere"))
+    await operator.sees("Nexus", Standing.OK)
 
 
 async def test_namespace_that_is_not_there_is_made(operator: Operator) -> None:

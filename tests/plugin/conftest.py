@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from tests.plugin.api import Api
+from tests.plugin.service import Service, serving
 from tests.servers import BIN
 
 
@@ -26,6 +26,7 @@ async def api() -> AsyncIterator[Api]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def histories() -> Path:
-    return Path(__file__).parent / "histories"
+@pytest.fixture
+async def service(server: WorkflowEnvironment) -> AsyncIterator[Service]:
+    async with serving(server) as running:
+        yield running

@@ -23,6 +23,7 @@ from tests.plugin import users
 from tests.plugin.api import Api
 
 WORKFLOWS = [thing for thing in vars(users).values() if hasattr(thing, "__temporal_workflow_definition")]
+POLL = timedelta(milliseconds=200)
 SINCE = datetime(2026, 11, 30, 7, tzinfo=UTC)
 
 
@@ -50,8 +51,23 @@ class Syncing:
     @activity.defn
     async def sync(self, connection_id: str) -> str:
         self.runs[connection_id] += 1
-        if self.api.statuses[connection_id] is not ConnectionStatus.ACTIVE:
+        if self.api.statuses.get(connection_id) is not ConnectionStatus.ACTIVE:
             raise dead(connection_id, endpoint=self._endpoint, at_most=self._at_most).failure()
+        return f"synced {connection_id}"
+
+
+class Refused(Syncing):
+    """Fails so many times, whatever Everlink says of the connection."""
+
+    def __init__(self, api: Api, times: int) -> None:
+        super().__init__(api)
+        self._times = times
+
+    @activity.defn
+    async def sync(self, connection_id: str) -> str:
+        self.runs[connection_id] += 1
+        if self.runs[connection_id] <= self._times:
+            raise dead(connection_id).failure()
         return f"synced {connection_id}"
 
 
@@ -63,7 +79,7 @@ async def start(client: Client, workflow: Any, *args: Any, queue: str) -> Workfl
     return await client.start_workflow(workflow, args=args, id=f"user-{uuid4().hex}", task_queue=queue)
 
 
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 40.0) -> Any:
     """The first true answer."""
     async with asyncio.timeout(seconds):
         while not (answer := await condition()):
@@ -85,7 +101,7 @@ async def events(handle: WorkflowHandle[Any, Any], kind: EventType.ValueType) ->
 async def working(client: Client, syncing: Syncing, **options: Any) -> AsyncIterator[str]:
     """A user's worker in the default sandbox. Answers its task queue."""
     queue = f"user-{uuid4().hex}"
-    plugin = EverlinkPlugin(syncing.api.url, "tk_user", poll=timedelta(milliseconds=200))
+    plugin = EverlinkPlugin(syncing.api.url, "tk_user", poll=POLL)
     async with Worker(
         client, task_queue=queue, workflows=WORKFLOWS, activities=[syncing.sync], plugins=[plugin], **options
     ):

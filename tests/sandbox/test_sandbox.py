@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from sandbox.contacts import CONTACTS
 from sandbox.customer import Customer
 from tests.sandbox_process import running_sandbox
 
@@ -107,6 +108,22 @@ async def test_access_token_opens_the_profile(http: httpx.AsyncClient, ada: Cust
     assert profile.pop("id").isdigit()
     assert profile == {"username": "ada", "email": "ada@acme.example", "name": "Ada Lovelace"}
     assert refusal(await http.get("/api/me")) == (401, "invalid_token")
+
+
+async def test_contacts_come_page_by_page(http: httpx.AsyncClient, ada: Customer) -> None:
+    token = await connect(http, ada)
+    http.headers["Authorization"] = f"Bearer {token['access_token']}"
+    ids: list[str] = []
+    number: int | None = 1
+    while number is not None:
+        page = (await http.get("/api/contacts", params={"page": number})).json()
+        ids += [contact["id"] for contact in page["contacts"]]
+        number = page["next_page"]
+    assert ids == [contact["id"] for contact in CONTACTS]
+    for none in ("0", "-1", "x", ""):
+        assert refusal(await http.get("/api/contacts", params={"page": none})) == (400, "invalid_page")
+    await ada.revoke()
+    assert refusal(await http.get("/api/contacts")) == (401, "invalid_token")
 
 
 async def test_callback_names_the_issuer_of_the_metadata(http: httpx.AsyncClient, ada: Customer) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -15,6 +18,7 @@ from everlink.contract import CredentialRejected
 from store.codec import PSEUDONYM_LENGTH, Codec, Pseudonyms, client_plugin
 from store.settings import Settings
 from store.vault import KeyInvalid, Keyring, new_master_key
+from tests.store.processes import ROOT
 
 OLD, NEW = new_master_key("old"), new_master_key("new")
 MESSAGE = CredentialRejected(request_id="ada@acme.example")
@@ -84,6 +88,25 @@ async def test_client_that_answers_others_seals_nothing_and_opens_all() -> None:
 def test_codec_is_off_without_a_key(key: SecretStr | None) -> None:
     converter = client_plugin(Settings(codec_key=key)).configure_client({})["data_converter"]
     assert converter is pydantic_data_converter
+
+
+@pytest.mark.parametrize("module", ["worker.py", "-m api"])
+def test_process_with_a_malformed_key_says_so_in_one_line(module: str, tmp_path: Path) -> None:
+    settings = {
+        "EVERLINK_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/x.sqlite3",
+        "EVERLINK_MASTER_KEY": OLD,
+        "EVERLINK_CODEC_KEY": "c1:AAAA",
+    }
+    ended = subprocess.run(
+        [sys.executable, *module.split()],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin", **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1
+    assert "EVERLINK_CODEC_KEY is written as" in ended.stderr and "AAAA" not in ended.stderr
 
 
 def test_pseudonym_is_one_account_under_one_first_key() -> None:

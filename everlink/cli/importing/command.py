@@ -57,7 +57,9 @@ def import_connections(
                     return tally, ""
                 with Done(file, chosen.url, chosen.api_key) as done, _bar(console) as bar:
                     importer = Importer(client, reader, done, tally, at_once=at_once, failed=tell)
-                    await importer.run(_followed(rows, bar, tally))
+                    followed = _Followed(rows, bar, tally)
+                    await importer.run(followed)
+                    followed.show()
         except Unavailable as away:
             return tally, f"{in_words(away)}; run it again to go on"
         except EverlinkError as error:
@@ -68,7 +70,7 @@ def import_connections(
 
     tally, trouble = ask(context, work)
     if dry_run:
-        typer.echo(f"{tally.imported} rows can be sent, {tally.failed} cannot; nothing was")
+        typer.echo(f"{tally.imported} rows can be sent, {tally.failed} cannot; nothing was sent")
     else:
         typer.echo(f"{tally.imported} imported, {tally.known} imported before, {tally.failed} failed")
     if trouble:
@@ -101,10 +103,18 @@ def _bar(console: Console) -> Progress:
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
-def _followed(rows: Rows, bar: Progress, tally: Tally) -> Iterator[Row]:
+class _Followed:
     """The rows, while the bar follows how much of the file was read: nobody knows how many there are."""
-    task = bar.add_task("", total=rows.size)
-    for row in rows:
-        yield row
-        said = f"{tally.imported + tally.known} imported, {tally.failed} failed"
-        bar.update(task, completed=rows.position, description=said)
+
+    def __init__(self, rows: Rows, bar: Progress, tally: Tally) -> None:
+        self._rows, self._bar, self._tally = rows, bar, tally
+        self._task = bar.add_task("", total=rows.size)
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            yield row
+            self.show()
+
+    def show(self) -> None:
+        said = f"{self._tally.imported + self._tally.known} imported, {self._tally.failed} failed"
+        self._bar.update(self._task, completed=self._rows.position, description=said)

@@ -34,12 +34,12 @@ class Done:
         try:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             self.path.chmod(0o600)
-            self._database = sqlite3.connect(self.path, isolation_level=None)
-            # A kill loses nothing; after a power cut, what is sent again changes nothing.
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute("CREATE TABLE IF NOT EXISTS done (row BLOB PRIMARY KEY) WITHOUT ROWID")
-        except (OSError, sqlite3.Error):
-            raise FileRefused(f"{self.path.name} cannot be written, or is something else") from None
+        except OSError:
+            raise self._refused() from None
+        self._database = sqlite3.connect(self.path, isolation_level=None)
+        # A kill loses nothing; after a power cut, what is sent again changes nothing.
+        self._execute("PRAGMA synchronous = OFF")
+        self._execute("CREATE TABLE IF NOT EXISTS done (row BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def __enter__(self) -> Self:
         return self
@@ -50,11 +50,19 @@ class Done:
         self._database.close()
 
     def has(self, held: Held) -> bool:
-        found = self._database.execute("SELECT 1 FROM done WHERE row = ?", (self._hash(held),))
-        return found.fetchone() is not None
+        return self._execute("SELECT 1 FROM done WHERE row = ?", self._hash(held)).fetchone() is not None
 
     def add(self, held: Held) -> None:
-        self._database.execute("INSERT OR IGNORE INTO done VALUES (?)", (self._hash(held),))
+        self._execute("INSERT OR IGNORE INTO done VALUES (?)", self._hash(held))
+
+    def _execute(self, statement: str, *values: bytes) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.Error:
+            raise self._refused() from None
+
+    def _refused(self) -> FileRefused:
+        return FileRefused(f"{self.path.name} cannot be written, or is something else")
 
     def _hash(self, held: Held) -> bytes:
         said = json.dumps([self._url, asdict(held)], sort_keys=True, default=str)

@@ -72,6 +72,8 @@ class Importer:
             self._tally.imported += 1
         except RowRefused as refused:
             self._tell(row, str(refused))
+        except FileRefused as refused:
+            self._trouble = refused
         except EverlinkError as error:
             if _concerns_all(error):
                 self._trouble = error
