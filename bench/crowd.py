@@ -41,7 +41,7 @@ class Crowd:
     waiting: int = 10_000
     connections: int = 1_000
     together: int = 500  # of those that wait, on one connection more
-    quiet_seconds: float = 30.0
+    quiet_seconds: float = 20.0
 
 
 @dataclass(frozen=True)
