@@ -53,6 +53,7 @@ class EverlinkServiceHandler:
         self, ctx: nexus.WorkflowRunOperationContext, asked: ConnectionAsked
     ) -> nexus.WorkflowHandle[ConnectionStanding]:
         row = await self._find(asked.connection_id)
+        _refuse_if_ended(row)
         lives = _timeout(ctx.headers.get(TIMEOUT_HEADER))
         return await ctx.start_workflow(
             Workflow.WAITING,

@@ -27,11 +27,12 @@ async def start_skipping() -> WorkflowEnvironment:
     return environment
 
 
-async def start_dev_server() -> WorkflowEnvironment:
+async def start_dev_server(*options: str) -> WorkflowEnvironment:
     """A real dev server of one's own: two stores must not share one, or a worker gets the other's tasks."""
     return await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(BIN / "temporal"),
         search_attributes=SEARCH_ATTRIBUTES,
         dev_server_log_level="error",
+        dev_server_extra_args=options,
         plugins=[plugin()],
     )

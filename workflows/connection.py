@@ -308,7 +308,9 @@ class ConnectionWorkflow:
             due = workflow.info().start_time + PENDING_TIMEOUT
         timeout = None if due is None else max(timedelta(0), due - workflow.now())
         with suppress(asyncio.TimeoutError):
-            await workflow.wait_condition(self._has_work, timeout=timeout, timeout_summary=page.timer(self._state))
+            await workflow.wait_condition(
+                lambda: self._has_work() or self._is_crowded(), timeout=timeout, timeout_summary=page.timer(self._state)
+            )
 
     async def _end(self) -> None:
         """Record the end, revoke upstream with a receipt in the timeline, purge the credential."""
@@ -364,6 +366,10 @@ class ConnectionWorkflow:
     def _is_run_full(self) -> bool:
         suggested = workflow.info().is_continue_as_new_suggested()
         return suggested or self._refreshes_in_run >= REFRESHES_PER_RUN
+
+    def _is_crowded(self) -> bool:
+        """Who waits comes and goes while the loop sleeps, and fills the run."""
+        return self._waiters.are_there and self._is_run_full()
 
     def _is_quiet(self) -> bool:
         """Nothing is under way beside the loop."""

@@ -34,9 +34,13 @@ class Waiters:
         self._life.show()
 
     @property
+    def are_there(self) -> bool:
+        return bool(self._state.waiters)
+
+    @property
     def are_being_told(self) -> bool:
         """Whether there is somebody who can be told now."""
-        return bool(self._state.waiters) and self._is_settled()
+        return self.are_there and self._is_settled()
 
     async def answer(self) -> None:
         """Tell them whenever the connection is as they want it, until cancelled."""
@@ -44,7 +48,8 @@ class Waiters:
             await workflow.wait_condition(lambda: self.are_being_told)
             told = self._state.waiters[:TOLD_AT_ONCE]
             await asyncio.gather(*(self._tell(one) for one in told))
-            self._state.waiters = [one for one in self._state.waiters if one not in told]
+            ids = {one.workflow_id for one in told}
+            self._state.waiters = [one for one in self._state.waiters if one.workflow_id not in ids]
             self._life.show()
 
     async def _tell(self, waiter: Waiter) -> None:

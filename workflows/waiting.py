@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
@@ -16,6 +18,9 @@ with workflow.unsafe.imports_passed_through():
         Workflow,
         connection_workflow_id,
     )
+
+MISSING_AT_MOST = timedelta(hours=2)  # upkeep finds within an hour what has no workflow, and starts it again
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=1)
 
 
 @workflow.defn(name=Workflow.WAITING)
@@ -32,12 +37,7 @@ class WaitingWorkflow:
         connection = workflow.get_external_workflow_handle(connection_workflow_id(asked.connection_id))
         lives = info.execution_timeout
         me = Waiter(workflow_id=info.workflow_id, until=None if lives is None else info.workflow_start_time + lives)
-        try:
-            await connection.signal(Signal.AWAIT_ACTIVE, me)
-        except FailureError:
-            if workflow.cancellation_reason() is not None:
-                raise
-            raise ApplicationError("the connection has ended", type="Disconnected", non_retryable=True) from None
+        await self._register(connection, me)
         try:
             if workflow.cancellation_reason() is not None:  # it came while the signal was on its way, which swallows it
                 raise asyncio.CancelledError
@@ -47,6 +47,27 @@ class WaitingWorkflow:
             raise
         assert self._standing is not None
         return self._standing
+
+    async def _register(self, connection: workflow.ExternalWorkflowHandle[Any], me: Waiter) -> None:
+        """Whoever asks is told of a connection that has ended; one that has not may lack its workflow for a while.
+
+        Raises:
+            ApplicationError: it has had none for so long that it has ended meanwhile.
+        """
+        given_up, pause = workflow.now() + MISSING_AT_MOST, FIRST_PAUSE
+        while True:
+            try:
+                await connection.signal(Signal.AWAIT_ACTIVE, me)
+                return
+            except FailureError:
+                if workflow.cancellation_reason() is not None:
+                    raise
+                if workflow.now() >= given_up:
+                    raise ApplicationError(
+                        "the connection has ended", type="Disconnected", non_retryable=True
+                    ) from None
+            await workflow.sleep(pause, summary="until the connection's workflow is there again")
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     @workflow.signal(name=Signal.SETTLED)
     def settled(self, standing: ConnectionStanding) -> None:

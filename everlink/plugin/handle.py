@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, TextIO
 
 from temporalio import workflow
@@ -30,12 +31,16 @@ class Handle(workflow.ActivityHandle[Any]):
         """`on_failure` answers what to do after the first run's failure, None where that is the result."""
         self._first = first
         self._on_failure = on_failure
+        self._cancel_requested = False  # of the first run, while it ran
         self._rest: asyncio.Task[Any] | None = None
         first.add_done_callback(self._go_on)
 
     def _after_first(self) -> Rest | None:
-        """What is left to do after the first run: nothing while it runs, and where its result is the handle's."""
-        if not self._first.done() or self._first.cancelled():
+        """What is left to do after the first run: nothing while it runs, and where its result is the handle's.
+
+        Also where it was cancelled and failed for all that: whoever cancels waits for no customer.
+        """
+        if not self._first.done() or self._first.cancelled() or self._cancel_requested:
             return None
         error = self._first.exception()
         return None if error is None else self._on_failure(error)
@@ -72,6 +77,12 @@ class Handle(workflow.ActivityHandle[Any]):
     def cancel(self, msg: Any | None = None) -> bool:
         """Cancel what it does now: the activity, by its cancellation type, or its part in the wait."""
         self._go_on()
+        if self._rest is not None and getcoroutinestate(self.get_coro()) == CORO_CREATED:
+            # Not before it has begun: it could not say then, as an activity does, that it was cancelled.
+            self.get_loop().call_soon(self._rest.cancel, msg)
+            return True
+        if not self._first.done():
+            self._cancel_requested = True
         return self._at_work.cancel(msg)
 
     def add_done_callback(self, fn: Callable[[Any], object], *, context: Context | None = None) -> None:

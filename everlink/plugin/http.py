@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from ipaddress import ip_address
 from typing import Any
 
 import httpx
@@ -15,6 +14,8 @@ from everlink.plugin.credentials import Handout, current
 
 CARRIED = "everlink.credential"  # the extension of a request that tells what it carries
 MOST_READ = 64 * 1024  # bytes of a JSON answer that is read to tell a refusal
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+DIRECTLY = {f"http://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}  # not through a proxy, in the clear
 Origin = tuple[str, str, int | None]
 
 
@@ -32,6 +33,7 @@ def http(connection_id: str, **options: Any) -> httpx.AsyncClient:
     Its requests raise what `credential()` does.
     """
     auth = ConnectionAuth(current(), connection_id, httpx.URL(options.get("base_url", "")))
+    options["mounts"] = {**DIRECTLY, **(options.get("mounts") or {})}
     client = httpx.AsyncClient(auth=auth, **options)
     hooks = client.event_hooks
     client.event_hooks = {**hooks, "request": [*hooks["request"], auth.dress]}
@@ -148,13 +150,6 @@ def _origin(url: httpx.URL) -> Origin:
 
 def _safe_origin(url: httpx.URL) -> Origin:
     """Raises EverlinkError where others could read a credential on its way there."""
-    if url.scheme != "https" and not _is_this_machine(url.host):
+    if url.scheme != "https" and url.host not in THIS_MACHINE:
         raise EverlinkError("a credential is sent over https only, or to this machine")
     return _origin(url)
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -100,11 +100,17 @@ class _Outbound(WorkflowOutboundInterceptor):
                 return await start()
             except FailureError as failure:
                 again = DeadConnection.of(failure)
-                if again is None:
+                if again is None or _is_cancelled():
                     raise
                 error, dead = failure, again
             if workflow.now() - resumed > CALM:
                 since = workflow.now()
+
+
+def _is_cancelled() -> bool:
+    """Whether the run was cancelled, and failed for all that: whoever cancels waits for no customer."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _duration(seconds: float | None) -> timedelta | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
+LONGEST = timedelta(days=36_500)
+
 
 @dataclass(frozen=True)
 class Wait:
@@ -24,10 +26,12 @@ class Wait:
         """When the time is over, the activity's own error reaches the workflow.
 
         Raises:
-            ValueError: the limit is negative.
+            ValueError: the limit is negative, or longer than dates go.
         """
         if limit < timedelta():
             raise ValueError("a wait cannot be shorter than nothing")
+        if limit > LONGEST:
+            raise ValueError("a wait of more than a hundred years is Wait.FOREVER")
         return cls(limit)
 
     @property

@@ -215,10 +215,10 @@ async def test_endpoint_of_one_tenant_reaches_no_other(everlink: Everlink, their
     await asyncio.wait_for((await ask(theirs, operation, connection_id, endpoint=mine)).result(), 20)
 
 
-async def test_ended_connection_is_offered_no_link(everlink: Everlink, theirs: Client) -> None:
+async def test_ended_connection_is_offered_nothing(everlink: Everlink, theirs: Client) -> None:
     product = await everlink.product()
     connection_id = await everlink.connect(product)
     await product.delete(f"/v1/connections/{connection_id}")
     await until_status(product, connection_id, ConnectionStatus.DISCONNECTED)
-    for operation in ("start_reconnect", "report_rejected"):
+    for operation in ("start_reconnect", "report_rejected", "await_active"):
         assert "has ended" in await refused(await ask(theirs, operation, connection_id))

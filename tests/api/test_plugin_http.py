@@ -123,6 +123,26 @@ async def test_nothing_is_sent_in_the_clear(
             await http.get("http://api.example/me")
 
 
+async def test_what_goes_to_this_machine_goes_through_no_proxy(
+    client: Client, odd: Odd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection_id = await connect(client, odd, "own-shop")
+    asked: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    async with user.credential(connection_id), await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with user.http(connection_id, base_url=odd.url) as http:
+            assert (await http.get("/shop/me")).status_code == 200
+    assert not asked and len(odd.asked) == 1
+
+
 async def test_only_activities_get_credentials() -> None:
     in_activity.set(None)
     with pytest.raises(RuntimeError, match="EverlinkPlugin"):

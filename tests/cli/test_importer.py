@@ -13,7 +13,7 @@ import pytest
 from everlink import Client, EverlinkError
 from everlink.catalog import CatalogItem
 from everlink.cli.importing import importer
-from everlink.cli.importing.done import Done
+from everlink.cli.importing.done import SUFFIX, Done
 from everlink.cli.importing.importer import Importer, Tally
 from everlink.cli.importing.reading import FileRefused, Row
 from everlink.cli.importing.shapes import NangoAccount, Reader
@@ -116,6 +116,16 @@ async def test_what_concerns_all_rows_ends_it(tmp_path: Path, answer: httpx.Resp
     assert (tally, told) == (Tally(imported=2), [f"ended: {words}"]) and len(read) < 10
     mended = Api()
     assert (await mended.imports(tmp_path / "held", rows(100)))[0] == Tally(imported=98, known=2)
+
+
+def test_state_is_kept_in_no_file_that_a_link_leads_to(tmp_path: Path) -> None:
+    """Beside a file in a folder that others may write to, the link may be theirs."""
+    file, own = tmp_path / "held.csv", tmp_path / "own"
+    own.touch(0o644)
+    file.with_name(f"{file.name}{SUFFIX}").symlink_to(own)
+    with pytest.raises(FileRefused):
+        Done(file, "http://everlink.example", "tk_1")
+    assert own.read_bytes() == b"" and own.stat().st_mode & 0o777 == 0o644
 
 
 async def test_state_that_cannot_be_kept_ends_it(tmp_path: Path) -> None:

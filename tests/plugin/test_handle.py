@@ -108,6 +108,43 @@ async def test_it_is_cancelled_at_any_time(turns: int) -> None:
     assert handle.cancelled() and handle.done() and not handle.cancel()
 
 
+async def test_what_is_cancelled_does_not_begin_to_wait() -> None:
+    """The first run goes on after its cancellation, as an activity may, and meets a dead connection."""
+    gate = asyncio.Event()
+
+    async def goes_on() -> str:
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            await gate.wait()
+        raise Dead
+
+    handle = handle_of(goes_on(), asyncio.Event().wait)
+    await asyncio.sleep(0)
+    assert handle.cancel()
+    gate.set()
+    with pytest.raises(Dead):
+        await asyncio.wait_for(asyncio.shield(handle), 5)
+    assert handle.done() and not handle.cancelled()
+
+
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_a_wait_hears_of_its_cancellation_whenever_that_comes(turns: int) -> None:
+    async def again() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("cancelled") from None
+        return "two"
+
+    handle = Handle(asyncio.ensure_future(fails(Dead())), lambda error: again if isinstance(error, Dead) else None)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert handle.cancel()
+    with pytest.raises(ValueError, match="cancelled"):
+        await handle
+
+
 async def test_a_task_that_waits_for_it_passes_its_cancellation_on() -> None:
     handle = handle_of(fails(Dead()), asyncio.Event().wait)
 

@@ -165,6 +165,8 @@ async def test_nothing_is_said_when_workflows_that_wait_are_evicted(
 def test_a_wait_cannot_be_shorter_than_nothing() -> None:
     with pytest.raises(ValueError, match="shorter"):
         Wait.at_most(timedelta(seconds=-1))
+    with pytest.raises(ValueError, match="FOREVER"):  # no date is that late: the wait could not begin
+        Wait.at_most(timedelta.max)
 
 
 def test_a_replayer_takes_it() -> None:

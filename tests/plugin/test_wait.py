@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
@@ -211,6 +212,45 @@ async def test_all_are_cancelled_and_the_wait_ends(client: Client, syncing: Sync
     assert await details(handle) == ""
     await handle.signal(users.Several.finish)
     assert await handle.result() == ["cancelled: True"] * 2
+
+
+class Unheeding(Syncing):
+    """Goes on when it is cancelled, until the gate opens; earlier runs go through."""
+
+    def __init__(self, api: Api, earlier: int) -> None:
+        super().__init__(api)
+        self._earlier = earlier
+        self.gate = asyncio.Event()
+
+    @activity.defn
+    async def sync(self, connection_id: str) -> str:
+        if self.runs[connection_id] == self._earlier:
+            self.runs[connection_id] += 1
+            await self.gate.wait()
+            self.runs[connection_id] -= 1
+        return await super().sync(connection_id)
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+async def test_what_was_cancelled_before_it_met_the_dead_connection_is_not_waited_for(
+    client: Client, api: Api, one: str, earlier: int
+) -> None:
+    syncing = Unheeding(api, earlier)
+    async with working(client, syncing) as queue:
+        handle = await start(client, users.Finishing.run, one, queue=queue)
+        if earlier:
+            await waits(handle)
+            api.statuses[one] = ACTIVE
+        await until(lambda: _ran(syncing, one, earlier + 1))
+        api.statuses[one] = DEAD
+        await handle.cancel()
+
+        async def is_cancelled() -> bool:
+            return await events(handle, CANCELLED) == 1
+
+        await until(is_cancelled)
+        syncing.gate.set()
+        assert isinstance(await asyncio.wait_for(error_of(handle), 20), ActivityError)
 
 
 async def test_a_timeout_of_asyncio_cancels_a_wait(client: Client, queue: str, one: str) -> None:

@@ -185,3 +185,14 @@ class Catching:
             await workflow.sleep(SECOND)  # what it cleans up takes a moment
             return f"compensated, cancelled: {is_cancelled_exception(error)}"
         return "not cancelled"
+
+
+@workflow.defn
+class Finishing:
+    """Lets an activity that it cancels come to its end."""
+
+    @workflow.run
+    async def run(self, connection_id: str) -> str:
+        return await start(
+            connection_id, cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+        )

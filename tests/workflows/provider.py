@@ -6,7 +6,7 @@ The activities' own tests run the real ones; here only what the workflow makes o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +48,7 @@ from everlink.contract import (
     TransitionTask,
     Update,
     Verdict,
+    Waiter,
     Workflow,
     connection_workflow_id,
     waiting_workflow_id,
@@ -177,11 +178,15 @@ class Life:
         return self.client.get_workflow_handle(connection_workflow_id(self.ref.connection_id))
 
     async def connect(
-        self, generation: int = 1, lifetimes: Lifetimes | None = None, identifier: str | None = None
+        self,
+        generation: int = 1,
+        lifetimes: Lifetimes | None = None,
+        identifier: str | None = None,
+        waiters: Sequence[Waiter] = (),
     ) -> ConnectionView:
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             Workflow.CONNECTION,
-            ConnectionState(ref=self.ref),
+            ConnectionState(ref=self.ref, waiters=list(waiters)),
             id=connection_workflow_id(self.ref.connection_id),
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -20,8 +21,11 @@ from everlink.contract import (
     Waiter,
 )
 from tests.record_histories import FOLDER, die
-from tests.workflows.provider import HOURLY, Life, dead, waiting_room, works
+from tests.servers import start_dev_server
+from tests.workflows.provider import HOURLY, Life, dead, living, waiting_room, works
 from workflows.waiters import TOLD_AT_ONCE
+
+FAILED = EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED
 
 
 async def is_open(handle: WorkflowHandle[object, object]) -> bool:
@@ -51,6 +55,22 @@ async def test_crowd_is_told_in_groups(real_life: Life) -> None:
         told = await asyncio.wait_for(asyncio.gather(*(one.result() for one in waiting)), 60)
         assert {standing.status for standing in told} == {ConnectionStatus.ACTIVE}
         await life.until_waited_for(0)
+
+
+async def test_telling_a_crowd_costs_by_its_size_alone(real_life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were each compared with each who was told, ten thousand would hold up a workflow task until it fails."""
+    life, compared = real_life, 0
+
+    def equals(one: Waiter, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return one is other
+
+    monkeypatch.setattr(Waiter, "__eq__", equals)
+    crowd = [Waiter(workflow_id=f"left/{number}") for number in range(3 * TOLD_AT_ONCE)]
+    await life.connect(waiters=crowd)
+    await life.until_waited_for(0)
+    assert compared <= len(crowd)
 
 
 async def test_those_who_give_up_are_forgotten(real_life: Life) -> None:
@@ -118,6 +138,17 @@ async def test_wait_for_what_has_ended_fails(life: Life) -> None:
     assert isinstance(caught.value.cause, ApplicationError) and caught.value.cause.type == "Disconnected"
 
 
+async def test_one_who_comes_while_the_workflow_is_missing_is_not_turned_away(life: Life) -> None:
+    """Upkeep starts it again, or a reconnect does."""
+    async with waiting_room(life.client):
+        waits = await life.wait()
+        async with asyncio.timeout(20):
+            while FAILED not in [event.event_type async for event in waits.fetch_history_events()]:
+                await asyncio.sleep(0.05)
+        await life.connect()
+        assert (await waits.result()).status is ConnectionStatus.ACTIVE
+
+
 async def test_those_whose_time_is_over_are_forgotten(life: Life, skipping: WorkflowEnvironment) -> None:
     await die(life, skipping)
     now = await skipping.get_current_time()
@@ -128,6 +159,23 @@ async def test_those_whose_time_is_over_are_forgotten(life: Life, skipping: Work
     await skipping.sleep(timedelta(hours=2))
     await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id="three"))
     await life.until_waited_for(1)
+
+
+async def test_run_that_hears_of_nothing_but_waiters_is_followed_by_a_new_one() -> None:
+    """A history that only grows ends in the server's limit, and the connection with it."""
+    short = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=60")
+    async with await start_dev_server(*short) as server, living(server.client) as life:
+        life.provider.refresh_answer = dead
+        await life.connect()
+        await life.refresh()
+        first = (await life.handle.describe()).run_id
+        for number in range(1, 31):
+            await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id=f"one/{number}"))
+            await life.until_waited_for(number)
+        async with asyncio.timeout(20):
+            while (await life.handle.describe()).run_id == first:
+                await asyncio.sleep(0.05)
+        await life.until_waited_for(30)
 
 
 def test_recorded_wait_outlived_its_run() -> None:

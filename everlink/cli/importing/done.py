@@ -32,7 +32,8 @@ class Done:
         self.path = file.with_name(file.name + SUFFIX)
         self._url, self._key = url, api_key.encode()
         try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            # Through no link, which in a shared folder may be somebody else's.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
             self.path.chmod(0o600)
         except OSError:
             raise self._refused() from None
