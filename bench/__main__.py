@@ -1,7 +1,7 @@
 """How fast and how dear Everlink is beside the plainest loop that Temporal can run: `make bench`.
 
 Everything runs on this machine, on one Temporal dev server (SQLite file, WAL, as `make run` has it), one token
-endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about twenty-five minutes;
+endpoint that answers at once, and worker processes with the options of `worker.py`. It takes about half an hour;
 `python -m bench rates` (or another part) takes few. Linux only: costs are read from /proc.
 
 rates      cycles/s and CPU of an empty loop (a timer of a second, an activity that does nothing) against real
@@ -30,7 +30,7 @@ reconnect  from a customer's click on "Reconnect" in Chromium, with a consent th
            reading that the connection is active, by long poll and by reading again and again, 30 times each, beside
            the same browser's way through a bare consent. On a stack of its own, as `make run` starts it.
 waiting    workflows of a user's worker with the plugin, in a namespace of its own: from a customer's reconnect to the
-           activity that goes on, through Nexus, 100 times, each beside an empty workflow of the same worker that is
+           activity that goes on, through Nexus, 60 times, each beside an empty workflow of the same worker that is
            signalled and runs one activity; where the time goes, by the histories; 10,000 that wait through Nexus for
            1,001 customers, 500 of them for one: tasks, slots, requests, CPU and memory in a quiet window, and whom that
            one's reconnect wakes; and 200 that wait by asking the API.

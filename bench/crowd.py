@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
+from statistics import median
 from typing import Any
 
 from bench import metrics
@@ -21,10 +22,8 @@ from bench.server import REQUESTS
 from bench.user import LocalSync
 from bench.waits import World
 
-WAITING, CONNECTIONS = 10_000, 1_000
-TOGETHER = 500  # of them on one connection more
-QUIET_SECONDS = 30.0
 ASKING, POLL_SECONDS = 200, 15.0  # those that wait by asking the API, and the plugin's default between two looks
+ASKING_SECONDS = 2 * POLL_SECONDS
 SLOTS = "temporal_worker_task_slots_used"
 TASKS = {
     "workflow": "temporal_workflow_task_execution_latency_count",
@@ -33,6 +32,16 @@ TASKS = {
     "Nexus": "temporal_nexus_task_execution_latency_count",
 }
 KIB = 1024
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """How many wait through Nexus, and how long nobody reconnects."""
+
+    waiting: int = 10_000
+    connections: int = 1_000
+    together: int = 500  # of those that wait, on one connection more
+    quiet_seconds: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -52,19 +61,19 @@ class Watched:
             "Temporal": self.world.lab.server.pid,
         }
 
-    async def window(self, name: str) -> dict[str, Any]:
+    async def window(self, name: str, seconds: float) -> dict[str, Any]:
         """What happens while nothing should."""
         memory = {who: (await child.ask("memory"))["resident"] for who, child in self._workers.items()}
         before, cpu = await self._counts(), self._cpu()
-        until, slots = time.monotonic() + QUIET_SECONDS, 0
+        until, slots = time.monotonic() + seconds, 0
         while time.monotonic() < until:
             await asyncio.sleep(1)
             slots = max(slots, round(await self._metric(SLOTS)))
         after = await self._counts()
         counts = {what: now - before[what] for what, now in after.items()}
         counts["API requests"] -= 1  # the first of the two counts
-        used = {who: (now - cpu[who]) / QUIET_SECONDS for who, now in self._cpu().items()}
-        return {"window": name, "slots": slots, "counts": counts, "cpu": used, "memory": memory}
+        used = {who: now - cpu[who] for who, now in self._cpu().items()}
+        return {"window": name, "seconds": seconds, "slots": slots, "counts": counts, "cpu": used, "memory": memory}
 
     @property
     def _workers(self) -> dict[str, Child]:
@@ -87,32 +96,33 @@ class Watched:
         return {who: cpu_seconds(pid) for who, pid in self.processes.items()}
 
 
-async def through_nexus(world: World) -> list[dict[str, Any]]:
+async def through_nexus(world: World, crowd: Crowd) -> list[dict[str, Any]]:
     port = free_port()
     async with world.users_worker("--nexus", f"--metrics={port}") as user:
         watched = Watched(world, user, port)
-        one, *others = await world.revoked(CONNECTIONS + 1)
-        [credential] = await world.credentials(1)
+        one, *others = await world.revoked(1 + crowd.connections)
         await world.until_wait(0)
-        samples = [await watched.window("nothing waits")]
+        samples = [await watched.window("nothing waits", crowd.quiet_seconds)]
         started = time.monotonic()
-        waiting_for = chain([one] * TOGETHER, islice(cycle(others), WAITING - TOGETHER))
+        waiting_for = chain([one] * crowd.together, islice(cycle(others), crowd.waiting - crowd.together))
         handles = await few_at_once(world.start(LocalSync.__name__, of.ref.connection_id) for of in waiting_for)
-        await world.until_wait(WAITING)
-        samples.append({"waiting": WAITING, "seconds": time.monotonic() - started})
-        samples.append(await watched.window("all wait"))
+        await world.until_wait(crowd.waiting)
+        samples.append({"waiting": crowd.waiting, "seconds": time.monotonic() - started})
+        samples.append(await watched.window("all wait", crowd.quiet_seconds))
         histories, runs = world.histories(), Counter(await user.ask("runs"))
+        [credential] = await world.credentials(1)
         began = time.time()
         await world.reconnect(one, credential)
-        ran_at = await few_at_once(handle.result() for handle in handles[:TOGETHER])
-        await world.until_wait(WAITING - TOGETHER)
+        ran_at = await few_at_once(handle.result() for handle in handles[: crowd.together])
+        await world.until_wait(crowd.waiting - crowd.together)
         ran = Counter(await user.ask("runs"))
         ran.subtract(runs)
         grown = {run for run, length in world.histories().items() if length != histories.get(run)}
+        resumed = ran.pop(one.ref.connection_id)
         samples.append(
             {
-                "resumed": ran[one.ref.connection_id],
-                "others that ran": sum(ran.values()) - ran[one.ref.connection_id],
+                "resumed": resumed,
+                "others that ran": sum(ran.values()),
                 "histories that grew": len(grown),
                 "delays": [at - began for at in ran_at],
             }
@@ -129,7 +139,7 @@ async def by_asking(world: World) -> dict[str, Any]:
         async with asyncio.timeout(300):
             while sum((await user.ask("runs")).values()) < ASKING:
                 await asyncio.sleep(0.5)
-        window = await Watched(world, user, port).window("all ask the API")
+        window = await Watched(world, user, port).window(f"{ASKING} ask the API", ASKING_SECONDS)
         await few_at_once(handle.terminate() for handle in handles)
     return window
 
@@ -138,19 +148,18 @@ def figures(samples: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for sample in samples:
         match sample:
-            case {"window": name}:
+            case {"window": name, "seconds": seconds}:
                 found[f"{name}: slots used, at most"] = sample["slots"]
-                found |= {f"{name}: {what}/s": value / QUIET_SECONDS for what, value in sample["counts"].items()}
-                found |= {f"{name}: cores busy, {who}": value for who, value in sample["cpu"].items()}
+                found |= {f"{name}: {what}/s": value / seconds for what, value in sample["counts"].items()}
+                found |= {f"{name}: cores busy, {who}": value / seconds for who, value in sample["cpu"].items()}
                 found |= {f"{name}: memory, {who}, MiB": value / KIB**2 for who, value in sample["memory"].items()}
-            case {"waiting": count}:
-                found["workflows waiting"] = count
-                found["workflows/s, start to wait"] = count / sample["seconds"]
-            case {"resumed": resumed}:
-                delays = sorted(sample["delays"])
-                found[f"resumed by one reconnect, of {TOGETHER}"] = resumed
-                found[f"others that ran, of {WAITING - TOGETHER}"] = sample["others that ran"]
-                found["histories that grew: each of both sides, the connection's"] = sample["histories that grew"]
-                found["seconds until half have resumed"] = delays[len(delays) // 2]
-                found["seconds until the last has resumed"] = delays[-1]
+            case {"waiting": waiting, "seconds": seconds}:
+                found["workflows that wait"] = waiting
+                found["workflows/s that begin to wait"] = waiting / seconds
+            case {"resumed": resumed, "delays": delays}:
+                found["resumed by one reconnect"] = resumed
+                found["others that ran"] = sample["others that ran"]
+                found["histories that grew"] = sample["histories that grew"]
+                found["seconds from that reconnect to half of them"] = median(delays)
+                found["seconds from that reconnect to the last"] = max(delays)
     return found

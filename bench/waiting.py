@@ -11,5 +11,5 @@ from bench.waits import world
 async def measure(lab: Lab) -> Part:
     async with world(lab) as waits:
         pairs = await resuming.latencies(waits)
-        waiting = [*await crowd.through_nexus(waits), await crowd.by_asking(waits)]
+        waiting = [*await crowd.through_nexus(waits, crowd.Crowd()), await crowd.by_asking(waits)]
     return Part([*pairs, *waiting], resuming.figures(pairs) | crowd.figures(waiting))

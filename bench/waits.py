@@ -9,11 +9,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
+from sqlalchemy import func, select
 from temporalio.client import Client
 
 from api.lifecycle import Grant, Target, establish
@@ -24,7 +26,8 @@ from everlink.contract import ConnectionState, Workflow
 from providers.credential import OAuthCredential
 from providers.identity import Whose
 from store.api_keys import ApiKeys
-from store.database import utc_now
+from store.database import Access, utc_now
+from store.tables import EVENTS
 
 LIFETIME = 30 * 86400.0  # nothing is refreshed meanwhile
 STILL_SECONDS = 2.0
@@ -79,6 +82,13 @@ class World:
         assert entry is not None
         grant = Grant(credential, renewable=True, expires_in=LIFETIME, whose=Whose(state.ref.identifier))
         await establish(self.site.made, Target(self.site.scope, ACCOUNT, state.ref.connection_id), entry, grant)
+
+    async def recorded(self, state: ConnectionState) -> float:
+        """When its last event was written."""
+        latest = select(func.max(EVENTS.c.created_at)).where(EVENTS.c.connection_id == state.ref.connection_id)
+        database = self.site.made.database
+        at: datetime = await database.run(Access.READ, lambda held: held.execute(latest).scalar_one())
+        return at.timestamp()
 
     async def until_wait(self, count: int) -> None:
         """Until so many wait, and nothing has been written to any history for a while."""

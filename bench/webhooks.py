@@ -125,7 +125,7 @@ async def _webhook(bench: Bench, listener: Listener, endpoint_id: str, state: Co
     delivery = temporal.get_workflow_handle(delivery_workflow_id(arrival.event_id, endpoint_id))
     await delivery.result()
     connection = temporal.get_workflow_handle(connection_workflow_id(state.ref.connection_id))
-    signalled, recording = await _times(connection, "SIGNALED", "ACTIVITY_TASK_STARTED")
+    signalled, recording = await _times(connection, "SIGNALED", "WORKFLOW_TASK_STARTED")
     begun, sending = await _times(delivery, "WORKFLOW_EXECUTION_STARTED", "ACTIVITY_TASK_STARTED")
     times = (started, signalled, recording, begun, sending, arrival.at)
     legs = [later - earlier for earlier, later in pairwise(times)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import URL, func, make_url, select
 
 from doctor import clock
 from doctor.findings import Finding, failure, ok, warning
@@ -25,7 +26,12 @@ class _TakenBack(Exception):
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    database = Database(settings.database_url.get_secret_value())
+    address = settings.database_url.get_secret_value()
+    url = make_url(address)
+    if _is_missing(url):  # to open it would make it
+        yield failure("database", f"there is no {url.database}", "python manage.py init")
+        return
+    database = Database(address)
     try:
         yield (found := await _schema(database))
         if found.mend is not None:
@@ -39,6 +45,10 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield failure("database", f"{_place(database)} cannot be reached", "start it, or correct EVERLINK_DATABASE_URL")
     finally:
         await database.close()
+
+
+def _is_missing(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
 
 def _place(database: Database) -> str:
@@ -103,13 +113,13 @@ async def _credentials(database: Database, vault: Vault, data_keys: int) -> Find
         ]
     for row in rows:
         if row is None:
-            return ok("keys", f"all {data_keys} data keys open; there is no credential yet")
+            return ok("keys", f"data keys: {data_keys}, all open; there is no credential yet")
         try:
             await vault.open(Scope(row.org_id, row.environment), Kind.CREDENTIAL, row.connection_id, row.sealed)
         except VaultError as error:
             said = f"the credential of {row.connection_id} does not open: {error}"
             return failure("keys", said, "restore tables data_key and credential from one and the same backup")
-    return ok("keys", f"all {data_keys} data keys open, and the oldest and the newest credential")
+    return ok("keys", f"data keys: {data_keys}, all open, as do the oldest and the newest credential")
 
 
 async def _own_applications(database: Database) -> Finding:

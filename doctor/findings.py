@@ -8,6 +8,8 @@ from pydantic import BaseModel
 
 
 class Standing(StrEnum):
+    """How what was looked at stands."""
+
     OK = "ok"
     NOTE = "note"  # nothing is wrong
     WARNING = "warning"  # it works, and will trouble somebody
@@ -15,6 +17,8 @@ class Standing(StrEnum):
 
 
 class Finding(BaseModel):
+    """What one check found."""
+
     check: str
     standing: Standing
     said: str  # one line, no secret in it

@@ -16,7 +16,7 @@ from temporalio.client import Client, ScheduleActionExecutionStartWorkflow, Work
 from temporalio.service import RPCError, RPCStatusCode
 
 from doctor import clock
-from doctor.findings import Finding, failure, note, ok, warning
+from doctor.findings import Finding, Standing, failure, note, ok, warning
 from everlink.contract import NEXUS_ENDPOINT, NEXUS_TASK_QUEUE, SEARCH_ATTRIBUTES, TASK_QUEUE, UPKEEP_SCHEDULE
 from store.database import utc_now
 from store.settings import Settings
@@ -38,7 +38,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         return
     try:
         yield (found := await _namespace(client, reach))
-        if found.standing == "failure":
+        if found.standing is Standing.FAILURE:
             return
         reach = f"{reach} -n {client.namespace}"
         yield await _search_attributes(client, reach)
@@ -107,7 +107,7 @@ async def _worker(client: Client) -> Finding:
             last = f"; the last one did at {max(seen):%Y-%m-%d %H:%M:%S} UTC" if seen else ""
             said = f"nobody polls the task queue {TASK_QUEUE}{last}: nothing is refreshed"
             return failure("workers", said, "python worker.py")
-    return ok("workers", f"{len(workers)} poll the task queue {TASK_QUEUE}")
+    return ok("workers", f"polling the task queue {TASK_QUEUE}: {len(workers)}")
 
 
 async def _upkeep(client: Client, reach: str) -> Finding:

@@ -57,6 +57,7 @@ def first_match(rules: Iterable[AnyRule], status: int, body: Body) -> AnyRule | 
 
 
 def matches(rule: Rule, status: int, body: Body) -> bool:
+    """Whether an answer is the one that the rule speaks of."""
     if not _may_match(rule, status):
         return False
     if rule.code is not None and not any(code_text(value) == rule.code for value in _items(body, rule.field)):

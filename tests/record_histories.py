@@ -303,6 +303,21 @@ async def reminded_of_what_lost_its_application(life: Life, server: WorkflowEnvi
     await server.sleep(timedelta(days=3))
 
 
+async def recorded_late(life: Life, server: WorkflowEnvironment) -> None:
+    """The store is away when the customer connects, and there when they reconnect."""
+    life.provider.store_is_down = True
+    connecting = asyncio.create_task(life.connect())
+    async with asyncio.timeout(20):
+        while life.provider.refused < 2:  # the local activity, and the one that is tried without end
+            await asyncio.sleep(0.05)
+    life.provider.store_is_down = False
+    await connecting
+    life.provider.refresh_answer = dead
+    await life.refresh()
+    life.provider.refresh_answer = None
+    await life.connect(generation=2)
+
+
 async def degraded_in_lists(life: Life, server: WorkflowEnvironment) -> None:
     await degraded_after_ten_minutes(life, server)
 
@@ -318,6 +333,7 @@ async def end_announced_and_put_off(life: Life, server: WorkflowEnvironment) -> 
 
 
 SCENARIOS: list[Scenario] = [
+    recorded_late,
     waited_for,
     connected,
     refreshed,

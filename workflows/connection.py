@@ -170,19 +170,36 @@ class ConnectionWorkflow:
     async def _record(self) -> None:
         """Write the oldest change and its event to the store; nothing overtakes it."""
         transition = self._state.unrecorded[0]
-        recorded: Recorded | None = await workflow.execute_activity(
-            Activity.RECORD_TRANSITION,
-            TransitionTask(ref=self._state.ref, transition=transition),
-            result_type=Recorded,
-            start_to_close_timeout=options.STORE_CALL,
-            retry_policy=options.WITHOUT_END,
-            summary=f"record {transition.event or 'change'} (#{transition.sequence})",
-            priority=options.priority(self._state.ref.org_id, urgent=True),
-        )
+        recorded = await self._written(TransitionTask(ref=self._state.ref, transition=transition))
         del self._state.unrecorded[0]
         # None: by a worker of an earlier release. The answer may also have come to a workflow of that release.
         if recorded is not None and recorded.reminder_days and workflow.patched("reminders"):
             self._life.plan_reminders(recorded.reminder_days)
+
+    async def _written(self, task: TransitionTask) -> Recorded | None:
+        """The cheap path first here as well: a customer's reconnect, and all who wait for it, wait for this."""
+        summary = f"record {task.transition.event or 'change'} (#{task.transition.sequence})"
+        if workflow.patched("recorded-locally"):
+            with suppress(FailureError):  # the store is in trouble
+                recorded: Recorded = await workflow.execute_local_activity(
+                    Activity.RECORD_TRANSITION,
+                    task,
+                    result_type=Recorded,
+                    start_to_close_timeout=options.QUICK_STORE_CALL,
+                    retry_policy=options.FIRST_TRY,
+                    summary=summary,
+                )
+                return recorded
+        in_the_end: Recorded | None = await workflow.execute_activity(
+            Activity.RECORD_TRANSITION,
+            task,
+            result_type=Recorded,
+            start_to_close_timeout=options.STORE_CALL,
+            retry_policy=options.WITHOUT_END,
+            summary=summary,
+            priority=options.priority(self._state.ref.org_id, urgent=True),
+        )
+        return in_the_end
 
     async def _check(self) -> None:
         """Something is due: refresh or probe, and believe what the provider answers."""

@@ -25,6 +25,9 @@ FIRST_TRY = RetryPolicy(maximum_attempts=1)
 
 # Writes to our own store are retried without end: what happened must be recorded, however long it takes.
 STORE_CALL = timedelta(seconds=30)
+# Of a local activity, which holds up its workflow and a workflow task meanwhile: a store that takes this long
+# is in trouble.
+QUICK_STORE_CALL = timedelta(seconds=5)
 WITHOUT_END = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
 )

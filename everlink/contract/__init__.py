@@ -7,7 +7,7 @@ from everlink.contract.inbox import (
     InboxTask,
     inbox_attributes,
 )
-from everlink.contract.markdown import verbatim
+from everlink.contract.markdown import harmless, verbatim
 from everlink.contract.messages import (
     ApplicationDeleted,
     ConnectCommand,
@@ -195,6 +195,7 @@ __all__ = [
     "connection_workflow_id",
     "delivery_attributes",
     "delivery_workflow_id",
+    "harmless",
     "inbox_attributes",
     "inbox_workflow_id",
     "is_searchable",

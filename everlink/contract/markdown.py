@@ -11,3 +11,8 @@ def verbatim(text: str) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     inner = f" {line} " if line.startswith("`") or line.endswith("`") else line or " "
     return f"{fence}{inner}{fence}"
+
+
+def harmless(text: str) -> str:
+    """The same as it is where it is plain words, which read better so."""
+    return text if re.fullmatch("[A-Za-z0-9 _-]+", text) else verbatim(text)

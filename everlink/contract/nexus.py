@@ -45,9 +45,12 @@ class ReconnectOffer(Message):
 
 @nexusrpc.service(name="Everlink")
 class EverlinkService:
-    """The service. An unknown connection is NOT_FOUND, as is one that the endpoint does not reach."""
+    """The service. An unknown connection is NOT_FOUND, as is one that the endpoint does not reach.
 
-    # Answers when the connection is active and not under suspicion, however long that takes; or when it has ended.
+    One that has ended is BAD_REQUEST, but for `get_status`.
+    """
+
+    # Answers when the connection is active and not under suspicion, however long that takes; or when it ends.
     await_active: nexusrpc.Operation[ConnectionAsked, ConnectionStanding]
     get_status: nexusrpc.Operation[ConnectionAsked, ConnectionStanding]
     # The credential is verified before the report is believed; `await_active` waits for what comes of it.

@@ -43,4 +43,5 @@ class Checking:
         )
 
     def _pause(self) -> timedelta:
+        """Until the next look; tests have one of their own."""
         return self._poll

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import ValidationError, field_validator
 from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory
 
-from everlink.contract import Message, ReauthReason
+from everlink.contract import Message, ReauthReason, harmless
 
 FAILURE_TYPE = "ReauthRequired"
 
@@ -23,7 +23,7 @@ class DeadConnection(Message):
     linked_account_id: str  # the same
     reason: ReauthReason | None
     since: datetime | None
-    generation: int | None
+    generation: int | None  # of the credential that is dead, for whoever reads the history
     endpoint: str | None  # the Nexus endpoint to wait through; None: by asking the API
     at_most: float | None  # seconds to wait; None: for ever; 0: not at all
 
@@ -35,10 +35,10 @@ class DeadConnection(Message):
 
     @property
     def whose(self) -> str:
-        """Whose connection to what, for people."""
+        """Whose connection to what, for people, in Markdown."""
         if not self.linked_account_id:
-            return f"connection {self.connection_id}"
-        return f"{self.linked_account_id}'s {self.application[:1].upper()}{self.application[1:]}"
+            return f"connection {harmless(self.connection_id)}"
+        return f"{harmless(self.linked_account_id)}'s {self.application[:1].upper()}{self.application[1:]}"
 
     def failure(self) -> ApplicationError:
         """The activity's failure. Its one detail is a plain dict, so that any data converter takes it."""

@@ -51,13 +51,13 @@ class ActivitySide(Interceptor):
         with suppress(EverlinkError, TimeoutError):
             async with asyncio.timeout(ASKING):
                 found = await self._client.connections.get(connection_id)
-        is_told = found is not None and found.status is ConnectionStatus.REAUTH_REQUIRED
+        is_dead = found is not None and found.status is ConnectionStatus.REAUTH_REQUIRED
         return DeadConnection(
             connection_id=connection_id,
             application=found.slug if found else "",
             linked_account_id=found.linked_account_id if found else "",
             reason=found.reason if found else dead.reason,
-            since=found.status_since if found and is_told else None,
+            since=found.status_since if found and is_dead else None,
             generation=dead.generation,
             endpoint=self._endpoint,
             at_most=self._at_most,

@@ -36,6 +36,7 @@ class Wait:
 
     @property
     def seconds(self) -> float | None:
+        """The limit as it is recorded; None: there is none."""
         return None if self.limit is None else self.limit.total_seconds()
 
 

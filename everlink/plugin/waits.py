@@ -22,7 +22,7 @@ CALM = timedelta(minutes=10)  # after this long without a failure, the next one 
 
 
 @dataclass
-class _Wait:
+class _OpenWait:
     """One wait, which goes on while somebody waits."""
 
     dead: DeadConnection
@@ -37,7 +37,7 @@ class _Wait:
 
 
 @dataclass(frozen=True)
-class _Ended:
+class _EndedWait:
     """A wait that was waited for to its end."""
 
     at: datetime
@@ -48,8 +48,8 @@ class Waits:
     """All waits of one run. Everything is decided from the run's history and clock."""
 
     def __init__(self) -> None:
-        self._open: dict[str, _Wait] = {}
-        self._ended: dict[str, _Ended] = {}
+        self._open: dict[str, _OpenWait] = {}
+        self._ended: dict[str, _EndedWait] = {}
         self._operations = 0  # of Nexus that have not ended, also where nobody waits for them any more
 
     @property
@@ -76,17 +76,17 @@ class Waits:
                 wait.task.cancel()
                 self._close(wait)
 
-    def _begin(self, dead: DeadConnection, task_queue: str) -> _Wait:
-        wait = _Wait(dead, workflow.now())
+    def _begin(self, dead: DeadConnection, task_queue: str) -> _OpenWait:
+        wait = _OpenWait(dead, workflow.now())
         self._open[dead.connection_id] = wait
         wait.task = asyncio.create_task(self._run(wait, task_queue), name=f"wait for {dead.connection_id}")
         return wait
 
-    def _close(self, wait: _Wait) -> None:
+    def _close(self, wait: _OpenWait) -> None:
         if self._open.get(wait.dead.connection_id) is wait:
             del self._open[wait.dead.connection_id]
 
-    async def _run(self, wait: _Wait, task_queue: str) -> bool:
+    async def _run(self, wait: _OpenWait, task_queue: str) -> bool:
         """Wait until the connection is active, True, or never will be."""
         pause = self._pause_before(wait.dead.connection_id)
         try:
@@ -97,7 +97,7 @@ class Waits:
         finally:
             self._close(wait)
         if wait.deadlines:
-            self._ended[wait.dead.connection_id] = _Ended(workflow.now(), pause)
+            self._ended[wait.dead.connection_id] = _EndedWait(workflow.now(), pause)
         return status is ConnectionStatus.ACTIVE
 
     def _pause_before(self, connection_id: str) -> timedelta:
@@ -106,7 +106,7 @@ class Waits:
             return timedelta()
         return min(max(ended.pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
 
-    async def _ask(self, wait: _Wait, task_queue: str) -> ConnectionStatus | None:
+    async def _ask(self, wait: _OpenWait, task_queue: str) -> ConnectionStatus | None:
         """The status with which the wait ends; None where nobody will ever say."""
         pause, endpoint = FIRST_PAUSE, wait.dead.endpoint
         while True:

@@ -52,12 +52,15 @@ def as_of_an_older_release(connection: Connection) -> None:
 async def test_database_that_lacks_migrations_is_brought_up_by_the_command_that_is_named(
     release: Callable[[Connection], None] | None, tmp_path: Path, temporal: WorkflowEnvironment
 ) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path}/older.sqlite3"
+    url = f"sqlite+aiosqlite:///{tmp_path}/here/older.sqlite3"
     if release is not None:
+        (tmp_path / "here").mkdir()
         await on_plain_engine(url, release)
     operator = operator_of(url, EVERLINK_TEMPORAL_ADDRESS=temporal.client.service_client.config.target_host)
     found = (await operator.looks())["database"]
-    assert found.standing is Standing.FAILURE and "lacks migrations" in found.said
+    assert found.standing is Standing.FAILURE
+    assert ("there is no" if release is None else "lacks migrations") in found.said
+    assert (tmp_path / "here" / "older.sqlite3").exists() is (release is not None), "to look makes no database"
     await operator.mends(found)
     assert (await operator.looks())["database"].standing is Standing.OK
 

@@ -32,7 +32,7 @@ ACCOUNT = {"linked_account_id": "typescript"}
 STARTED = EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED
 COMPLETED = EventType.EVENT_TYPE_NEXUS_OPERATION_COMPLETED
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(420)]  # npm, the stack, two processes of node
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # npm, the stack, two processes of node
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("node_modules", "lib"))
     install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
-        subprocess.run(install, capture_output=True, timeout=240, cwd=folder, check=True)
+        subprocess.run(install, capture_output=True, timeout=420, cwd=folder, check=True)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip("npm does not get the packages of examples/nexus-typescript")
     compiled = subprocess.run(["npm", "run", "build"], capture_output=True, text=True, timeout=60, cwd=folder)

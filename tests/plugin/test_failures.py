@@ -45,3 +45,8 @@ def test_a_page_shows_some_of_many() -> None:
     assert shown[-2:] == ["... and 3 more", "theirs"] and len(shown) == SHOWN + 2
     assert above("theirs", []) == "theirs"
     assert above("", ["one"]) == "one"
+
+
+def test_a_customers_name_is_no_link_in_a_page() -> None:
+    named = dead("con_one").model_copy(update={"linked_account_id": "[Click](https://evil.example)"})
+    assert line(named, SINCE, None).startswith("Waiting for `[Click](https://evil.example)`'s ")

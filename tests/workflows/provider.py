@@ -67,6 +67,7 @@ class Provider:
     refreshes: int = 0
     probes: int = 0
     store_is_down: bool = False
+    refused: int = 0  # transitions, because of that
     reminder_days: list[float] = field(default_factory=list)
     gate: asyncio.Event | None = None  # a refresh waits here for its answer
     refresh_answer: Callable[[CredentialTask], CredentialOutcome] | None = None
@@ -96,6 +97,7 @@ class Provider:
     @activity.defn(name=Activity.RECORD_TRANSITION)
     async def record(self, task: TransitionTask) -> Recorded:
         if self.store_is_down:
+            self.refused += 1
             raise ApplicationError("the database cannot be reached")
         self.transitions.append(task.transition)
         self.identifiers.append(task.ref.identifier)

@@ -37,8 +37,8 @@ def import_connections(
 ) -> None:
     """Take over connections that another system holds, without their customers.
 
-    Run it again after it was stopped, or to try again what failed: nothing is imported twice. What it has done is kept
-    beside the file. The shapes of a row are in docs/cli.md.
+    Run it again after it was stopped, or to try again what failed: nothing is imported twice.
+    What it has done is kept beside the file. The shapes of a row are in docs/cli.md.
     """
     slugs, chosen = _mapping(given_slugs or []), target(context)
     console = Console(stderr=True, highlight=False, emoji=False, markup=False)

@@ -22,7 +22,7 @@ export interface ReconnectOffer {
 }
 
 export const everlink = nexus.service("Everlink", {
-  // Answers when the connection is active, or has ended: however long that takes.
+  // Answers when the connection is active, or ends: however long that takes.
   awaitActive: nexus.operation<ConnectionAsked, ConnectionStanding>({ name: "await_active" }),
   getStatus: nexus.operation<ConnectionAsked, ConnectionStanding>({ name: "get_status" }),
   // The provider answered 401 to a credential of this generation.
