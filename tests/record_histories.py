@@ -420,7 +420,13 @@ REPLAYS = {
 
 
 async def record_waiting(server: WorkflowEnvironment) -> None:
-    """A wait that is told, and one that is given up."""
+    """A wait that is told, one that is given up, and one for a workflow that was missing."""
+    async with living(server.client, Provider()) as life, waiting_room(server.client):
+        missing = await life.wait()
+        await server.sleep(timedelta(seconds=8))
+        await life.connect()
+        await missing.result()
+        await _save(missing, "waiting_for_what_was_missing")
     async with living(server.client, Provider()) as life, waiting_room(server.client):
         await die(life, server)
         given_up = await life.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     )
 
 MISSING_AT_MOST = timedelta(hours=2)  # upkeep finds within an hour what has no workflow, and starts it again
+# A connection's workflow that was terminated or reset has forgotten who waits. Short waits are asked anew anyway.
 REGISTERED_FOR = timedelta(days=1)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=1)
 
@@ -38,28 +40,20 @@ class WaitingWorkflow:
         connection = workflow.get_external_workflow_handle(connection_workflow_id(asked.connection_id))
         lives = info.execution_timeout
         me = Waiter(workflow_id=info.workflow_id, until=None if lives is None else info.workflow_start_time + lives)
-        await self._register(connection, me)
-        try:
-            if workflow.cancellation_reason() is not None:  # it came while the signal was on its way, which swallows it
-                raise asyncio.CancelledError
-            if lives is None or lives > 2 * REGISTERED_FOR:
-                await self._wait_long(connection, me)
-            await workflow.wait_condition(lambda: self._standing is not None)
-        except asyncio.CancelledError:
-            await connection.signal(Signal.STOP_AWAITING, me)
-            raise
-        assert self._standing is not None
-        return self._standing
-
-    async def _wait_long(self, connection: workflow.ExternalWorkflowHandle[Any], me: Waiter) -> None:
-        """Register anew now and then: a connection's workflow that was terminated or reset has forgotten who waits."""
-        while self._standing is None and workflow.patched("registers-anew"):
+        anew = REGISTERED_FOR if lives is None or lives > 2 * REGISTERED_FOR else None
+        while self._standing is None:
+            await self._register(connection, me)
             try:
-                await workflow.wait_condition(
-                    lambda: self._standing is not None, timeout=REGISTERED_FOR, timeout_summary="registers anew"
-                )
-            except TimeoutError:
-                await self._register(connection, me)
+                if workflow.cancellation_reason() is not None:  # it came while the signal was under way, which hides it
+                    raise asyncio.CancelledError
+                with suppress(TimeoutError):
+                    await workflow.wait_condition(
+                        lambda: self._standing is not None, timeout=anew, timeout_summary="registers anew"
+                    )
+            except asyncio.CancelledError:
+                await connection.signal(Signal.STOP_AWAITING, me)
+                raise
+        return self._standing
 
     async def _register(self, connection: workflow.ExternalWorkflowHandle[Any], me: Waiter) -> None:
         """Whoever asks is told of a connection that has ended; one that has not may lack its workflow for a while.

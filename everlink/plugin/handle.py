@@ -118,6 +118,11 @@ class Handle(workflow.ActivityHandle[Any]):
     def set_name(self, value: object, /) -> None:
         self._task().set_name(value)
 
+    def get_context(self) -> Context:
+        """From Python 3.12 on."""
+        context: Context = getattr(self._task(), "get_context")()  # noqa: B009
+        return context
+
     def get_coro(self) -> Any:
         return self._task().get_coro()
 

@@ -17,7 +17,7 @@ from everlink.plugin.failures import DeadConnection
 # A workflow may have 30 Nexus operations at a time, and one more fails its task: the rest is for the user's own.
 BY_NEXUS = 25
 FIRST_PAUSE = timedelta(seconds=5)
-LONGEST_PAUSE = timedelta(minutes=5)
+LONGEST_PAUSE = timedelta(hours=1)  # a round costs a score of events, and a run may have some 50,000
 CALM = timedelta(minutes=10)  # after this long without a failure, the next one is news
 
 
@@ -110,6 +110,7 @@ class Waits:
         """The status with which the wait ends; None where nobody will ever say."""
         pause, endpoint = FIRST_PAUSE, wait.dead.endpoint
         while True:
+            asked = workflow.now()
             try:
                 if endpoint is None or self._operations >= BY_NEXUS:
                     return await ask_by_activity(wait.dead, task_queue)
@@ -122,6 +123,8 @@ class Waits:
                 if is_refused(error):
                     endpoint = None
                     continue
+            if workflow.now() - asked > CALM:
+                pause = FIRST_PAUSE  # it was answered, if only by its timeout
             await workflow.sleep(pause, summary=f"before asking again about {wait.dead.whose}")
             pause = min(pause * 2, LONGEST_PAUSE)
 

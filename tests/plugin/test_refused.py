@@ -24,8 +24,8 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
-async def test_pauses_double_up_to_five_minutes(skipping: WorkflowEnvironment, api: Api) -> None:
-    one, refused = new_id(), Refused(api, 9)
+async def test_pauses_double_up_to_an_hour(skipping: WorkflowEnvironment, api: Api) -> None:
+    one, refused = new_id(), Refused(api, 13)
     api.statuses[one] = ConnectionStatus.ACTIVE
     async with working(skipping.client, refused) as queue:
         handle = await start(skipping.client, users.Sync.run, one, queue=queue)
@@ -35,8 +35,8 @@ async def test_pauses_double_up_to_five_minutes(skipping: WorkflowEnvironment, a
         async for event in handle.fetch_history_events()
         if event.HasField("timer_started_event_attributes")
     ]
-    assert timers == [5, 10, 20, 40, 80, 160, 300, 300]
-    assert len(api.asked) == 9
+    assert timers == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]
+    assert len(api.asked) == 13
 
 
 async def test_all_of_the_tries_together_have_the_time_of_the_policy(skipping: WorkflowEnvironment, api: Api) -> None:
