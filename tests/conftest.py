@@ -18,8 +18,8 @@ from tests.postgres import Postgres, binaries
 from tests.servers import start_dev_server, start_skipping
 
 NOTHING_SKIPPED = "EVERLINK_TEST_NOTHING_SKIPPED"
-WHOLE = "tests/e2e/"
-SLOW = (WHOLE, "tests/faults/", "tests/conformance/")
+WHOLE = ("tests/e2e/", "tests/cli/", "tests/doctor/", "tests/bench/")
+SLOW = (*WHOLE, "tests/faults/", "tests/conformance/")
 
 
 @pytest.hookimpl(trylast=True)
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if config.getoption("markexpr") == "not long and not e2e":
-        terminalreporter.write_line("Left out: the whole of Everlink in a real browser (make e2e),")
+        terminalreporter.write_line("Left out: the whole of Everlink, mostly in a real browser (make e2e),")
         terminalreporter.write_line("and the tests that take half a minute or more each (make long)")
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from bench.crowd import Crowd, through_nexus
 from bench.lab import laboratory
 from bench.waits import world
 
 
-@pytest.mark.e2e
 async def test_those_who_wait_cost_nothing_and_one_reconnect_wakes_its_own_only(tmp_path: Path) -> None:
     crowd = Crowd(waiting=90, connections=12, together=30, quiet_seconds=5)
     async with laboratory(tmp_path) as lab, world(lab) as waits:

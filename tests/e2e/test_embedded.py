@@ -244,7 +244,8 @@ async def test_page_that_is_cut_off_from_windows_itself(
         if policy == "same-origin-allow-popups":
             window = await framed.opened("Sandbox", "Connect")
         else:  # the frame cannot see the window that it has opened, and gives the customer a link
-            await framed.card("Sandbox").get_by_role("button", name="Connect").click()
+            async with framed.page.context.expect_page():  # this window, which is not the one below
+                await framed.card("Sandbox").get_by_role("button", name="Connect").click()
             link = framed.card("Sandbox").get_by_role("link", name="Open it yourself")
             await expect(link).to_be_visible()
             async with framed.page.context.expect_page() as opened:
