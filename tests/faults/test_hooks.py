@@ -88,6 +88,7 @@ async def until_flagged(product: httpx.AsyncClient) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.long
 async def test_burst_of_events_loses_none(sqlite_url: str, tmp_path: Path, own_temporal: WorkflowEnvironment) -> None:
     settings = settings_for(sqlite_url, tmp_path, NOWHERE, own_temporal.client.service_client.config.target_host)
     async with running(settings, NOWHERE) as everlink:
