@@ -67,17 +67,6 @@ def plugin(shared: Shared | None = None, *, sandboxed: bool = True) -> SimplePlu
     )
 
 
-def nexus_plugin(service: EverlinkServiceHandler | None = None, *, sandboxed: bool = True) -> SimplePlugin:
-    """The same for what is asked through Nexus, on a task queue of its own."""
-    return SimplePlugin(
-        "everlink.nexus",
-        data_converter=pydantic_data_converter,
-        workflows=NEXUS_WORKFLOWS,
-        nexus_service_handlers=[service] if service is not None else None,
-        workflow_runner=_sandboxed if sandboxed else UnsandboxedWorkflowRunner(),
-    )
-
-
 def _sandboxed(runner: WorkflowRunner | None) -> WorkflowRunner:
     """Modules that are deterministic and costly to load again for every workflow pass through."""
     if not isinstance(runner, SandboxedWorkflowRunner):
@@ -101,11 +90,13 @@ def make_worker(client: Client, settings: Settings) -> Worker:
 
 def make_nexus_worker(client: Client, shared: Shared, settings: Settings) -> Worker:
     """The worker that answers through Nexus, over the client's connection. Its callers read what it writes."""
-    service = EverlinkServiceHandler(shared, settings.public_url)
-    plugins = [nexus_plugin(service, sandboxed=False), client_plugin(settings, encrypts=False)]
+    plain = client_plugin(settings, encrypts=False)
     return Worker(
-        Client(client.service_client, namespace=client.namespace, plugins=plugins),
+        Client(client.service_client, namespace=client.namespace, plugins=[plain]),
         task_queue=NEXUS_TASK_QUEUE,
+        workflows=NEXUS_WORKFLOWS,
+        nexus_service_handlers=[EverlinkServiceHandler(shared)],
+        workflow_runner=UnsandboxedWorkflowRunner(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         nexus_task_poller_behavior=PollerBehaviorAutoscaling(),
         deployment_config=_versioning(settings),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from uuid import uuid4
 
 import nexusrpc
 from nexusrpc import HandlerError, HandlerErrorType
 from temporalio import nexus
-from temporalio.client import Client
-from temporalio.service import RPCError
 
 from activities.shared import Shared
+from activities.telling import tell
 from everlink.contract import (
     NEXUS_ENDPOINT,
     NEXUS_TASK_QUEUE,
@@ -25,7 +23,6 @@ from everlink.contract import (
     RejectionReport,
     Signal,
     Workflow,
-    connection_workflow_id,
     nexus_endpoint,
     waiting_workflow_id,
 )
@@ -36,16 +33,14 @@ from store.tables import Connection
 TIMEOUT_HEADER = "operation-timeout"  # of the Nexus protocol: how long the caller waits for the operation to end
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LINGER = timedelta(minutes=5)  # of a wait behind its caller's timeout: clocks differ
-UNTOLD = "the connection's workflow does not answer now"
 
 
 @nexusrpc.handler.service_handler(service=EverlinkService)
 class EverlinkServiceHandler:
     """Runs in the worker. Whoever may use the endpoint may ask; an answer holds no token."""
 
-    def __init__(self, shared: Shared, public_url: str) -> None:
+    def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._public_url = public_url
         self._sessions = ConnectSessions(shared.database)
 
     @nexus.workflow_run_operation
@@ -85,13 +80,11 @@ class EverlinkServiceHandler:
     async def report_rejected(self, ctx: nexusrpc.handler.StartOperationContext, report: RejectionReport) -> None:
         row = await self._find(report.connection_id)
         _refuse_if_ended(row)
-        message = CredentialRejected(request_id=ctx.request_id or uuid4().hex, generation=report.generation)
-        try:
-            await self._temporal.get_workflow_handle(connection_workflow_id(row.id)).signal(
-                Signal.CREDENTIAL_REJECTED, message
-            )
-        except RPCError:  # a workflow that is missing is started again by upkeep
-            raise HandlerError(UNTOLD, type=HandlerErrorType.UNAVAILABLE) from None
+        if row.status is not ConnectionStatus.ACTIVE:
+            return  # its customer is asked already
+        message = CredentialRejected(request_id=ctx.request_id, generation=report.generation)
+        if not await tell(self._shared, row, Signal.CREDENTIAL_REJECTED, message):
+            raise _ended()
 
     @nexusrpc.handler.sync_operation
     async def start_reconnect(
@@ -101,13 +94,8 @@ class EverlinkServiceHandler:
         _refuse_if_ended(row)
         wishes = Wishes(applications=(row.slug,))
         link = await self._sessions.issue(_scope(row), row.linked_account_id, wishes, self._shared.clock())
-        return ReconnectOffer(connect_url=f"{self._public_url}/connect/{link.secret}", expires_at=link.expires_at)
-
-    @property
-    def _temporal(self) -> Client:
-        """The one by which connections are spoken to everywhere: where a codec is on, it encrypts."""
-        assert self._shared.temporal is not None
-        return self._shared.temporal
+        url = f"{self._shared.public_url}/connect/{link.secret}"
+        return ReconnectOffer(connect_url=url, expires_at=link.expires_at)
 
     async def _find(self, connection_id: str) -> Connection:
         """A connection that the endpoint reaches; any other is not there."""
@@ -127,7 +115,11 @@ def _scope(row: Connection) -> Scope:
 
 def _refuse_if_ended(row: Connection) -> None:
     if row.status is ConnectionStatus.DISCONNECTED:
-        raise HandlerError("the connection has ended", type=HandlerErrorType.BAD_REQUEST)
+        raise _ended()
+
+
+def _ended() -> HandlerError:
+    return HandlerError("the connection has ended", type=HandlerErrorType.BAD_REQUEST)
 
 
 def _timeout(header: str | None) -> timedelta | None:

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -102,16 +102,15 @@ class Connections:
         self._database = database
 
     async def get(self, scope: Scope, connection_id: str) -> Connection | None:
-        query = select(CONNECTIONS).where(CONNECTIONS.c.id == connection_id, scope.owns(CONNECTIONS))
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return Connection(**row._mapping) if row is not None else None
+        return await self._one((CONNECTIONS.c.id == connection_id) & scope.owns(CONNECTIONS))
 
     async def of_id(self, connection_id: str) -> Connection | None:
         """One of any tenant: whoever asks has been let in for it otherwise."""
-        query = select(CONNECTIONS).where(CONNECTIONS.c.id == connection_id)
+        return await self._one(CONNECTIONS.c.id == connection_id)
+
+    async def _one(self, condition: ColumnElement[bool]) -> Connection | None:
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
+            row = (await connection.execute(select(CONNECTIONS).where(condition))).one_or_none()
         return Connection(**row._mapping) if row is not None else None
 
     async def page(
