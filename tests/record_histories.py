@@ -7,6 +7,7 @@ existing files are kept.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -156,6 +157,17 @@ async def cleared_of_suspicion(life: Life, server: WorkflowEnvironment) -> None:
     life.provider.probe_answer = lambda task: works(task, HOURLY)
     await life.handle.signal(Signal.CREDENTIAL_REJECTED, CredentialRejected(request_id="one"))
     await server.sleep(timedelta(seconds=5))
+
+
+async def reported_meanwhile(life: Life, server: WorkflowEnvironment) -> None:
+    """Twice: one whose report comes first joins the probe, and after a later report they wait for another."""
+    await life.connect()
+    async with life.asked_of_a_report() as asking:
+        pass
+    await asking
+    async with life.asked_of_a_report() as asking:
+        await life.report()
+    await asking
 
 
 async def uninstalled(life: Life, server: WorkflowEnvironment) -> None:
@@ -344,6 +356,7 @@ SCENARIOS: list[Scenario] = [
     dead_then_reconnected,
     suspected,
     cleared_of_suspicion,
+    reported_meanwhile,
     uninstalled,
     announced_close_to_the_grant,
     disconnected,
@@ -608,4 +621,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # the SDK's threads and the interpreter's end do not go together

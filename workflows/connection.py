@@ -37,7 +37,7 @@ with workflow.unsafe.imports_passed_through():
         Workflow,
     )
     from workflows import options, page
-    from workflows.life import Life
+    from workflows.life import MEANWHILE, Life
     from workflows.waiters import Waiters
 
 REFRESHES_PER_RUN = 24  # long histories cost storage for years
@@ -203,7 +203,8 @@ class ConnectionWorkflow:
 
     async def _check(self) -> None:
         """Something is due: refresh or probe, and believe what the provider answers."""
-        epoch, forced, self._wanted = self._life.epoch, self._is_forced(), -1
+        epoch, forced = self._life.epoch, self._is_forced()
+        self._wanted, self._life.is_doubted = -1, False
         outcome = await self._ask_provider(forced)
         if outcome.sealed is not None:
             await self._store_sealed(outcome)
@@ -211,10 +212,16 @@ class ConnectionWorkflow:
             self._life.believe(outcome)
         elif outcome.generation > self._state.generation:
             self._life.believe_newer(outcome)  # overtaken by a message, but the vault did move
-        if not (outcome.deferred and self._is_forced()):  # else it gave way to who came meanwhile, and tries again
-            self._last_verdict = outcome.verdict
-            self._tries += 1
+        if not self._is_asked_again(outcome):
+            self._answer(outcome)
         self._life.show()
+
+    def _answer(self, outcome: CredentialOutcome) -> None:
+        """Whoever waits for a refresh or a probe has its outcome, those too who joined while it was under way."""
+        self._last_verdict = outcome.verdict
+        self._tries += 1
+        if self._is_forced() and workflow.patched(MEANWHILE):
+            self._wanted = -1
 
     async def _ask_provider(self, forced: bool) -> CredentialOutcome:
         lifetimes = self._state.lifetimes
@@ -240,8 +247,7 @@ class ConnectionWorkflow:
             if not outcome.deferred:
                 if outcome.retry_after is not None:
                     return outcome  # the provider is left alone for that long
-                self._last_verdict = outcome.verdict
-                self._tries += 1
+                self._answer(outcome)
                 urgent = False
         return await self._round(Activity.REFRESH, summary, urgent)
 
@@ -348,8 +354,14 @@ class ConnectionWorkflow:
         return self._is_forced() or (due is not None and due <= workflow.now())
 
     def _is_forced(self) -> bool:
-        """Whoever joined while a refresh was under way is content with what it brought."""
         return self._state.generation <= self._wanted and self._life.has_application
+
+    def _is_asked_again(self, outcome: CredentialOutcome) -> bool:
+        """At once, for who came meanwhile: it gave way to them, or they reported what it may not know of."""
+        if not self._is_forced():
+            return False
+        is_doubted = outcome.verdict in (Verdict.OK, Verdict.SUPERSEDED) and self._state.suspect
+        return outcome.deferred or (is_doubted and workflow.patched(MEANWHILE))
 
     def _is_notice_due(self) -> bool:
         at = self._state.notice_at

@@ -38,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows import page, timing
 
+MEANWHILE = "who-comes-meanwhile"  # the change that sees to who comes while the provider is asked
 CLOCKS_DIFFER = timedelta(seconds=5)  # between a provider and us; many write whole seconds, too
 
 
@@ -47,6 +48,7 @@ class Life:
     def __init__(self, state: ConnectionState) -> None:
         self.state = state
         self.epoch = 0  # moves with every message that overtakes a refresh in flight
+        self.is_doubted = False  # somebody reported the credential since the provider was last asked
 
     @property
     def is_over(self) -> bool:
@@ -151,11 +153,14 @@ class Life:
                 self._trust_the_clock()
 
     def adopt(self, outcome: CredentialOutcome) -> None:
-        if outcome.generation > self.state.generation:
+        newer = outcome.generation > self.state.generation
+        if newer:
             self.state.refreshes += 1
         self.state.generation = outcome.generation
         self.state.suspect = False
         self._schedule(outcome.lifetimes or self.state.lifetimes)
+        if self.is_doubted and not newer and workflow.patched(MEANWHILE):
+            self._suspect()  # that answer may be older than what the report is about
 
     def believe_newer(self, outcome: CredentialOutcome) -> None:
         """The vault has moved, which says nothing of what the provider accepts."""
@@ -302,7 +307,7 @@ class Life:
             self._verify()
 
     def _verify(self) -> None:
-        self.state.suspect = True
+        self.state.suspect = self.is_doubted = True
         self.state.next_at = workflow.now()
 
     def _move(

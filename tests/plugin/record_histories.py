@@ -6,6 +6,7 @@ What a released plugin has written must replay with the present one. Existing fi
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -193,4 +194,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # the SDK's threads and the interpreter's end do not go together

@@ -32,6 +32,7 @@ from everlink.contract import (
     ConnectionState,
     ConnectionView,
     CredentialOutcome,
+    CredentialRejected,
     CredentialTask,
     DisconnectCommand,
     Environment,
@@ -69,7 +70,7 @@ class Provider:
     store_is_down: bool = False
     refused: int = 0  # transitions, because of that
     reminder_days: list[float] = field(default_factory=list)
-    gate: asyncio.Event | None = None  # a refresh waits here for its answer
+    gate: asyncio.Event | None = None  # a refresh waits here for its answer, a probe's answer for its way back
     refresh_answer: Callable[[CredentialTask], CredentialOutcome] | None = None
     probe_answer: Callable[[CredentialTask], CredentialOutcome] | None = None
     transitions: list[Transition] = field(default_factory=list)
@@ -92,6 +93,8 @@ class Provider:
     async def probe(self, task: CredentialTask) -> CredentialOutcome:
         self.probes += 1
         outcome = self.probe_answer(task) if self.probe_answer else works(task, self.lifetimes)
+        if self.gate is not None:
+            await self.gate.wait()
         return _raised(outcome)
 
     @activity.defn(name=Activity.RECORD_TRANSITION)
@@ -202,6 +205,24 @@ class Life:
         command = RefreshCommand(newer_than=newer_than)
         view: ConnectionView = await self.handle.execute_update(Update.REFRESH, command, result_type=ConnectionView)
         return view
+
+    async def report(self) -> None:
+        rejected = CredentialRejected(request_id=uuid4().hex, generation=1)
+        await self.handle.signal(Signal.CREDENTIAL_REJECTED, rejected)
+
+    @asynccontextmanager
+    async def asked_of_a_report(self) -> AsyncIterator[asyncio.Task[ConnectionView]]:
+        """A report was made, and somebody asks for a refresh; the answer of the provider is on its way meanwhile."""
+        self.provider.gate, asked = asyncio.Event(), self.provider.probes
+        await self.report()
+        async with asyncio.timeout(20):
+            while self.provider.probes == asked:
+                await asyncio.sleep(0.05)
+        asking = asyncio.create_task(self.refresh())
+        await asyncio.sleep(0.2)
+        yield asking
+        await asyncio.sleep(0.2)
+        self.provider.gate.set()
 
     async def disconnect(self, *, uninstall: bool = False) -> ConnectionView:
         command = DisconnectCommand(uninstall=uninstall)

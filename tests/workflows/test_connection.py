@@ -177,6 +177,27 @@ async def test_suspicion_is_verified_before_it_is_believed(life: Life) -> None:
     assert (await life.status()).status is ConnectionStatus.ACTIVE and life.provider.refreshes == 0
 
 
+async def test_who_reports_and_then_asks_has_the_credential_verified_once(real_life: Life) -> None:
+    life = real_life
+    await life.connect()
+    async with life.asked_of_a_report() as asking:
+        pass
+    assert (await asking).last_verdict is Verdict.OK
+    await life.disconnect()  # behind whatever else was due
+    assert (life.provider.probes, life.provider.refreshes) == (1, 0)
+
+
+async def test_report_that_comes_while_an_answer_is_on_its_way_is_verified_after_it(real_life: Life) -> None:
+    life = real_life
+    await life.connect()
+    async with life.asked_of_a_report() as asking:
+        life.provider.probe_answer = life.provider.refresh_answer = dead
+        await life.report()
+    view = await asking
+    assert (view.status, view.last_verdict) == (ConnectionStatus.REAUTH_REQUIRED, Verdict.DEAD)
+    assert life.provider.probes == 2
+
+
 async def test_dead_access_token_is_not_a_dead_grant(life: Life) -> None:
     await life.connect()
     life.provider.probe_answer = dead
