@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from everlink.contract import ConnectionStanding, ConnectionStatus, Signal, Waiter
     from workflows.life import Life
 
+MOST = 10_000  # some 1.4 MB of the 2 MB that continue-as-new can carry
 TOLD_AT_ONCE = 100  # Temporal lets a workflow have 2,000 signals on their way
 
 
@@ -23,10 +24,15 @@ class Waiters:
         self._state = life.state
 
     def add(self, waiter: Waiter) -> None:
-        """One more, once; those whose time is over are forgotten."""
+        """One more, once; those whose time is over are forgotten.
+
+        Of more than fit, the last are not taken: a connection that could not go on would help nobody. They register
+        anew, or are asked anew by who waits behind them, within a day.
+        """
         now = workflow.now()
         alive = [one for one in self._state.waiters if one.until is None or one.until > now]
-        self._state.waiters = [*(one for one in alive if one.workflow_id != waiter.workflow_id), waiter]
+        others = [one for one in alive if one.workflow_id != waiter.workflow_id]
+        self._state.waiters = [*others, waiter][:MOST]
         self._life.show()
 
     def remove(self, waiter: Waiter) -> None:

@@ -201,6 +201,10 @@ class Life:
         )
         return view
 
+    async def begin(self, state: ConnectionState) -> None:
+        """As a run does that follows another."""
+        await self.client.start_workflow(Workflow.CONNECTION, state, id=self.handle.id, task_queue=TASK_QUEUE)
+
     async def refresh(self, newer_than: int = 1) -> ConnectionView:
         command = RefreshCommand(newer_than=newer_than)
         view: ConnectionView = await self.handle.execute_update(Update.REFRESH, command, result_type=ConnectionView)

@@ -14,6 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from everlink.contract import (
     ConnectionStanding,
+    ConnectionState,
     ConnectionStatus,
     CredentialRejected,
     ReauthReason,
@@ -23,7 +24,7 @@ from everlink.contract import (
 from tests.record_histories import FOLDER, die
 from tests.servers import start_dev_server
 from tests.workflows.provider import HOURLY, Life, dead, living, waiting_room, works
-from workflows.waiters import TOLD_AT_ONCE
+from workflows.waiters import MOST, TOLD_AT_ONCE
 
 FAILED = EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED
 
@@ -171,6 +172,19 @@ async def test_those_whose_time_is_over_are_forgotten(life: Life, skipping: Work
     await skipping.sleep(timedelta(hours=2))
     await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id="three"))
     await life.until_waited_for(1)
+
+
+async def test_more_than_the_next_run_can_carry_are_not_taken(skipping: WorkflowEnvironment) -> None:
+    """Else the connection itself could not go on."""
+    async with living(skipping.client) as life:
+        crowd = [Waiter(workflow_id=f"one/{number}") for number in range(MOST)]
+        await life.begin(ConnectionState(ref=life.ref, status=ConnectionStatus.REAUTH_REQUIRED, waiters=crowd))
+        await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id="one too many"))
+        await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id="one/1"))  # is there, and stays
+        await life.until_waited_for(MOST)
+        await life.handle.signal(Signal.STOP_AWAITING, Waiter(workflow_id="one/2"))
+        await life.handle.signal(Signal.AWAIT_ACTIVE, Waiter(workflow_id="one in place of another"))
+        await life.until_waited_for(MOST)
 
 
 async def test_run_that_hears_of_nothing_but_waiters_is_followed_by_a_new_one() -> None:
