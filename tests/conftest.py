@@ -6,9 +6,12 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
+import httpx._transports.default
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
@@ -20,6 +23,9 @@ from tests.servers import start_dev_server, start_skipping
 NOTHING_SKIPPED = "EVERLINK_TEST_NOTHING_SKIPPED"
 WHOLE = ("tests/e2e/", "tests/cli/", "tests/doctor/", "tests/bench/")
 SLOW = (*WHOLE, "tests/faults/", "tests/conformance/")
+
+# Each client reads the certificates of the world, and the tests make thousands of clients that speak to this machine.
+httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)
 
 
 @pytest.hookimpl(trylast=True)

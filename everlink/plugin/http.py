@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import cache
 from typing import Any
 
 import httpx
@@ -34,6 +36,8 @@ def http(connection_id: str, **options: Any) -> httpx.AsyncClient:
     """
     auth = ConnectionAuth(current(), connection_id, httpx.URL(options.get("base_url", "")))
     options["mounts"] = {**DIRECTLY, **(options.get("mounts") or {})}
+    if not options.keys() & {"verify", "cert", "transport"}:
+        options["verify"] = _trusted(options.get("trust_env", True))
     client = httpx.AsyncClient(auth=auth, **options)
     hooks = client.event_hooks
     client.event_hooks = {**hooks, "request": [*hooks["request"], auth.dress]}
@@ -137,6 +141,12 @@ class _Read(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+@cache
+def _trusted(trust_env: bool) -> ssl.SSLContext:
+    """Whom a client trusts that is told nothing else. Reading them would hold up the worker's event loop each time."""
+    return httpx.create_ssl_context(trust_env=trust_env)
 
 
 def _with(request: httpx.Request, token: Token) -> httpx.Request:
