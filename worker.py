@@ -34,7 +34,7 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities import activities
-from activities.nexus import EverlinkServiceHandler
+from activities.nexus import CancelsWaitsOnly, EverlinkServiceHandler
 from activities.shared import Shared, open_shared
 from everlink.contract import NEXUS_TASK_QUEUE, TASK_QUEUE, UPKEEP_SCHEDULE, UpkeepState, Workflow
 from providers.catalog import CatalogError
@@ -96,6 +96,7 @@ def make_nexus_worker(client: Client, shared: Shared, settings: Settings) -> Wor
         task_queue=NEXUS_TASK_QUEUE,
         workflows=NEXUS_WORKFLOWS,
         nexus_service_handlers=[EverlinkServiceHandler(shared)],
+        interceptors=[CancelsWaitsOnly(shared)],
         workflow_runner=UnsandboxedWorkflowRunner(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         nexus_task_poller_behavior=PollerBehaviorAutoscaling(),

@@ -8,6 +8,7 @@ from datetime import timedelta
 import nexusrpc
 from nexusrpc import HandlerError, HandlerErrorType
 from temporalio import nexus
+from temporalio.worker import ExecuteNexusOperationCancelInput, Interceptor, NexusOperationInboundInterceptor
 
 from activities.shared import Shared
 from activities.telling import tell
@@ -47,7 +48,7 @@ class EverlinkServiceHandler:
     async def await_active(
         self, ctx: nexus.WorkflowRunOperationContext, asked: ConnectionAsked
     ) -> nexus.WorkflowHandle[ConnectionStanding]:
-        row = await self._find(asked.connection_id)
+        row = await _reached(self._shared, asked.connection_id)
         _refuse_if_ended(row)
         lives = _timeout(ctx.headers.get(TIMEOUT_HEADER))
         return await ctx.start_workflow(
@@ -64,7 +65,7 @@ class EverlinkServiceHandler:
     async def get_status(
         self, ctx: nexusrpc.handler.StartOperationContext, asked: ConnectionAsked
     ) -> ConnectionStanding:
-        row = await self._find(asked.connection_id)
+        row = await _reached(self._shared, asked.connection_id)
         stored = await self._shared.credentials.read(_scope(row), row.id)
         return ConnectionStanding(
             connection_id=row.id,
@@ -78,7 +79,7 @@ class EverlinkServiceHandler:
 
     @nexusrpc.handler.sync_operation
     async def report_rejected(self, ctx: nexusrpc.handler.StartOperationContext, report: RejectionReport) -> None:
-        row = await self._find(report.connection_id)
+        row = await _reached(self._shared, report.connection_id)
         _refuse_if_ended(row)
         if row.status is not ConnectionStatus.ACTIVE:
             return  # its customer is asked already
@@ -90,23 +91,53 @@ class EverlinkServiceHandler:
     async def start_reconnect(
         self, ctx: nexusrpc.handler.StartOperationContext, asked: ConnectionAsked
     ) -> ReconnectOffer:
-        row = await self._find(asked.connection_id)
+        row = await _reached(self._shared, asked.connection_id)
         _refuse_if_ended(row)
         wishes = Wishes(applications=(row.slug,))
         link = await self._sessions.issue(_scope(row), row.linked_account_id, wishes, self._shared.clock())
         url = f"{self._shared.public_url}/connect/{link.secret}"
         return ReconnectOffer(connect_url=url, expires_at=link.expires_at)
 
-    async def _find(self, connection_id: str) -> Connection:
-        """A connection that the endpoint reaches; any other is not there."""
-        row = await self._shared.connections.of_id(connection_id)
-        reached = row is not None and nexus.info().endpoint in (
-            NEXUS_ENDPOINT,
-            nexus_endpoint(row.org_id, row.environment),
-        )
-        if row is None or not reached:
-            raise HandlerError("there is no such connection", type=HandlerErrorType.NOT_FOUND)
-        return row
+
+class CancelsWaitsOnly(Interceptor):
+    """For the service's worker: what is cancelled is what the caller's token names, which a caller can make up."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def intercept_nexus_operation(self, next: NexusOperationInboundInterceptor) -> NexusOperationInboundInterceptor:
+        return _CancelsWaitsOnly(self._shared, next)
+
+
+class _CancelsWaitsOnly(NexusOperationInboundInterceptor):
+    def __init__(self, shared: Shared, next: NexusOperationInboundInterceptor) -> None:
+        super().__init__(next)
+        self._shared = shared
+
+    async def execute_nexus_operation_cancel(self, input: ExecuteNexusOperationCancelInput) -> None:
+        await _reached(self._shared, _waited_for(input.token))
+        await super().execute_nexus_operation_cancel(input)
+
+
+async def _reached(shared: Shared, connection_id: str) -> Connection:
+    """A connection that the endpoint reaches; any other is not there."""
+    row = await shared.connections.of_id(connection_id)
+    endpoint = nexus.info().endpoint
+    if row is None or endpoint not in (NEXUS_ENDPOINT, nexus_endpoint(row.org_id, row.environment)):
+        raise HandlerError("there is no such connection", type=HandlerErrorType.NOT_FOUND)
+    return row
+
+
+def _waited_for(token: str) -> str:
+    """The connection that an operation waits for. Raises HandlerError for what is no wait."""
+    try:
+        workflow_id = nexus.WorkflowHandle[ConnectionStanding].from_token(token).workflow_id
+    except TypeError:
+        workflow_id = ""
+    found = re.fullmatch(waiting_workflow_id("([^/]+)", ".+"), workflow_id)
+    if found is None:
+        raise HandlerError("there is no such operation", type=HandlerErrorType.NOT_FOUND)
+    return found[1]
 
 
 def _scope(row: Connection) -> Scope:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
@@ -102,9 +103,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-async def temporal() -> AsyncIterator[WorkflowEnvironment]:
+def temporal_http() -> str:
+    """Where the dev server speaks HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+async def temporal(temporal_http: str) -> AsyncIterator[WorkflowEnvironment]:
     """The real dev server, with the worker's converter."""
-    async with await start_dev_server() as environment:
+    async with await start_dev_server("--http-port", temporal_http.rpartition(":")[2]) as environment:
         yield environment
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +18,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
 from temporalio.api.operatorservice.v1 import CreateNexusEndpointRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import NexusOperationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -72,10 +74,11 @@ async def theirs(temporal: WorkflowEnvironment) -> AsyncIterator[Client]:
         yield client
 
 
-async def _endpoint(client: Client, name: str) -> None:
+async def _endpoint(client: Client, name: str) -> str:
     target = EndpointTarget(worker=EndpointTarget.Worker(namespace="default", task_queue=NEXUS_TASK_QUEUE))
     spec = EndpointSpec(name=name, target=target)
-    await client.operator_service.create_nexus_endpoint(CreateNexusEndpointRequest(spec=spec))
+    made = await client.operator_service.create_nexus_endpoint(CreateNexusEndpointRequest(spec=spec))
+    return made.endpoint.id
 
 
 async def ask(
@@ -178,6 +181,33 @@ async def test_cancelled_wait_is_forgotten(everlink: Everlink, theirs: Client, t
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
         ]
         assert told[-2:] == [Signal.AWAIT_ACTIVE, Signal.STOP_AWAITING]
+
+
+async def cancel(temporal_http: str, endpoint_id: str, token: dict[str, Any]) -> httpx.Response:
+    """Without a workflow: a caller that speaks HTTP can make up what it cancels."""
+    made_up = base64.urlsafe_b64encode(json.dumps(token).encode()).decode().rstrip("=")
+    async with httpx.AsyncClient(base_url=f"{temporal_http}/nexus/endpoints/{endpoint_id}") as http:
+        return await http.post("/services/Everlink/await_active/cancel", headers={"Nexus-Operation-Token": made_up})
+
+
+async def test_what_is_cancelled_is_a_wait_that_the_endpoint_reaches(
+    everlink: Everlink, theirs: Client, temporal: WorkflowEnvironment, temporal_http: str
+) -> None:
+    async with dead(everlink) as (product, connection_id):
+        scopes = [await scope_of(everlink.made, one) for one in (product, await everlink.product("Stranger"))]
+        mine, other = [await _endpoint(theirs, nexus_endpoint(one.org_id, one.environment)) for one in scopes]
+        waits = await ask(theirs, "await_active", connection_id)
+        wait = temporal.client.get_workflow_handle(await until_waited_for(theirs, waits))
+        connection = temporal.client.get_workflow_handle(connection_workflow_id(connection_id))
+        for endpoint, handle in ((mine, connection), (other, connection), (other, wait)):
+            answer = await cancel(temporal_http, endpoint, {"t": 1, "ns": "default", "wid": handle.id})
+            assert answer.status_code == 404 and (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+        for no_token in ({}, {"t": 1, "ns": "default"}, {"t": 1, "ns": "default", "wid": f"{wait.id}\n"}):
+            assert (await cancel(temporal_http, mine, no_token)).status_code == 404
+        answer = await cancel(temporal_http, mine, {"t": 1, "ns": "default", "wid": wait.id})
+        assert answer.status_code == 202
+        with pytest.raises(WorkflowFailureError):
+            await asyncio.wait_for(wait.result(), 20)
 
 
 async def test_report_is_verified_before_the_wait_ends(everlink: Everlink, theirs: Client) -> None:
