@@ -68,7 +68,7 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
     """
     if not callback.state or not browser:
         raise ConnectFailed(400, Trouble.LINK_INCOMPLETE)
-    visit = await made.tickets.arrive(callback.state, browser, slug, made.clock())
+    visit = await made.tickets.arrive(callback.state, browser, made.clock())
     if visit is None:
         ticket = await _done_before(made, slug, browser, callback.state)
         return Arrival(ticket, ticket.connected_id)
@@ -76,6 +76,8 @@ async def arrive(made: Services, slug: str, browser: str | None, callback: Callb
     if ticket.used:
         return Arrival(ticket, None)
     try:
+        if ticket.slug != slug:
+            raise ConnectFailed(400, Trouble.INVALID_ANSWER)
         view = await _connect(made, visit, callback)
     except ConnectFailed as failure:
         failure.ticket = ticket

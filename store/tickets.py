@@ -151,8 +151,11 @@ class Tickets:
                 )
             )
 
-    async def arrive(self, state: str, browser: str, slug: str, now: datetime) -> Visit | None:
-        """The browser is back: the state is used up, and only the browser that left with it may."""
+    async def arrive(self, state: str, browser: str, now: datetime) -> Visit | None:
+        """The browser is back: the state is used up, and only the browser that left with it may.
+
+        It may be back at another application's callback than the ticket's.
+        """
         async with self._database.writing() as connection:
             used = await connection.execute(
                 update(OAUTH_STATES)
@@ -169,11 +172,7 @@ class Tickets:
             if visit is None:
                 return None
             ticket = (
-                await connection.execute(
-                    select(CONNECT_TICKETS).where(
-                        CONNECT_TICKETS.c.id == visit.ticket_id, CONNECT_TICKETS.c.slug == slug
-                    )
-                )
+                await connection.execute(select(CONNECT_TICKETS).where(CONNECT_TICKETS.c.id == visit.ticket_id))
             ).one_or_none()
         return Visit(_ticket(ticket), visit.verifier) if ticket is not None else None
 

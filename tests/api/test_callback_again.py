@@ -118,7 +118,7 @@ async def test_answer_whose_first_visit_never_ends_is_waited_for_only_so_long(
     answer = await ada.consent_only(link)
     browser = str(ada._browser.cookies["everlink_browser"])
     # As a process does that is killed then.
-    assert await everlink.made.tickets.arrive(answer.params["state"], browser, "sandbox", utc_now())
+    assert await everlink.made.tickets.arrive(answer.params["state"], browser, utc_now())
     monkeypatch.setattr(arriving, "PATIENCE_SECONDS", 0.3)
     page = await ada.open(answer)
     assert page.status_code == 400 and "start again" in page.text

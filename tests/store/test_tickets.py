@@ -78,40 +78,35 @@ async def test_what_came_of_a_link_is_told_to_its_account_alone(tickets: Tickets
 
 
 async def test_state_brings_its_own_browser_back_once(tickets: Tickets, ticket: Ticket) -> None:
-    visit = await tickets.arrive("state", "browser", "sandbox", NOW)
+    visit = await tickets.arrive("state", "browser", NOW)
     assert visit is not None and (visit.ticket, visit.sealed_verifier) == (ticket, b"verifier")
-    assert await tickets.arrive("state", "browser", "sandbox", NOW) is None
+    assert await tickets.arrive("state", "browser", NOW) is None
 
 
 async def test_of_many_arrivals_at_once_one_is_let_in(tickets: Tickets, ticket: Ticket) -> None:
-    visits = await asyncio.gather(*(tickets.arrive("state", "browser", "sandbox", NOW) for _ in range(8)))
+    visits = await asyncio.gather(*(tickets.arrive("state", "browser", NOW) for _ in range(8)))
     assert sum(visit is not None for visit in visits) == 1
 
 
 async def test_another_browser_is_refused_and_does_not_spoil_the_visit(tickets: Tickets, ticket: Ticket) -> None:
-    assert await tickets.arrive("state", "another browser", "sandbox", NOW) is None
-    assert await tickets.arrive("state", "browser", "sandbox", NOW) is not None
-
-
-async def test_state_at_another_applications_callback_is_refused_and_used_up(tickets: Tickets, ticket: Ticket) -> None:
-    assert await tickets.arrive("state", "browser", "another", NOW) is None
-    assert await tickets.arrive("state", "browser", "sandbox", NOW) is None
+    assert await tickets.arrive("state", "another browser", NOW) is None
+    assert await tickets.arrive("state", "browser", NOW) is not None
 
 
 async def test_state_ends_with_its_lifetime(tickets: Tickets, ticket: Ticket) -> None:
-    assert await tickets.arrive("state", "browser", "sandbox", NOW + STATE_LIFETIME) is None
-    assert await tickets.arrive("state", "browser", "sandbox", NOW + STATE_LIFETIME - SECOND) is not None
+    assert await tickets.arrive("state", "browser", NOW + STATE_LIFETIME) is None
+    assert await tickets.arrive("state", "browser", NOW + STATE_LIFETIME - SECOND) is not None
 
 
 @pytest.mark.parametrize("state", ["", "STATE", "state ", "unknown"])
 async def test_unknown_state_is_refused(tickets: Tickets, ticket: Ticket, state: str) -> None:
-    assert await tickets.arrive(state, "browser", "sandbox", NOW) is None
+    assert await tickets.arrive(state, "browser", NOW) is None
 
 
 async def test_state_cannot_be_taken_by_a_second_visit(tickets: Tickets, ticket: Ticket) -> None:
     await tickets.depart(ticket, "other state", "other browser", b"other", NOW)
-    assert await tickets.arrive("other state", "browser", "sandbox", NOW) is None
-    assert await tickets.arrive("state", "other browser", "sandbox", NOW) is None
+    assert await tickets.arrive("other state", "browser", NOW) is None
+    assert await tickets.arrive("state", "other browser", NOW) is None
 
 
 async def test_old_visits_are_forgotten(database: Database, tickets: Tickets, ticket: Ticket) -> None:
@@ -136,7 +131,7 @@ async def test_links_that_nobody_can_use_anymore_are_forgotten(
     await tickets.depart(ticket, "late", "browser", b"verifier", left)
     await tickets.issue(new(scope), NOW + TICKET_LIFETIME + STATE_LIFETIME)
     assert await rows(database) == (2, 1)
-    assert await tickets.arrive("late", "browser", "sandbox", left + STATE_LIFETIME - SECOND) is not None
+    assert await tickets.arrive("late", "browser", left + STATE_LIFETIME - SECOND) is not None
     await tickets.issue(new(scope), NOW + TICKET_LIFETIME + STATE_LIFETIME + SECOND)
     assert await rows(database) == (2, 0)
 
