@@ -49,6 +49,9 @@ class Postgres:
     def create(self, database: str, template: str = "template1") -> None:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "everlink", "-T", template, database)
 
+    def drop(self, database: str) -> None:
+        self._run("dropdb", "--force", "-h", "127.0.0.1", "-p", str(self.port), "-U", "everlink", database)
+
     def dump(self, database: str) -> bytes:
         return self._run("pg_dump", "-h", "127.0.0.1", "-p", str(self.port), "-U", "everlink", database)
 

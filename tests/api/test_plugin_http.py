@@ -305,7 +305,10 @@ async def test_an_access_token_that_a_refresh_replaces(
             assert after.generation == before.generation + 1
 
 
-async def test_what_cannot_be_verified_now_is_waited_for(client: Client, odd: Odd) -> None:
+async def test_what_cannot_be_verified_now_is_waited_for(
+    client: Client, odd: Odd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vending, "VERIFYING", 1.0)
     key = f"key-{uuid4().hex}"
     connection_id = await connect(client, odd, "own-shop", key)
     async with user.http(connection_id, base_url=odd.url) as http:
