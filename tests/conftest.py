@@ -23,8 +23,8 @@ from tests.postgres import Postgres, binaries
 from tests.servers import start_dev_server, start_skipping
 
 NOTHING_SKIPPED = "EVERLINK_TEST_NOTHING_SKIPPED"
-WHOLE = ("tests/e2e/", "tests/cli/", "tests/doctor/", "tests/bench/")
-SLOW = (*WHOLE, "tests/faults/", "tests/conformance/")
+WHOLE = ("tests/e2e/", "tests/cli/", "tests/doctor/", "tests/bench/", "tests/faults/")
+SLOW = (*WHOLE, "tests/conformance/")
 
 # What tests write is gone with them: in memory it costs a third of the time, where there is room.
 SHARED_MEMORY, ENOUGH = Path("/dev/shm"), 4 * 1024**3

@@ -134,9 +134,7 @@ async def test_state_belongs_to_one_browser_one_application_once(
     assert (await browser.get(other, params=answer)).status_code == 400
     cookie, now = browser.cookies["everlink_browser"], utc_now()
     ticket = await everlink.made.tickets.arrived(answer["state"], cookie, "sandbox", now)
-    assert (
-        ticket is not None and ticket.error_code == Trouble.INVALID_ANSWER
-    )  # nobody waits for it
+    assert ticket is not None and ticket.error_code == Trouble.INVALID_ANSWER  # nobody waits for it
     assert "used before" in (await browser.get(CALLBACK, params=answer)).text  # used up by the attempt
     twice = f"{CALLBACK}?state=a&state=b&code=x"
     assert "not valid" in (await browser.get(twice)).text
