@@ -24,18 +24,19 @@ SANDBOX = ROOT / "sandbox" / "catalog"
 SOURCED = {"access_token_seconds", "grant_seconds", "idle_seconds", "reuse_grace_seconds", "rotates"}
 SITE = {"name": "site", "label": "Site", "type": "text"}
 ENDPOINTS = {"authorize_url": "https://a.example/authorize", "token_url": "https://a.example/token"}
+CATALOG = Catalog.load(SANDBOX)
 FILES = sorted(BUILT_IN.glob("*.yaml")) + sorted(SANDBOX.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_file_is_valid_and_its_application_complete(file: Path) -> None:
-    entry = Catalog.load(SANDBOX).get(file.stem)
+    entry = CATALOG.get(file.stem)
     assert entry is not None and entry.name and entry.tags
 
 
 @pytest.mark.parametrize("file", sorted(BUILT_IN.glob("*.yaml")), ids=lambda file: file.stem)
 def test_built_in_application_says_where_its_rules_are_from(file: Path) -> None:
-    entry = Catalog.load().get(file.stem)
+    entry = CATALOG.get(file.stem)
     assert entry is not None and entry.sources
     rules: list[AnswerRule] = []
     if entry.oauth2 is not None:
