@@ -26,7 +26,7 @@ NOTHING_SKIPPED = "EVERLINK_TEST_NOTHING_SKIPPED"
 WHOLE = ("tests/e2e/", "tests/cli/", "tests/doctor/", "tests/bench/", "tests/faults/")
 SLOW = (*WHOLE, "tests/conformance/")
 
-# What tests write is gone with them: in memory it costs a third of the time, where there is room.
+# What tests write goes with them: it stays in memory, where there is room, and a database of a test's own is made soon.
 SHARED_MEMORY, ENOUGH = Path("/dev/shm"), 4 * 1024**3
 if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > ENOUGH:
     tempfile.tempdir = str(SHARED_MEMORY)

@@ -27,7 +27,7 @@ class Waiters:
         """One more, once; those whose time is over are forgotten.
 
         Of more than fit, the last are not taken: a connection that could not go on would help nobody. They register
-        anew, or are asked anew by who waits behind them, within a day.
+        anew within a day, or end with their own time and are asked anew.
         """
         now = workflow.now()
         alive = [one for one in self._state.waiters if one.until is None or one.until > now]
