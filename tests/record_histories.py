@@ -288,6 +288,27 @@ async def late_and_accepted(life: Life, server: WorkflowEnvironment) -> None:
     await server.sleep(timedelta(minutes=1))
 
 
+async def late_and_overtaking(life: Life, server: WorkflowEnvironment) -> None:
+    """The news of it overtakes whatever is under way."""
+    await late_and_accepted(life, server)
+
+
+async def answered_by_a_grant(life: Life, server: WorkflowEnvironment) -> None:
+    """A refresh is wanted while the store is away and none can begin; a reconnect brings what it wants."""
+    await life.connect()
+    life.provider.store_is_down, life.provider.refresh_answer = True, dead
+    dying = asyncio.create_task(life.refresh())
+    async with asyncio.timeout(20):
+        while not life.provider.refused:
+            await asyncio.sleep(0.05)
+    refreshing = asyncio.create_task(life.refresh())
+    await asyncio.sleep(0.2)
+    connecting = asyncio.create_task(life.connect(generation=2))
+    await asyncio.sleep(0.2)
+    life.provider.store_is_down = False
+    await asyncio.gather(dying, refreshing, connecting)
+
+
 async def application_deleted(life: Life, server: WorkflowEnvironment) -> None:
     await life.connect()
     await life.handle.signal(Signal.APPLICATION_DELETED, ApplicationDeleted(request_id="one"))
@@ -372,6 +393,8 @@ SCENARIOS: list[Scenario] = [
     told_to_wait,
     crowded,
     late_and_accepted,
+    late_and_overtaking,
+    answered_by_a_grant,
     application_deleted,
     reminded_then_reconnected,
     reminded_of_what_lost_its_application,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
@@ -70,6 +71,8 @@ class ConnectionWorkflow:
             if self._state.unrecorded:
                 await self._record()
             elif self._is_due():
+                if self._is_full_of_reports():
+                    self._continue_as_new()
                 await self._check()
             elif self._is_notice_due():
                 self._life.announce_end()
@@ -81,11 +84,7 @@ class ConnectionWorkflow:
             elif self._is_run_full():
                 await workflow.wait_condition(lambda: self._is_quiet() or self._has_work())
                 if not self._has_work():
-                    workflow.continue_as_new(
-                        self._state,
-                        # With worker versioning a run stays on its build; the next one takes the present build.
-                        initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
-                    )
+                    self._continue_as_new()
             else:
                 await self._sleep()
         await self._end()
@@ -99,6 +98,8 @@ class ConnectionWorkflow:
         """A customer gave a grant: the first, or a new one on reconnect. Idempotent by generation."""
         if command.generation > self._state.grant_generation:
             self._life.begin_grant(command)
+            if 0 <= self._wanted < self._state.generation and workflow.patched("answered-by-a-grant"):
+                self._wanted, self._tries = -1, self._tries + 1  # whoever waits for a newer one has it
         await workflow.wait_condition(lambda: not self._state.unrecorded)
         return self._view()
 
@@ -204,15 +205,16 @@ class ConnectionWorkflow:
     async def _check(self) -> None:
         """Something is due: refresh or probe, and believe what the provider answers."""
         epoch, forced = self._life.epoch, self._is_forced()
-        self._wanted, self._life.is_doubted = -1, False
+        self._wanted, self._life.doubted = -1, -1
         outcome = await self._ask_provider(forced)
         if outcome.sealed is not None:
             await self._store_sealed(outcome)
-        if epoch == self._life.epoch:
+        overtaken = epoch != self._life.epoch
+        if not overtaken:
             self._life.believe(outcome)
         elif outcome.generation > self._state.generation:
-            self._life.believe_newer(outcome)  # overtaken by a message, but the vault did move
-        if not self._is_asked_again(outcome):
+            self._life.believe_newer(outcome)  # the vault did move
+        if not self._is_asked_again(outcome, overtaken):
             self._answer(outcome)
         self._life.show()
 
@@ -347,6 +349,13 @@ class ConnectionWorkflow:
             return "the provider could not be reached to revoke; the credential was purged"
         return outcome.note
 
+    def _continue_as_new(self) -> NoReturn:
+        workflow.continue_as_new(
+            self._state,
+            # With worker versioning a run stays on its build; the next one takes the present build.
+            initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
+        )
+
     # Small questions
 
     def _is_due(self) -> bool:
@@ -356,12 +365,11 @@ class ConnectionWorkflow:
     def _is_forced(self) -> bool:
         return self._state.generation <= self._wanted and self._life.has_application
 
-    def _is_asked_again(self, outcome: CredentialOutcome) -> bool:
-        """At once, for who came meanwhile: it gave way to them, or they reported what it may not know of."""
-        if not self._is_forced():
-            return False
+    def _is_asked_again(self, outcome: CredentialOutcome, overtaken: bool) -> bool:
+        """At once: the outcome gave way to who came meanwhile, is about what is no more, or is doubted by now."""
         is_doubted = outcome.verdict in (Verdict.OK, Verdict.SUPERSEDED) and self._state.suspect
-        return outcome.deferred or (is_doubted and workflow.patched(MEANWHILE))
+        unsettled = (overtaken and self._is_due()) or is_doubted
+        return (outcome.deferred and self._is_forced()) or (unsettled and workflow.patched(MEANWHILE))
 
     def _is_notice_due(self) -> bool:
         at = self._state.notice_at
@@ -378,6 +386,11 @@ class ConnectionWorkflow:
     def _is_run_full(self) -> bool:
         suggested = workflow.info().is_continue_as_new_suggested()
         return suggested or self._refreshes_in_run >= REFRESHES_PER_RUN
+
+    def _is_full_of_reports(self) -> bool:
+        """They may come without a pause; what is doubted is verified in the next run."""
+        is_full = self._state.suspect and self._is_run_full() and self._is_quiet()
+        return is_full and workflow.patched("full-of-reports")
 
     def _is_crowded(self) -> bool:
         """Who waits comes and goes while the loop sleeps, and fills the run."""

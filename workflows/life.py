@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import page, timing
 
 MEANWHILE = "who-comes-meanwhile"  # the change that sees to who comes while the provider is asked
+ANY_GENERATION = 2**31  # above all that there are
 CLOCKS_DIFFER = timedelta(seconds=5)  # between a provider and us; many write whole seconds, too
 
 
@@ -48,7 +49,7 @@ class Life:
     def __init__(self, state: ConnectionState) -> None:
         self.state = state
         self.epoch = 0  # moves with every message that overtakes a refresh in flight
-        self.is_doubted = False  # somebody reported the credential since the provider was last asked
+        self.doubted = -1  # the newest generation that was doubted since the provider was last asked
 
     @property
     def is_over(self) -> bool:
@@ -63,12 +64,14 @@ class Life:
         """A product saw a refusal: suspect the credential, unless it has been renewed since."""
         stale = message.generation is not None and message.generation < self.state.generation
         if self._is_new(message.request_id) and not stale:
-            self._suspect()
+            self._suspect(message.generation)
 
     def came_late(self, message: LateSuccess) -> None:
         """A refresh that was given up has moved the vault after all: verify what is there now."""
         if message.generation > self.state.generation and not self.is_over and self.has_application:
-            self._verify()
+            if workflow.patched("late-success-overtakes"):
+                self.epoch += 1  # what is under way is about the generation before
+            self._verify(message.generation - 1)
 
     def announced(self, message: ProviderEvent) -> None:
         """The provider says that the grant is gone, unless it means one that a reconnect has replaced."""
@@ -153,13 +156,12 @@ class Life:
                 self._trust_the_clock()
 
     def adopt(self, outcome: CredentialOutcome) -> None:
-        newer = outcome.generation > self.state.generation
-        if newer:
+        if outcome.generation > self.state.generation:
             self.state.refreshes += 1
         self.state.generation = outcome.generation
         self.state.suspect = False
         self._schedule(outcome.lifetimes or self.state.lifetimes)
-        if self.is_doubted and not newer and workflow.patched(MEANWHILE):
+        if self.doubted >= outcome.generation and workflow.patched(MEANWHILE):
             self._suspect()  # that answer may be older than what the report is about
 
     def believe_newer(self, outcome: CredentialOutcome) -> None:
@@ -302,12 +304,13 @@ class Life:
         state.health = Health.DEGRADED
         self._move(ConnectionStatus.ACTIVE, event=EventType.DEGRADED, note=note)
 
-    def _suspect(self) -> None:
+    def _suspect(self, generation: int | None = None) -> None:
         if self.state.status is ConnectionStatus.ACTIVE:
-            self._verify()
+            self._verify(generation)
 
-    def _verify(self) -> None:
-        self.state.suspect = self.is_doubted = True
+    def _verify(self, generation: int | None = None) -> None:
+        self.doubted = max(self.doubted, ANY_GENERATION if generation is None else generation)
+        self.state.suspect = True
         self.state.next_at = workflow.now()
 
     def _move(

@@ -63,8 +63,9 @@ class Model:
         self.is_suspect |= self.status is ConnectionStatus.ACTIVE and generation >= self.generation
 
     def came_late(self, generation: int) -> None:
-        newer = self.status is not ConnectionStatus.DISCONNECTED and generation > self.generation
-        self.is_suspect |= newer and self.has_application
+        if self.status is not ConnectionStatus.DISCONNECTED and generation > self.generation and self.has_application:
+            self.is_suspect = True
+            self.moves += 1
 
     def lost_application(self) -> None:
         if self.status is ConnectionStatus.ACTIVE:

@@ -237,8 +237,9 @@ async def test_provider_event_flags_unless_it_is_older_than_the_grant(
 async def test_event_shortly_before_the_grant_is_verified_for_clocks_differ(
     life: Life, skipping: WorkflowEnvironment
 ) -> None:
-    await life.connect()
-    just_before = await skipping.get_current_time() - timedelta(seconds=2)
+    since = (await life.connect()).since
+    assert since is not None
+    just_before = since - timedelta(seconds=2)
     life.provider.probe_answer = lambda task: works(task, HOURLY)
     await life.tell(ProviderEvent(request_id="a", kind=ProviderEventKind.REVOKED, occurred_at=just_before))
     await _until(lambda: life.provider.probes == 1)
