@@ -16,11 +16,12 @@ from statistics import median
 from typing import Any
 
 from bench import metrics
-from bench.lab import few_at_once, free_port
+from bench.lab import few_at_once
 from bench.processes import Child, cpu_seconds
 from bench.server import REQUESTS
 from bench.user import LocalSync
 from bench.waits import World
+from dev.config import free_port
 
 ASKING, POLL_SECONDS = 200, 15.0  # those that wait by asking the API, and the plugin's default between two looks
 ASKING_SECONDS = 2 * POLL_SECONDS

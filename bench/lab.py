@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from temporalio.service import RPCError
 
 from api.services import Services, open_services
 from bench.processes import Child, running
+from dev.config import free_port
 from everlink.contract import (
     SEARCH_ATTRIBUTES,
     TASK_QUEUE,
@@ -279,15 +279,6 @@ async def few_at_once(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Resul
             return await coroutine
 
     return list(await asyncio.gather(*(one(coroutine) for coroutine in work)))
-
-
-def free_port() -> int:
-    """Below the ephemeral ports, of which Temporal's inner services take some."""
-    random = Random()
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 async def answers(api: httpx.AsyncClient) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 
 from bench.callers import Load
-from bench.lab import Lab, Site, answers, free_port
+from bench.lab import Lab, Site, answers
 from bench.processes import Child, running
 from bench.report import Part, spread
 from bench.server import BARE
+from dev.config import free_port
 from store.api_keys import ApiKeys
 from store.database import utc_now
 

@@ -19,9 +19,10 @@ from sqlalchemy import func, select
 from temporalio.client import Client
 
 from api.lifecycle import Grant, Target, establish
-from bench.lab import ACCOUNT, Handle, Lab, Site, answers, free_port
+from bench.lab import ACCOUNT, Handle, Lab, Site, answers
 from bench.processes import Child, running
 from bench.user import TASK_QUEUE
+from dev.config import free_port
 from everlink.contract import ConnectionState, Workflow
 from providers.credential import OAuthCredential
 from providers.identity import Whose

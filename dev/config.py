@@ -61,6 +61,15 @@ class Addresses:
     sandbox: str
 
 
+def free_port() -> int:
+    """Below the ephemeral ports, of which Temporal's inner services take some at every start."""
+    source = random.Random()  # what seeds the common one, a test say, chooses no ports
+    while True:
+        port = source.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 @dataclass(frozen=True)
 class StackConfig:
     state: Path = Path(".everlink")
@@ -79,15 +88,12 @@ class StackConfig:
 
     @classmethod
     def on_free_ports(cls, state: Path) -> Self:
-        """For tests. Below the ephemeral ports, of which Temporal's inner services take some at every start."""
-        with ExitStack() as held:
-            ports: list[int] = []
-            while len(ports) < 4:
-                port = random.randrange(20_000, 32_000)
-                with suppress(OSError):
-                    held.enter_context(socket.create_server(("127.0.0.1", port)))
-                    ports.append(port)
-            return cls(state, ports[0], ports[1], ports[2], ports[3])
+        """For tests."""
+        ports: set[int] = set()
+        while len(ports) < 4:
+            ports.add(free_port())
+        temporal, web_ui, api, sandbox = ports
+        return cls(state, temporal, web_ui, api, sandbox)
 
     @property
     def ports(self) -> dict[str, int]:

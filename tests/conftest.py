@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
@@ -17,6 +16,7 @@ import httpx._transports.default
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from dev.config import free_port
 from store.database import Database
 from store.migrate import migrate
 from tests.postgres import Postgres, binaries
@@ -112,8 +112,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 def temporal_http() -> str:
     """Where the dev server speaks HTTP."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from activities.shared import open_shared
 from api.app import create_app
 from api.server import server_options
 from api.services import Services
+from dev.config import free_port
 from everlink.contract import Environment
 from sandbox.customer import Customer
 from store.api_keys import ApiKeys
@@ -128,8 +128,7 @@ async def running(settings: Settings, sandbox: str, *, worker: bool = True) -> A
 
 
 def settings_for(database_url: str, folder: Path, sandbox: str, temporal_address: str) -> Settings:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     return Settings(
         dev=True,
         state_dir=folder,

@@ -38,7 +38,7 @@ async def with_codec(tmp_path_factory: pytest.TempPathFactory, sqlite_template: 
             "codec_key": SETTINGS.codec_key,
             "codec_token": SETTINGS.codec_token,
             "web_ui_url": f"{WEB_UI}/temporal",
-            "address_rate_limit": "2000/second",
+            "address_rate_limit": "2000/5 second",
         }
     )
     async with running(settings, "", worker=False) as one:

@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,15 @@ async def test_what_fails_is_told_by_line_and_without_a_secret(
     assert {one["linked_account_id"] for one in await connections(product)} == {"acme", "Müller & Söhne / 7"}
 
 
+def all_of(terminal: int) -> str:
+    """What is shown there until the other end is closed; a bar stands still where nobody reads."""
+    parts = []
+    with suppress(OSError):
+        while part := os.read(terminal, 65_536):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 async def test_at_a_terminal_a_bar_follows(everlink: Everlink, cli: Cli, tmp_path: Path) -> None:
     """It says what has become of the rows; what fails stands above it."""
     key = {"slug": "sandbox-key", "fields": {"api_key": await new_key(everlink)}}
@@ -267,9 +277,10 @@ async def test_at_a_terminal_a_bar_follows(everlink: Everlink, cli: Cli, tmp_pat
     terminal, theirs = os.openpty()
     async with cli.started("import", file, stderr=theirs) as importing:
         os.close(theirs)
+        reading = asyncio.create_task(asyncio.to_thread(all_of, terminal))
         async with asyncio.timeout(60):
             assert await importing.wait() == 1
-    shown = os.read(terminal, 65_536).decode()
+    shown = await reading
     os.close(terminal)
     assert "line 2: it is of no shape that is known" in shown
     last = shown.rsplit("\r", 2)[-2]

@@ -78,7 +78,7 @@ async def test_operator_reads_after_signing_in_and_not_before(sealed: Stack, bro
     await expect(shown).to_contain_text(f'"linked_account_id": "{ACCOUNT}"', timeout=SLOW)
     await page.get_by_text("User Metadata").first.click()
     details = page.frame_locator("iframe").nth(2)
-    await expect(details.get_by_text("ada@acme.example")).to_be_visible()
+    await expect(details.get_by_text("ada@acme.example")).to_be_visible(timeout=SLOW)
 
 
 async def test_list_is_filtered_by_a_pseudonym(sealed: Stack, browser: Browser, page_url: str) -> None:

@@ -55,7 +55,10 @@ async def test_a_crowd_makes_one_operation(server: WorkflowEnvironment, api: Api
         async def ran(first: int, second: int) -> bool:
             return (syncing.runs[one], syncing.runs[other]) == (first, second)
 
-        await until(lambda: ran(25, 25))
+        async def all_wait() -> bool:
+            return await events(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED) == 50
+
+        await until(all_wait)
         api.statuses[one] = ACTIVE
         await service.settle(one)
         await until(lambda: ran(50, 25))

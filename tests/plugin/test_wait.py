@@ -21,6 +21,7 @@ from tests.plugin.world import Syncing, details, events, new_id, start, until, w
 
 ACTIVE, DEAD = ConnectionStatus.ACTIVE, ConnectionStatus.REAUTH_REQUIRED
 SCHEDULED = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+FAILED = EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED
 CANCELLED = EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED
 
 
@@ -81,10 +82,8 @@ async def test_many_activities_on_one_dead_connection_make_one_wait(
 ) -> None:
     handle = await start(client, users.Crowd.run, [one] * 50, queue=queue)
 
-    async def all_wait() -> bool:
-        return syncing.runs[one] == 50 and len(api.asked) > 1
-
-    await until(all_wait)
+    await until(lambda: _failed(handle, 50))
+    await waits(handle)
     api.statuses[one] = ACTIVE
     assert await handle.result() == [f"synced {one}"] * 50
     assert await events(handle, SCHEDULED) == 101
@@ -131,7 +130,7 @@ async def test_the_time_that_an_activity_has_is_not_the_customers(
 ) -> None:
     handle = await start(client, users.Hasty.run, one, queue=queue)
     await waits(handle)
-    await asyncio.sleep(1.5)  # longer than the activity has from its schedule to its close
+    await asyncio.sleep(3.5)  # longer than the activity has from its schedule to its close
     api.statuses[one] = ACTIVE
     assert await handle.result() == f"synced {one}"
 
@@ -152,6 +151,11 @@ async def test_a_wait_survives_continue_as_new(
 
 async def _ran(syncing: Syncing, connection_id: str, times: int) -> bool:
     return syncing.runs[connection_id] >= times
+
+
+async def _failed(handle: WorkflowHandle[Any, Any], times: int) -> bool:
+    """So that the workflow knows of all of them: none begins a wait of its own later."""
+    return await events(handle, FAILED) >= times
 
 
 async def test_a_workflow_that_ends_leaves_its_waits(
@@ -187,7 +191,7 @@ async def test_one_of_several_is_cancelled_and_the_others_wait_on(
     client: Client, api: Api, syncing: Syncing, queue: str, one: str
 ) -> None:
     handle = await start(client, users.Several.run, one, 3, queue=queue)
-    await until(lambda: _ran(syncing, one, 3))
+    await until(lambda: _failed(handle, 3))
     await waits(handle)
     await handle.signal(users.Several.cancel, 1)
     assert await events(handle, CANCELLED) == 0
@@ -200,7 +204,7 @@ async def test_one_of_several_is_cancelled_and_the_others_wait_on(
 
 async def test_all_are_cancelled_and_the_wait_ends(client: Client, syncing: Syncing, queue: str, one: str) -> None:
     handle = await start(client, users.Several.run, one, 2, queue=queue)
-    await until(lambda: _ran(syncing, one, 2))
+    await until(lambda: _failed(handle, 2))
     await waits(handle)
     for number in (0, 1):
         await handle.signal(users.Several.cancel, number)
@@ -270,7 +274,7 @@ async def test_a_call_that_does_not_wait_fails_at_once(client: Client, api: Api,
 async def test_a_call_that_waits_at_most_fails_with_the_activitys_own_error(
     client: Client, api: Api, syncing: Syncing, queue: str, one: str
 ) -> None:
-    handle = await start(client, users.Limited.run, one, 2, queue=queue)
+    handle = await start(client, users.Limited.run, one, 6, queue=queue)
     await waits(handle)
     assert ", waiting until 20" in await details(handle)
     assert _is_dead(await error_of(handle))
@@ -286,7 +290,7 @@ async def test_a_customer_in_time_lets_the_call_go_on(client: Client, api: Api, 
     assert await events(handle, EventType.EVENT_TYPE_TIMER_CANCELED) == 1
 
 
-@pytest.mark.parametrize("at_most", [0.0, 2.0])
+@pytest.mark.parametrize("at_most", [0.0, 5.0])
 async def test_the_plugins_policy_stands_in_the_failure(client: Client, api: Api, one: str, at_most: float) -> None:
     async with working(client, Syncing(api, at_most=at_most)) as queue:
         assert _is_dead(await error_of(await start(client, users.Sync.run, one, queue=queue)))

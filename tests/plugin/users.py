@@ -123,7 +123,7 @@ class Hasty:
 
     @workflow.run
     async def run(self, connection_id: str) -> str:
-        return await start(connection_id, schedule_to_close_timeout=SECOND, activity_id="mine")
+        return await start(connection_id, schedule_to_close_timeout=3 * SECOND, activity_id="mine")
 
 
 @workflow.defn

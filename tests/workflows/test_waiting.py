@@ -126,7 +126,10 @@ async def test_suspicion_is_cleared_first(life: Life) -> None:
         await life.handle.signal(Signal.CREDENTIAL_REJECTED, CredentialRejected(request_id="two"))
         waits = await life.wait()
         await life.until_waited_for(1)
-        assert (await life.status()).reason is ReauthReason.ACCESS_REVOKED and await is_open(waits)
+        async with asyncio.timeout(20):
+            while (await life.status()).reason is not ReauthReason.ACCESS_REVOKED:
+                await asyncio.sleep(0.05)
+        assert await is_open(waits)
 
 
 async def test_wait_for_what_has_ended_fails(life: Life) -> None:
