@@ -11,6 +11,7 @@
   const ANSWER_MS = 60_000; // after which a request counts as lost
   const TIMEOUT_MS = 600_000; // of connect(), by default: as long as a consent page may stay open
   const LOOK_MS = 250; // between looks at the window
+  const SHUT_AGAIN_MS = [500, 2_000]; // after a window was told to close
   const FIRST_PAUSE_MS = 500; // after a failed poll; it doubles up to the longest
   const LONGEST_PAUSE_MS = 15_000;
 
@@ -158,7 +159,7 @@
       const { popup, stop } = visit;
       const authType = this.#authTypes.get(slug) ?? (await this.#getApp(slug, stop)).auth_type;
       if (authType === "keybased") {
-        popup?.close();
+        shut(popup);
         const mended = connectionId ? `?connection_id=${encodeURIComponent(connectionId)}` : "";
         const path = `/api/v2/app/${encodeURIComponent(slug)}/save${mended}`;
         const saved = await this.#call("POST", path, fields, stop);
@@ -214,7 +215,7 @@
         }
         throw failure;
       } finally {
-        visit.popup?.close();
+        shut(visit.popup);
         const late = visit.late?.then((connected) => this.#tell("connected", connected)).catch(() => {});
         Promise.resolve(late).finally(() => {
           visit.end();
@@ -294,6 +295,12 @@
     const schemes = getComputedStyle(element).colorScheme;
     if (!schemes.includes("dark")) return "light";
     return schemes.includes("light") ? "" : "dark";
+  }
+
+  /** A browser can forget that a window is to be closed while that is on its way to another page: so it is told again. */
+  function shut(popup) {
+    popup?.close();
+    for (const ms of SHUT_AGAIN_MS) setTimeout(() => popup?.close(), ms);
   }
 
   /** In the middle of the page's window; null where the browser does not allow it. */

@@ -247,6 +247,24 @@ async def test_poll_that_is_refused_ends_it(script: ScriptPage) -> None:
     await until_closed(window)
 
 
+async def test_window_whose_closing_the_browser_forgets_is_closed(script: ScriptPage) -> None:
+    """As Chromium did once in a while where a window was on its way to the provider just then."""
+    await script.page.evaluate(
+        """() => {
+          const open = window.open;
+          window.open = (...given) => {
+            const real = open(...given);
+            const told = { close: () => { told.close = () => real.close(); } };
+            return new Proxy({}, { get: (_, name) => told[name] ?? real[name] });
+          };
+        }"""
+    )
+    await script.page.route(POLLS, lambda route: route.fulfill(status=404, json={"error_code": "none", "message": ""}))
+    window = await script.open()
+    assert (await script.outcome())["code"] == "none"
+    await until_closed(window)
+
+
 async def test_server_that_is_away_is_told_of(script: ScriptPage) -> None:
     await script.page.route(EVERYTHING, lambda route: route.abort())
     window = await script.open()
