@@ -63,10 +63,12 @@ function tell(form, { waiting = "", refusal = "", fields = {} }) {
   }
 }
 
-// The list as it is now. Where something else comes, or nothing, the browser shows what.
+// The list as it is now. Where something else comes, or nothing, the browser shows what. The rest of the answer is left out:
+// it has styles of another nonce, of which the browser would complain.
 async function show(url) {
   const text = await fetch(url).then((answer) => answer.text(), () => "");
-  const main = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+  const [list = ""] = text.match(/<main[\s\S]*<\/main>/) ?? [];
+  const main = new DOMParser().parseFromString(list, "text/html").querySelector("main");
   if (!main) return location.assign(url + location.hash);
   document.querySelector("main").replaceWith(main);
   document.querySelector("main [tabindex]")?.focus();
